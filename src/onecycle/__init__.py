@@ -1,0 +1,76 @@
+"""A learning-rate toolkit for Keras 3: find the rate, run the cycle.
+
+import onecycle
+
+result = onecycle.find_learning_rate(model, x, y)
+onecycle.fit_one_cycle(model, x, y, epochs=10, max_learning_rate=result.learning_rate)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onecycle import plot as plot
+    from onecycle import results as results
+    from onecycle import suggestions as suggestions
+    from onecycle import tasks as tasks
+    from onecycle.callbacks import LearningRateFinder, OneCycleScheduler
+    from onecycle.fit import fit_one_cycle
+    from onecycle.hyperparameters import schedule_hyperparameters, unschedule_hyperparameters
+    from onecycle.range_test import find_learning_rate
+    from onecycle.results import load
+    from onecycle.schedules import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
+
+    __version__: str
+
+__all__ = [
+    "CyclicalLearningRate",
+    "LearningRateFinder",
+    "OneCycle",
+    "OneCycleScheduler",
+    "WarmupLinearDecay",
+    "WarmupStableDecay",
+    "__version__",
+    "find_learning_rate",
+    "fit_one_cycle",
+    "load",
+    "schedule_hyperparameters",
+    "unschedule_hyperparameters",
+]
+
+# Where each name lives. A module is read when one of its names is first asked for: keras alone takes seconds to import.
+_HOMES = {
+    "CyclicalLearningRate": "schedules",
+    "LearningRateFinder": "callbacks",
+    "OneCycle": "schedules",
+    "OneCycleScheduler": "callbacks",
+    "WarmupLinearDecay": "schedules",
+    "WarmupStableDecay": "schedules",
+    "find_learning_rate": "range_test",
+    "fit_one_cycle": "fit",
+    "load": "results",
+    "schedule_hyperparameters": "hyperparameters",
+    "unschedule_hyperparameters": "hyperparameters",
+}
+_ROOMS = frozenset({"plot", "results", "suggestions", "tasks"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version(__name__)
+    elif name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,0 +1,191 @@
+"""One codec for every saved result: JSON that any parser reads, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+FORMAT = "onecycle-result"
+VERSION = 1  # raised when an older onecycle could misread a file; new fields with defaults do not raise it
+
+Class = TypeVar("Class", bound=type)
+
+_classes: dict[str, type] = {}
+
+
+def storable(cls: Class) -> Class:
+    """Class decorator: instances of this frozen dataclass or Enum may appear in a saved result.
+
+    The class name is what the file holds, so it may not change.
+    """
+    _classes[cls.__name__] = cls
+    return cls
+
+
+def save(result: object, path: str | os.PathLike[str]) -> None:
+    """Writes a storable dataclass as JSON; an existing file is replaced at once, or not touched on an error.
+
+    The file is `{"format": "onecycle-result", "version": 1, "type": ..., "fields": {...}}`. NaN and infinities are
+    null, with a mask beside them that says which is which; an array holds its shape and its values row by row.
+
+    Raises:
+        TypeError: if the result holds something that cannot be read back.
+        OSError: if the file cannot be written.
+    """
+    encoded = _encode(result)
+    document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
+    _write_whole(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def load(path: str | os.PathLike[str]) -> object:
+    """Reads what `save` wrote.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is torn, is not a onecycle result, or was written by a newer onecycle.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not whole JSON, so it is torn or not a onecycle result: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a onecycle result: its `format` is not {FORMAT!r}.")
+    version = document.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"{path} is damaged: its `version` is {version!r}.")
+    if version > VERSION:
+        raise ValueError(
+            f"{path} was written by a newer onecycle (format version {version}; this one reads up to {VERSION}): "
+            "upgrade onecycle."
+        )
+    try:
+        return _record(document["type"], document["fields"])
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _encode(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Enum):
+        return {"kind": _name(value), "member": value.name}
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return number if math.isfinite(number) else {"kind": "float", "value": None, "mask": _sign(number)}
+    if isinstance(value, np.ndarray):
+        return _encode_array(value)
+    if isinstance(value, tuple):
+        return {"kind": "tuple", "values": [_encode(item) for item in value]}
+    if isinstance(value, list):
+        return [_encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return _encode_mapping(value)
+    if is_dataclass(value):
+        return {"kind": _name(value), "fields": {f.name: _encode(getattr(value, f.name)) for f in fields(value)}}
+    raise TypeError(f"A {type(value).__name__} cannot be saved in a onecycle result. Received: {value!r}")
+
+
+def _name(value: object) -> str:
+    name = type(value).__name__
+    if _classes.get(name) is not type(value):
+        raise TypeError(f"A {name} cannot be saved in a onecycle result: it is not registered.")
+    return name
+
+
+def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"An array of {array.dtype} cannot be saved in a onecycle result.")
+    encoded: dict[str, Any] = {"kind": "array", "dtype": array.dtype.name, "shape": list(array.shape)}
+    flat = array.ravel()
+    strange = {} if array.dtype.kind != "f" else {int(i): flat[i] for i in np.flatnonzero(~np.isfinite(flat))}
+    encoded["values"] = [None if i in strange else item for i, item in enumerate(flat.tolist())]
+    if strange:
+        encoded["mask"] = {
+            kind: [i for i, number in strange.items() if _sign(number) == kind] for kind in ("nan", "inf", "-inf")
+        }
+    return encoded
+
+
+def _encode_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    if not all(isinstance(key, str) for key in mapping):
+        raise TypeError(f"Only text can be a key in a saved onecycle result. Received: {list(mapping)!r}")
+    items = {key: _encode(item) for key, item in mapping.items()}
+    return {"kind": "mapping", "items": items} if "kind" in items else items
+
+
+def _sign(number: float) -> str:
+    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "kind" not in value:
+        return {key: _decode(item) for key, item in value.items()}
+    decoder = _DECODERS.get(value["kind"])
+    if decoder is not None:
+        return decoder(value)
+    if "member" in value:
+        return _class(value["kind"])[value["member"]]  # type: ignore[index]  # an Enum class
+    return _record(value["kind"], value["fields"])
+
+
+def _decode_array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
+    numbers = list(value["values"])
+    for kind, places in value.get("mask", {}).items():
+        for place in places:
+            numbers[place] = float(kind)
+    if None in numbers:
+        raise ValueError("an array holds a null that its mask does not explain")
+    return np.asarray(numbers, dtype=value["dtype"]).reshape(value["shape"])
+
+
+_DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "array": _decode_array,
+    "float": lambda value: float(value["mask"]),
+    "tuple": lambda value: tuple(_decode(item) for item in value["values"]),
+    "mapping": lambda value: {key: _decode(item) for key, item in value["items"].items()},
+}
+
+
+def _record(name: str, encoded: dict[str, Any]) -> object:
+    return _class(name)(**{key: _decode(item) for key, item in encoded.items()})
+
+
+def _class(name: str) -> type:
+    if name not in _classes:
+        raise ValueError(f"this onecycle does not know the type {name!r}; it knows {', '.join(sorted(_classes))}")
+    return _classes[name]
+
+
+def _write_whole(path: Path, text: str) -> None:
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

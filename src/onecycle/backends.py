@@ -1,0 +1,179 @@
+"""What differs between TensorFlow, JAX and PyTorch, all of it in one room."""
+
+from __future__ import annotations
+
+import random
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+
+_JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+
+
+def evaluates_on_host() -> bool:
+    """Whether a curve is better computed in Python than as tensor operations: PyTorch outside `torch.compile`.
+
+    There a training step runs eagerly, so a curve of tensor operations would cost some 30 of them a step, and a
+    tensor as momentum makes `torch._foreach_*(alpha=...)` wait for the device.
+    """
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return not torch.compiler.is_compiling()
+
+
+def write_count(variable: Any) -> int:
+    """How often PyTorch has written into the variable's memory; reading it does not wait for the device."""
+    return int(variable.value._version)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of the global random number generators that Keras' data pipelines and layers may draw from."""
+    states: dict[str, Any] = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002 - Keras draws from it
+    if "torch" in sys.modules:
+        import torch
+
+        states["torch"] = torch.get_rng_state()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            states["cuda"] = torch.cuda.get_rng_state_all()
+    if keras.backend.backend() == "tensorflow":
+        context = _tensorflow_context()
+        states["tensorflow"] = (context._seed, context._rng, context._rng and context._rng.getstate())
+    return states
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Put the generators of `random_states` back."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002 - Keras draws from it
+    if "torch" in states:
+        import torch
+
+        torch.set_rng_state(states["torch"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state_all(states["cuda"])
+    if "tensorflow" in states:
+        context = _tensorflow_context()
+        context._seed, context._rng, state = states["tensorflow"]
+        if context._rng is not None:
+            context._rng.setstate(state)
+
+
+def _tensorflow_context() -> Any:
+    from tensorflow.python.eager import context
+
+    return context.context()
+
+
+def placement(model: Any) -> AbstractContextManager[Any]:
+    """Where variables beside the model's have to be made: in TensorFlow's strategy scope, if it has one."""
+    if keras.backend.backend() == "tensorflow":
+        scope: AbstractContextManager[Any] = model.distribute_strategy.scope()
+        return scope
+    return nullcontext()
+
+
+def is_tracked_list(value: Any) -> bool:
+    """Whether a list is TensorFlow's wrapper, which keeps its items in an attribute and counts changes to them."""
+    return isinstance(value, list) and hasattr(value, "_storage")
+
+
+def to_numpy(variable: Any) -> Any:
+    """A variable's value; of one that tf.distribute mirrors too, which `keras.ops.convert_to_numpy` cannot read."""
+    if keras.backend.backend() == "tensorflow":
+        return variable.value.numpy()
+    return keras.ops.convert_to_numpy(variable.value)
+
+
+def variable_after_step(model: Any, variable: Any, result: Any) -> Any:
+    """A model's or optimizer's variable as NumPy, after a call of `model.train_function` returned `result`.
+
+    On JAX the newest state is in the result, and the variables themselves are empty while `fit` runs.
+    """
+    if keras.backend.backend() != "jax" or result is None:
+        return to_numpy(variable)
+    _, non_trainable, optimizer, _ = result[1]
+    known = [*zip(model.non_trainable_variables, non_trainable, strict=True)]
+    known += zip(model.optimizer.variables, optimizer, strict=True)
+    return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
+
+
+def attach_state(model: Any, result: Any = None) -> None:
+    """Write JAX's newest state back into the variables, so that they can be read and assigned.
+
+    Args:
+        result: What `model.train_function` has just returned; without it, the state that `fit` holds is written.
+    """
+    if keras.backend.backend() != "jax":
+        return
+    if result is not None:
+        model._jax_state = dict(zip(_JAX_STATE, result[1], strict=True))
+        model._jax_state_synced = False
+    model.jax_state_sync()
+
+
+def forget_state(model: Any) -> None:
+    """Keep `fit` on JAX from writing its own state over the variables, after an exception has left it half done."""
+    if keras.backend.backend() == "jax":
+        model._jax_state_synced = True
+
+
+def result_with_state_of(model: Any, result: Any) -> Any:
+    """The result of `model.train_function`, on JAX with the state that the model's variables now hold."""
+    if keras.backend.backend() != "jax":
+        return result
+    logs, _ = result
+    return logs, model._get_jax_state(**dict.fromkeys(_JAX_STATE, True))
+
+
+def versions() -> dict[str, str]:
+    """Name and version of the library behind Keras."""
+    name = keras.backend.backend()
+    return {name: sys.modules[name].__version__}
+
+
+def fast_steps_per_execution(model: Any) -> int:
+    """How many steps one call of the compiled function should do where onecycle may choose it.
+
+    TensorFlow runs them in one graph; JAX loops in Python; PyTorch allows one. TensorFlow's loop over steps breaks
+    under a strategy with several replicas.
+    """
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
+        return 1
+    return 1 if model.distribute_strategy.num_replicas_in_sync > 1 else 32
+
+
+def answering_not_zero(value: Any) -> Any:
+    """The momentum in a form that Keras' SGD and RMSprop can ask `!= 0` and `> 0` while their step is traced."""
+    if isinstance(value, float) or keras.backend.backend() == "torch":
+        return value
+    return _NonZeroTensor(value)
+
+
+class _NonZeroTensor:
+    """A scalar tensor that answers `!= 0` and `> 0` on the host, where a tensor being traced has no answer."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+        self.dtype = keras.backend.standardize_dtype(tensor.dtype)
+        self.shape = tensor.shape
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+    __hash__ = object.__hash__
+
+    def __jax_array__(self) -> Any:
+        return self.tensor
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        import tensorflow as tf
+
+        return self.tensor if dtype is None else tf.cast(self.tensor, dtype)

@@ -1,0 +1,96 @@
+"""What has to be known of a person's data before `fit` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+DEFAULT_BATCH_SIZE = 32  # Keras' own, `Model.fit`
+
+
+def is_arrays(x: Any) -> bool:
+    """Whether the data is given as arrays, or nested lists and dicts of them."""
+    leaves = keras.tree.flatten(x)
+    return bool(leaves) and all(leaf is None or (hasattr(leaf, "shape") and hasattr(leaf, "dtype")) for leaf in leaves)
+
+
+def is_one_shot(x: Any) -> bool:
+    """Whether what is drawn from the data is gone: a generator or another iterator."""
+    return isinstance(x, Iterator)
+
+
+def check(x: Any, y: Any, batch_size: int | None) -> None:
+    """Raise for data that no model could be trained on: none, or arrays without rows."""
+    if x is None:
+        raise ValueError("Argument `x` must be training data, as `Model.fit` takes it. Received: x=None")
+    if not is_arrays(x):
+        return
+    rows = {len(leaf) for leaf in keras.tree.flatten((x, y)) if leaf is not None}
+    if 0 in rows:
+        raise ValueError("Argument `x` must have at least one row. Received: empty arrays")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be >= 1. Received: batch_size={batch_size}")
+
+
+def batch_size(x: Any, asked: int | None) -> int | None:
+    """Rows of a batch, where that is known: it is for arrays."""
+    if asked is not None:
+        return asked
+    return DEFAULT_BATCH_SIZE if is_arrays(x) else None
+
+
+def build(model: Any, x: Any, y: Any, asked: int | None) -> None:
+    """Give a model that has no weights yet its weights, by calling it on one batch."""
+    if all(layer.built for layer in model._flatten_layers()):
+        return
+    if is_one_shot(x):
+        raise ValueError(
+            "The model has no weights yet and the data is a generator, whose first batch would be lost in making them. "
+            "Call the model on a batch of data first."
+        )
+    model(_first_inputs(x, asked))
+
+
+def _first_inputs(x: Any, asked: int | None) -> Any:
+    if is_arrays(x):
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[: batch_size(x, asked)], x)
+    batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def not_standardised(model: Any, x: Any) -> str | None:
+    """A sentence about inputs that are plainly not standardised, or None.
+
+    Integers are left alone where the model embeds them, and so is a model that scales its inputs itself.
+    """
+    if not is_arrays(x):
+        return None
+    scaling = (keras.layers.Normalization, keras.layers.Rescaling, keras.layers.Embedding, keras.layers.BatchNormalization)
+    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)]
+    if any(isinstance(layer, scaling) for layer in layers[:2]):
+        return None
+    for leaf in keras.tree.flatten(x):
+        trouble = _trouble(leaf)
+        if trouble:
+            return trouble
+    return None
+
+
+def _trouble(leaf: Any) -> str | None:
+    if leaf is None or leaf.ndim < 2:
+        return None
+    sample = np.asarray(keras.ops.convert_to_numpy(leaf[:1024]), dtype=np.float64).reshape(min(len(leaf), 1024), -1)
+    spread, centre = float(np.max(sample.std(axis=0))), float(np.max(np.abs(sample.mean(axis=0))))
+    if max(spread, centre) <= _PLAINLY:
+        return None
+    return (
+        f"The inputs are not standardised: some feature has a mean of {centre:.3g} or a deviation of {spread:.3g}. "
+        "A learning rate then suits some weights and not others, and training may diverge. "
+        "Scale them first: x = (x - x.mean(axis=0)) / x.std(axis=0), with the mean and deviation of the training data."
+    )
+
+
+_PLAINLY = 10.0  # standardised features have 0 and 1, pixels in [0, 1] less; raw pixels have 70 to 130

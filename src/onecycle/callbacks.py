@@ -1,0 +1,295 @@
+"""The Keras callbacks: the cycle and the range test inside a person's own call of `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from onecycle import cycle, hyperparameters
+from onecycle import keras_internals as internals
+from onecycle._schedule_base import number
+from onecycle.ramp import Ramp, RampRun, check_ramp, measured
+from onecycle.results import RangeTest
+from onecycle.schedules import OneCycle
+from onecycle.suggestions import DEFAULT_RULE
+
+DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+class OneCycleScheduler(keras.callbacks.Callback):
+    """Train with one cycle of the learning rate and the momentum.
+
+    The cycle is put into the optimizer when the first epoch begins and taken out when training ends: afterwards the
+    optimizer is as it was, its rate included, and the next `fit` with this callback runs a whole cycle of its own. The
+    values are computed inside the compiled step (see `schedule_hyperparameters`); nothing runs per batch.
+
+    When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle is continued. After an
+    exception the cycle is taken out by the next `fit` or by `unschedule_hyperparameters`. `History` carries a
+    `CycleReport` as `history.onecycle`.
+
+    Args:
+        max_learning_rate: The peak of the cycle, a number > 0; or give `schedule`.
+        total_steps: Length of the cycle in steps (training batches). By default the epochs of this `fit` times the
+            steps per epoch; needed where the data has no known length.
+        momentum: `"auto"` for (0.95, 0.85) where the optimizer has a momentum and nothing where it has none, a pair
+            (high, low), or None to leave it alone.
+        schedule: In place of `max_learning_rate`: a schedule, or a callable that takes the number of total steps and
+            returns one.
+
+    Raises:
+        TypeError, ValueError: For bad arguments; and before training for an explicit pair and an optimizer without
+            momentum, for data of unknown length without `total_steps`, and for another callback beside it that sets
+            the learning rate.
+
+    Example:
+
+    ```python
+    model.fit(x, y, epochs=10, callbacks=[onecycle.OneCycleScheduler(0.1)])
+    ```
+
+    References:
+        L. N. Smith, A disciplined approach to neural network hyper-parameters (2018), arXiv:1803.09820, section 4.
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float | None = None,
+        *,
+        total_steps: int | None = None,
+        momentum: str | tuple[float, float] | None = "auto",
+        schedule: Schedule | Callable[[int], Schedule] | None = None,
+    ) -> None:
+        super().__init__()
+        _check_one_of(max_learning_rate, schedule)
+        if max_learning_rate is not None or total_steps is not None:
+            OneCycle(max_learning_rate or 1.0, 1 if total_steps is None else total_steps)  # raises what it would later
+        self.max_learning_rate = max_learning_rate
+        self.total_steps = total_steps
+        self.momentum = _checked_pair(momentum)
+        self.schedule = schedule
+        if isinstance(schedule, Schedule) and isinstance(self.momentum, tuple):
+            cycle.matching_momentum(schedule, self.momentum)
+        self._run: cycle.CycleRun | None = None
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        optimizer = getattr(model, "optimizer", None)
+        self._step_before_training = 0 if optimizer is None else internals.raw_step(optimizer)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = self.model
+        hyperparameters.require_compiled(model)
+        _refuse_rivals(self)
+        self._interrupted = cycle.CycleRun.left_by_exception(model)
+        if self._interrupted is not None:
+            self._interrupted.end()
+        if isinstance(self.momentum, tuple):
+            hyperparameters.require_momentum(model.optimizer)
+        if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
+            raise ValueError(
+                "This data has no known length, so neither has the cycle. "
+                "Pass `total_steps` to OneCycleScheduler, or `steps_per_epoch` to `fit`."
+            )
+        self._run = None
+        self._epochs = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._run is None:
+            self._begin(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._epochs += 1
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._run is None:
+            return
+        self._run.end()
+        history = getattr(self.model, "history", None)
+        if history is not None:
+            history.onecycle = self._report(self._run)
+        self._run = None
+
+    def _begin(self, epoch: int) -> None:
+        """Settle where the cycle begins and how long it is, which only now is certain, and install it."""
+        optimizer = self.model.optimizer
+        now = internals.raw_step(optimizer)
+        start = self._resumed_from(epoch, now)
+        skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        length = cycle.settle_length(
+            self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
+        )
+        rate = cycle.begun_at(self._make(length), start)
+        pair = self._pair(rate)
+        momentum = None if pair is None else cycle.matching_momentum(rate, pair)
+        self._told = {"schedule": repr(rate), "momentum": pair, "start_step": start, "total_steps": length}
+        self._run = cycle.CycleRun(self.model, rate, momentum)
+
+    def _resumed_from(self, epoch: int, now: int) -> int:
+        """The step at which the cycle began: now, or before the interruption where `BackupAndRestore` resumes."""
+        beside = internals.callbacks_beside(self)
+        if not any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in beside):
+            return now
+        if not epoch or internals.first_epoch_after_restore(self.model) != epoch:
+            return now
+        return self._step_before_training if self._interrupted is None else self._interrupted.start_step
+
+    def _make(self, length: int | None) -> Any:
+        if self.max_learning_rate is not None:
+            return OneCycle(self.max_learning_rate, length)
+        if isinstance(self.schedule, Schedule):
+            return self.schedule
+        schedule = self.schedule(length)
+        if not isinstance(schedule, Schedule):
+            raise TypeError(
+                "The callable given as `schedule` must return a keras LearningRateSchedule. "
+                f"Received: schedule({length}) -> {schedule!r}"
+            )
+        return schedule
+
+    def _pair(self, rate: Any) -> tuple[float, float] | None:
+        if self.momentum == "auto":
+            can_cycle = hasattr(rate, "momentum") and hyperparameters.has_momentum(self.model.optimizer)
+            return DEFAULT_MOMENTUM if can_cycle else None
+        return self.momentum
+
+    def _report(self, run: cycle.CycleRun) -> cycle.CycleReport:
+        optimizer = self.model.optimizer
+        steps = internals.raw_step(optimizer) - run.start_step
+        per_epoch = self.params.get("steps")
+        batches = run.calls if self.model.steps_per_execution == 1 else per_epoch and self._epochs * per_epoch
+        skipped = cycle.count_skipped(optimizer, batches, steps)
+        return cycle.CycleReport(
+            **self._told, steps=steps, skipped_steps=skipped, max_learning_rate=self.max_learning_rate
+        )
+
+
+class LearningRateFinder(keras.callbacks.Callback):
+    """The learning rate range test inside a person's own call of `fit`.
+
+    From the first step on the rate rises over the smaller of `num_steps` and the steps of this `fit`. When the loss
+    diverges or the ramp is over, weights, optimizer, seed generators and global random states are put back before
+    any other callback or the validation sees them, and training ends. The result is in `result`.
+
+    The model must be built (have its weights) before `fit`; `find_learning_rate` also takes one that is not.
+
+    Args:
+        min_learning_rate: The first rate, > 0.
+        max_learning_rate: The last rate, above the first.
+        num_steps: Steps of the ramp, at least 10.
+        spacing: `"exponential"` or `"linear"`.
+        rule: Name of the rule whose suggestion is `result.learning_rate`, or a rule of your own.
+
+    Attributes:
+        result: The `RangeTest` once training has ended; None before.
+
+    Raises:
+        ValueError: For bad arguments; and before training for a model without weights or another callback beside it
+            that sets the learning rate.
+
+    Example:
+
+    ```python
+    finder = onecycle.LearningRateFinder()
+    model.fit(x, y, epochs=5, callbacks=[finder])
+    print(finder.result.learning_rate)
+    ```
+
+    References:
+        L. N. Smith, Cyclical learning rates for training neural networks (2015), arXiv:1506.01186, section 3.3.
+    """
+
+    def __init__(
+        self,
+        min_learning_rate: float = 1e-6,
+        max_learning_rate: float = 10.0,
+        num_steps: int = 300,
+        *,
+        spacing: str = "exponential",
+        rule: Any = DEFAULT_RULE,
+    ) -> None:
+        super().__init__()
+        check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
+        self.min_learning_rate = min_learning_rate
+        self.max_learning_rate = max_learning_rate
+        self.num_steps = num_steps
+        self.spacing = spacing
+        self.rule = rule
+        self.result: RangeTest | None = None
+        self._run: RampRun | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        hyperparameters.require_compiled(self.model)
+        _refuse_rivals(self)
+        if not self.model.built:
+            raise ValueError(
+                "LearningRateFinder gives the weights back, so the model must have them before `fit`. "
+                "Call the model on a batch of data first, or use `find_learning_rate`."
+            )
+        self._run, self.result = None, None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._run is not None:
+            return
+        per_epoch = self.params.get("steps")
+        available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch
+        steps = min(self.num_steps, available)
+        check_ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing, self.rule)
+        run = RampRun(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
+        run.start()
+        self._run = run
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._run is None:
+            return
+        self._run.finish()
+        self.result = measured(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self.num_steps)
+        self._run = None
+
+
+def _check_one_of(max_learning_rate: Any, schedule: Any) -> None:
+    if (max_learning_rate is None) == (schedule is None):
+        raise ValueError(
+            "Give either `max_learning_rate` or `schedule`. "
+            f"Received: max_learning_rate={max_learning_rate}, schedule={schedule}"
+        )
+    if schedule is not None and not callable(schedule):
+        raise TypeError(
+            "Argument `schedule` must be a keras LearningRateSchedule, or a callable that takes the number of total "
+            f"steps and returns one. Received: schedule={schedule!r}"
+        )
+
+
+def _checked_pair(momentum: Any) -> Any:
+    if momentum is None or momentum == "auto":
+        return momentum
+    if isinstance(momentum, str) or not isinstance(momentum, (tuple, list)) or len(momentum) != 2:
+        raise ValueError(
+            f'Argument `momentum` must be "auto", a pair (high, low) or None. Received: momentum={momentum!r}'
+        )
+    high, low = (number("momentum", value, least=0.0) for value in momentum)
+    if not low <= high < 1:
+        raise ValueError(
+            "Argument `momentum` is a pair (high, low) with 0 <= low <= high < 1. "
+            f"Received: momentum={tuple(momentum)}"
+        )
+    return high, low
+
+
+def _refuse_rivals(callback: Any) -> None:
+    """Raise if another callback of this `fit` sets the learning rate too."""
+    kinds = (
+        keras.callbacks.LearningRateScheduler,
+        keras.callbacks.ReduceLROnPlateau,
+        OneCycleScheduler,
+        LearningRateFinder,
+    )
+    for other in internals.callbacks_beside(callback):
+        if other is not callback and isinstance(other, kinds):
+            raise ValueError(
+                f"{type(callback).__name__} and {type(other).__name__} would both set the learning rate in one `fit`. "
+                "Keep one of them."
+            )

@@ -1,0 +1,1 @@
+"""The work behind each command, apart from how the command line is read."""

@@ -1,0 +1,32 @@
+"""`onecycle find`: a learning rate range test on a person's own model and data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from onecycle.commands.subject import Subject
+
+
+def find(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
+    """Run the range test, write what was asked for, and return the `RangeTest`."""
+    import onecycle
+
+    result = onecycle.find_learning_rate(subject.model, subject.x, subject.y, **options)
+    if save is not None:
+        result.save(save)
+    if plot is not None:
+        onecycle.plot.save_figure(result.plot(), plot)
+    return result
+
+
+def facts(result: Any) -> dict[str, Any]:
+    """Return what a program wants to know of a `RangeTest`; the curve itself is in the saved file."""
+    return {
+        "learning_rate": result.suggestion.learning_rate,
+        "rule": result.rule,
+        "reason": result.suggestion.reason,
+        "stop_reason": result.stop_reason.value,
+        "steps": len(result.learning_rates),
+        "suggestions": {name: suggestion.learning_rate for name, suggestion in result.suggestions.items()},
+    }

@@ -1,0 +1,226 @@
+"""How schedules are put into one optimizer and taken out again.
+
+The optimizer's `apply` is wrapped on the instance. For the length of one step (of its trace, where it is compiled)
+the numbers Keras reads, such as `optimizer.momentum`, are replaced by their values at the current step; before and
+after it they are the optimizer's own, so that its config and whatever is saved stay those of a plain optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from onecycle import backends
+from onecycle import keras_internals as internals
+from onecycle.bias_correction import BiasCorrection
+
+_KEY = "_onecycle_installation"
+_PAST = "_onecycle_past"
+_INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
+
+_MOMENTUM_ATTRIBUTES = {
+    "Muon": ("momentum", "adam_beta_1"),
+    "SGD": ("momentum",),
+    "RMSprop": ("momentum",),
+    "Adam": ("beta_1",),
+    "Nadam": ("beta_1",),
+    "Adamax": ("beta_1",),
+    "Lamb": ("beta_1",),
+    "Lion": ("beta_1",),
+}
+# Nadam keeps the product of its betas itself; Lamb's step does not depend on the scale of its update.
+_CORRECTED = ("Adam", "Adamax", "Muon")
+_BRANCHES_ON_MOMENTUM = ("SGD", "RMSprop")
+
+
+def install(optimizer: Any, plan: Mapping[str, Any]) -> None:
+    """Let hyperparameters of one optimizer (no wrapper around others) follow schedules.
+
+    Args:
+        plan: `"learning_rate"`, `"momentum"`, `"weight_decay"` → a number or a schedule. What is installed already
+            and not named again stays.
+    """
+    before = installed(optimizer)
+    plan = {**(before.plan if before else {}), **plan}
+    uninstall(optimizer)
+    installation = Installation(optimizer, plan)
+    internals.set_quietly(
+        optimizer,
+        **{
+            _KEY: installation,
+            "apply": installation.apply,
+            "_get_current_learning_rate": installation.current_learning_rate,
+        },
+    )
+
+
+def uninstall(optimizer: Any) -> bool:
+    """Give one optimizer its own hyperparameters back; whether there was anything to take out."""
+    installation = installed(optimizer)
+    if installation is None:
+        return False
+    internals.unset_quietly(optimizer, *_INSTALLED)
+    internals.set_quietly(optimizer, **{_PAST: installation.past()})
+    return True
+
+
+def installed_state(optimizer: Any) -> dict[str, Any]:
+    """What onecycle keeps on one optimizer, to be put back by `reinstate`."""
+    return {name: vars(optimizer)[name] for name in (_PAST, *_INSTALLED) if name in vars(optimizer)}
+
+
+def reinstate(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Put back what `installed_state` saw, in place of anything installed since."""
+    internals.unset_quietly(optimizer, _PAST, *_INSTALLED)
+    internals.set_quietly(optimizer, **state)
+
+
+def installed(optimizer: Any) -> Installation | None:
+    """What is installed in one optimizer, if anything."""
+    return vars(optimizer).get(_KEY)
+
+
+def momentum_attributes(optimizer: Any) -> tuple[str, ...]:
+    """What the optimizer calls its momentum: attribute names, none where it has none."""
+    for name, attributes in _MOMENTUM_ATTRIBUTES.items():
+        if _is_a(optimizer, name):
+            return attributes
+    return ()
+
+
+class Installation:
+    """The schedules of one optimizer, evaluated once a step and shared by all its variables."""
+
+    def __init__(self, optimizer: Any, plan: Mapping[str, Any]) -> None:
+        self.plan = dict(plan)
+        self._optimizer = optimizer
+        self._apply = optimizer.apply
+        self._clock = _HostClock(optimizer._iterations)
+        self._now: dict[str, Any] = {}
+        self._depth = 0
+        self._correction = self._bias_correction()
+
+    def apply(self, *args: Any, **kwargs: Any) -> Any:
+        """`optimizer.apply` with this step's values in force."""
+        now = self._values()
+        self._enter(now)
+        try:
+            return self._apply(*args, **kwargs)
+        finally:
+            self._leave()
+            self._clock.stepped()
+
+    def current_learning_rate(self) -> Any:
+        """What `optimizer.learning_rate` answers: the value in force, or the schedule's at the next step."""
+        if "learning_rate" in self._now:
+            return self._now["learning_rate"]
+        return self._learning_rate(self._optimizer._iterations)
+
+    def past(self) -> tuple[int, float]:
+        """Updates made and the product of their betas, for the bias correction of a later installation."""
+        updates = internals.raw_step(self._optimizer) // self._steps_per_update
+        return updates, self._correction.product(updates) if self._correction else 0.0
+
+    def _enter(self, now: dict[str, Any]) -> None:
+        # Under tf.distribute's MirroredStrategy several replicas are inside `apply` at once, taking turns.
+        self._depth += 1
+        self._now = now
+        if self._depth == 1:
+            self._own = {name: getattr(self._optimizer, name) for name in now if name != "learning_rate"}
+        internals.set_quietly(self._optimizer, **{name: now[name] for name in self._own})
+
+    def _leave(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            internals.set_quietly(self._optimizer, **self._own)
+            self._now = {}
+
+    def _values(self) -> dict[str, Any]:
+        step = self._clock.step() if backends.evaluates_on_host() else self._optimizer._iterations
+        now: dict[str, Any] = {}
+        if "momentum" in self.plan:
+            momentum = _evaluate(self.plan["momentum"], step)
+            if any(_is_a(self._optimizer, name) for name in _BRANCHES_ON_MOMENTUM):
+                momentum = backends.answering_not_zero(momentum)
+            now |= dict.fromkeys(momentum_attributes(self._optimizer), momentum)
+        if "weight_decay" in self.plan:
+            decay = _evaluate(self.plan["weight_decay"], step)
+            now |= dict.fromkeys(self._decay_attributes(), decay)
+        if "learning_rate" in self.plan:
+            now["learning_rate"] = self._learning_rate(step)
+        return self._corrected(now, step) if self._correction else now
+
+    def _learning_rate(self, step: Any) -> Any:
+        if "learning_rate" in self.plan:
+            return _evaluate(self.plan["learning_rate"], step)
+        return internals.own_learning_rate(self._optimizer)
+
+    def _corrected(self, now: dict[str, Any], step: Any) -> dict[str, Any]:
+        """Scale Adam's step by the bias correction; its weight decay, in proportion to the rate, is scaled back."""
+        factor = self._correction.factor(step, self._steps_per_update)
+        if _is_a(self._optimizer, "Muon"):
+            return now | {"adam_lr_ratio": self._optimizer.adam_lr_ratio * factor}
+        rate = now["learning_rate"] if "learning_rate" in now else self._learning_rate(step)
+        decay = now.get("weight_decay", self._optimizer.weight_decay)
+        scaled = {"learning_rate": rate * factor}
+        return now | scaled | ({} if decay is None else {"weight_decay": decay / factor})
+
+    def _decay_attributes(self) -> tuple[str, ...]:
+        return ("weight_decay", "adam_weight_decay") if _is_a(self._optimizer, "Muon") else ("weight_decay",)
+
+    @property
+    def _steps_per_update(self) -> int:
+        return self._optimizer.gradient_accumulation_steps or 1
+
+    def _bias_correction(self) -> BiasCorrection | None:
+        if "momentum" not in self.plan or not any(_is_a(self._optimizer, name) for name in _CORRECTED):
+            return None
+        own = float(getattr(self._optimizer, momentum_attributes(self._optimizer)[-1]))
+        return BiasCorrection.of(
+            lambda step: float(_evaluate(self.plan["momentum"], step)),
+            start_step=getattr(self.plan["momentum"], "start_step", 0),
+            own=own,
+            past=vars(self._optimizer).get(_PAST, (0, 1.0)),
+            steps_per_update=self._steps_per_update,
+        )
+
+
+class _HostClock:
+    """The step counter's value in Python, without reading the device each step (PyTorch).
+
+    Whoever else writes the counter (a checkpoint, a rollback) is noticed by the count of writes, and it is read anew.
+    """
+
+    def __init__(self, counter: Any) -> None:
+        self._counter = counter
+        self._step = 0
+        self._writes = -1
+
+    def step(self) -> int:
+        writes = backends.write_count(self._counter)
+        if writes != self._writes:
+            self._step = int(backends.to_numpy(self._counter))
+            self._writes = writes
+        return self._step
+
+    def stepped(self) -> None:
+        """One `apply` ended, which adds 1 by one write; anything else is left for `step` to notice."""
+        if self._writes >= 0 and backends.write_count(self._counter) == self._writes + 1:
+            self._step += 1
+            self._writes += 1
+
+
+def _evaluate(value: Any, step: Any) -> Any:
+    """A number as it is; a schedule at the step, on the host where the step is a Python int and it can."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(step, int) and hasattr(value, "value_at"):
+        return value.value_at(step)
+    return value(step)
+
+
+def _is_a(optimizer: Any, name: str) -> bool:
+    optimizer_class = getattr(keras.optimizers, name, None)
+    return optimizer_class is not None and isinstance(optimizer, optimizer_class)

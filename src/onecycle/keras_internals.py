@@ -1,0 +1,154 @@
+"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
+
+Checked on Keras 3.15.1. `tests/keras/test_keras_internals.py` fails when one of these names changes its meaning.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+
+from onecycle import backends
+
+_GLOBAL_SEED_GENERATOR = "global_seed_generator"
+
+
+def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
+    """The optimizers that do the work: those inside a `LossScaleOptimizer` or a `MultiOptimizer`, else the one given."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return inner_optimizers(optimizer.inner_optimizer)
+    if is_multi_optimizer(optimizer):
+        return tuple(optimizer.optimizers)
+    return (optimizer,)
+
+
+def all_optimizers(optimizer: Any) -> tuple[Any, ...]:
+    """The optimizer itself and every one inside it."""
+    inner = inner_optimizers(optimizer)
+    return inner if inner == (optimizer,) else (optimizer, *inner)
+
+
+def is_multi_optimizer(optimizer: Any) -> bool:
+    """Whether the optimizer hands variables to several others (`MultiOptimizer`, new in Keras 3.15)."""
+    multi = getattr(keras.optimizers, "MultiOptimizer", None)
+    return multi is not None and isinstance(optimizer, multi)
+
+
+def raw_step(optimizer: Any) -> int:
+    """Steps the optimizer has counted: its `_iterations`, micro-batches under gradient accumulation."""
+    return int(backends.to_numpy(step_counter(optimizer)))
+
+
+def step_counter(optimizer: Any) -> Any:
+    """The variable that Keras hands to learning-rate schedules."""
+    return inner_optimizers(optimizer)[0]._iterations
+
+
+def own_learning_rate(optimizer: Any) -> Any:
+    """The optimizer's own learning rate as Keras resolves it, a schedule of ours left out."""
+    return type(optimizer)._get_current_learning_rate(optimizer)
+
+
+def learning_rate_setting(optimizer: Any) -> Any:
+    """What the optimizer was built with: a variable, a schedule or another callable."""
+    return optimizer._learning_rate
+
+
+def set_quietly(thing: Any, **attributes: Any) -> None:
+    """Set attributes on an optimizer or model past Keras' (and TensorFlow's) attribute tracking.
+
+    What is tracked becomes state: it would be counted among the variables and break checkpoints.
+    """
+    vars(thing).update(attributes)
+
+
+def unset_quietly(thing: Any, *names: str) -> None:
+    """Remove instance attributes, so that those of the class are seen again; missing ones are no error."""
+    for name in names:
+        vars(thing).pop(name, None)
+
+
+def remove_by_identity(items: list[Any], item: Any) -> None:
+    """Remove an item without comparing items (variables compare elementwise)."""
+    items[:] = [other for other in items if other is not item]
+
+
+def remake_train_function(model: Any) -> None:
+    """Have a compiled model trace its training step anew; one that has none yet is left alone.
+
+    JAX caches traces by the equality of functions, and two bound methods of one model are equal: jitting
+    `model.train_step` again would bring back the old trace. So the step is handed over as a new function.
+    """
+    if getattr(model, "train_function", None) is None:
+        return
+    with _renewed(model, "train_step"):
+        model.make_train_function(force=True)
+
+
+@contextmanager
+def _renewed(model: Any, name: str) -> Iterator[None]:
+    """The named method as a function that compares equal to nothing else, for the length of the block."""
+    missing = object()
+    before = vars(model).get(name, missing)
+    method: Callable[..., Any] = getattr(model, name)
+
+    def renewed(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    set_quietly(model, **{name: renewed})
+    try:
+        yield
+    finally:
+        unset_quietly(model, name)
+        if before is not missing:
+            set_quietly(model, **{name: before})
+
+
+def carry_variable(model: Any, variable: Any) -> None:
+    """Carry one more non-trainable variable through the model's training steps."""
+    model._non_trainable_variables.append(variable)
+
+
+def drop_variable(model: Any, variable: Any) -> None:
+    """Undo `carry_variable`."""
+    remove_by_identity(model._non_trainable_variables, variable)
+
+
+def compiled_parts(model: Any) -> tuple[Any, ...]:
+    """What `compile` made and the first batch builds: the loss and the metrics (None where there are none)."""
+    return (model._compile_loss, model._compile_metrics)
+
+
+def global_seed_generator() -> Any:
+    """Keras' global seed generator, or None while nothing has drawn from it."""
+    return global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
+
+
+def set_global_seed_generator(generator: Any) -> None:
+    """Put the generator of `global_seed_generator` back."""
+    global_state.set_global_attribute(_GLOBAL_SEED_GENERATOR, generator)
+
+
+def callbacks_beside(callback: Any) -> list[Any]:
+    """All callbacks of the running `fit`, the given one included; empty if they cannot be found.
+
+    Keras tells a callback nothing of the others, so the list is taken from the `CallbackList` that is calling.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.callbacks.CallbackList) and any(c is callback for c in caller.callbacks):
+            return list(caller.callbacks)
+        frame = frame.f_back
+    return []
+
+
+def first_epoch_after_restore(model: Any) -> int | None:
+    """The epoch at which `BackupAndRestore` had `fit` start, if it did."""
+    epoch: int | None = model._initial_epoch
+    return epoch

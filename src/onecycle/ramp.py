@@ -1,0 +1,223 @@
+"""One learning rate range test inside one call of `fit`: ramp, record, stop, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from onecycle import backends, curves
+from onecycle import keras_internals as internals
+from onecycle._schedule_base import PhasedSchedule, count, number, one_of
+from onecycle.hyperparameters import schedule_hyperparameters
+from onecycle.installation import installed_state, reinstate
+from onecycle.recorder import LossRecorder
+from onecycle.results import RangeTest
+from onecycle.smoothing import DivergenceRule, StopReason
+from onecycle.snapshot import RandomSnapshot, VariableSnapshot
+from onecycle.suggestions import Rule, find_rule
+
+MIN_STEPS = 10  # fewer losses tell nothing
+STEPS_BETWEEN_READS = 16  # a diverged run trains on for at most so many steps before it is seen
+
+
+class Ramp(PhasedSchedule):
+    """The rising learning rate of a range test: `min_learning_rate` at its first step, the maximum at its last."""
+
+    def __init__(
+        self,
+        min_learning_rate: float,
+        max_learning_rate: float,
+        total_steps: int,
+        spacing: str = "exponential",
+        start_step: int = 0,
+    ) -> None:
+        self.min_learning_rate, self.max_learning_rate = min_learning_rate, max_learning_rate
+        self.total_steps, self.spacing = total_steps, spacing
+        self._finish(curves.range_ramp(min_learning_rate, max_learning_rate, total_steps, spacing), start_step)
+
+
+class RampRun:
+    """A range test in the `fit` that is running. It wraps the model's compiled training function.
+
+    The wrapper counts steps, reads the recorded losses every few of them and, when the ramp is over or the loss has
+    diverged, puts everything back before any callback sees the model again.
+
+    Args:
+        model: The model whose `fit` runs.
+        ramp: The learning rates.
+        after_read: Called with the number of steps and the last loss whenever losses were read.
+        validation_loss: Where given, called after every step; its losses are then those of the test.
+
+    Attributes:
+        stop_reason: Why the test ended; None while it runs.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        ramp: Ramp,
+        *,
+        after_read: Callable[[int, float], None] = lambda steps, loss: None,
+        validation_loss: Callable[[], float] | None = None,
+    ) -> None:
+        self._model = model
+        self._ramp = ramp
+        self._after_read = after_read
+        self._validation_loss = validation_loss
+        self._rule = DivergenceRule()
+        self._calls = self._steps_called = self._read_at = self._judged = self._applied = 0
+        self._losses: list[float] = []
+        self._updates: list[int] = []
+        self._installed = False
+        self.stop_reason: StopReason | None = None
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """(n,) the true loss of each batch, up to and with the one that ended the test."""
+        end = None if self._rule.stopped_at is None else self._rule.stopped_at + 1
+        return np.array(self._losses[:end], dtype=np.float64)
+
+    @property
+    def calls(self) -> int:
+        """Calls of the compiled training function so far."""
+        return self._calls
+
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rates (n,), rising, and losses (n,); of batches whose update loss scaling skipped the last one stands."""
+        losses = self.losses
+        updates = np.array(self._updates[: len(losses)], dtype=int)
+        last = np.append(np.diff(updates) > 0, True)[: len(losses)]
+        return self._ramp.values()[updates[last]], losses[last]
+
+    def start(self) -> None:
+        """Put the ramp and the recorder in; `fit` must have made its training function."""
+        model, optimizer = self._model, self._model.optimizer
+        if not optimizer.built:
+            with backends.placement(model):
+                optimizer.build(model.trainable_variables)
+        self._variables, self._randomness = VariableSnapshot(model, metrics=False), RandomSnapshot()
+        self._train_function = model.train_function
+        self._recorder = LossRecorder(model, self._ramp.total_steps)
+        self._first_step = internals.raw_step(optimizer)
+        self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._installed_before = [(inner, installed_state(inner)) for inner in internals.inner_optimizers(optimizer)]
+        self._installed = True
+        self._recorder.attach()
+        schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
+        self._compiled = model.train_function
+        model.train_function = self._step
+
+    def finish(self) -> None:
+        """End a test that `fit` ended first, for want of data or epochs."""
+        if self._installed:
+            self._take(self._recorder.read(), None)
+            self.stop_reason = self.stop_reason or StopReason.DATA_ENDED
+        self.stop()
+
+    def stop(self) -> None:
+        """Take everything out and restore; called again it puts the variables back once more."""
+        if self._installed:
+            self._installed = False
+            self._recorder.detach()
+            for inner, state in self._installed_before:
+                reinstate(inner, state)
+            self._model.train_function = self._train_function
+        self._variables.restore()
+        self._randomness.restore()
+
+    def _step(self, *args: Any) -> Any:
+        self._recorder.recording = True
+        self._calls += 1
+        try:
+            result = self._compiled(*args)
+            self._recorder.recording = False
+            self._steps_called += self._model.steps_per_execution
+            if not self._due():
+                return result
+            return self._read(result)
+        except BaseException:
+            self._recorder.recording = False
+            self.stop()
+            backends.forget_state(self._model)
+            raise
+
+    def _due(self) -> bool:
+        between = 1 if self._skips_updates or self._validation_loss else STEPS_BETWEEN_READS
+        return self._steps_called - self._read_at >= between or self._steps_called >= self._ramp.total_steps
+
+    def _read(self, result: Any) -> Any:
+        self._read_at = self._steps_called
+        self._take(self._recorder.read(result), result)
+        if self._validation_loss is not None:
+            backends.attach_state(self._model, result)
+            self._losses[-1] = self._validation_loss()
+            result = backends.result_with_state_of(self._model, result)
+        self.stop_reason = self._rule.update(self._losses[self._judged :])
+        self._judged = len(self._losses)
+        self._after_read(len(self._losses), self._losses[-1])
+        if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
+            self.stop_reason = StopReason.COMPLETED
+        if self.stop_reason is None:
+            return result
+        self._model.stop_training = True
+        backends.attach_state(self._model, result)
+        self.stop()
+        return backends.result_with_state_of(self._model, result)
+
+    def _take(self, recorded: NDArray[np.float64], result: Any) -> None:
+        """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
+        if not len(recorded) and self._steps_called:
+            raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
+        new = recorded[len(self._losses) :].tolist()
+        applied = self._applied + len(new)
+        if self._skips_updates:
+            counter = internals.step_counter(self._model.optimizer)
+            applied = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        self._updates += [min(self._applied + k, applied) for k in range(len(new))]
+        self._applied = applied
+        self._losses += new
+
+
+def measured(model: Any, runs: Sequence[RampRun], **facts: Any) -> RangeTest:
+    """The result of one or several runs of the same ramp."""
+    curves_of_runs = [run.curve() for run in runs]
+    rates = max((rates for rates, _ in curves_of_runs), key=len)
+    losses = np.full((len(runs), len(rates)), np.nan)
+    for row, (_, own) in zip(losses, curves_of_runs, strict=True):
+        row[: len(own)] = own
+    return RangeTest.from_losses(
+        rates,
+        losses if len(runs) > 1 else losses[0],
+        runs[0].stop_reason or StopReason.DATA_ENDED,
+        optimizer=" ".join(type(inner).__name__ for inner in internals.inner_optimizers(model.optimizer)),
+        backend=keras.backend.backend(),
+        versions={"keras": keras.__version__, **backends.versions()},
+        **facts,
+    )
+
+
+def check_ramp(
+    min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str, rule: str | Rule
+) -> None:
+    """Raise a clear error for arguments of a range test that make no sense."""
+    number("min_learning_rate", min_learning_rate, above=0.0)
+    number("max_learning_rate", max_learning_rate, above=0.0)
+    if max_learning_rate <= min_learning_rate:
+        raise ValueError(
+            "Argument `max_learning_rate` must be above `min_learning_rate`. "
+            f"Received: min_learning_rate={min_learning_rate}, max_learning_rate={max_learning_rate}"
+        )
+    count("num_steps", num_steps, least=MIN_STEPS)
+    one_of("spacing", spacing, ("exponential", "linear"))
+    if not callable(rule):
+        find_rule(rule)
+
+
+_NO_LOSS = (
+    "The range test saw no loss: the `train_step` of {kind} computes its loss without calling `compute_loss`. "
+    "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimises."
+)

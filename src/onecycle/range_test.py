@@ -1,0 +1,184 @@
+"""`find_learning_rate`: the learning rate range test as a function that leaves no trace."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from onecycle import backends, batches
+from onecycle._schedule_base import count
+from onecycle.hyperparameters import require_compiled
+from onecycle.ramp import Ramp, RampRun, check_ramp, measured
+from onecycle.results import RangeTest
+from onecycle.snapshot import VariableSnapshot, preserved
+from onecycle.suggestions import DEFAULT_RULE, Rule
+
+
+def find_learning_rate(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    validation_data: tuple[Any, ...] | None = None,
+    min_learning_rate: float = 1e-6,
+    max_learning_rate: float = 10.0,
+    num_steps: int = 300,
+    spacing: str = "exponential",
+    repeats: int = 1,
+    rule: str | Rule = DEFAULT_RULE,
+    seed: int | None = None,
+    steps_per_execution: int | str | None = "auto",
+    verbose: int | str = "auto",
+) -> RangeTest:
+    """Find a learning rate by a range test: a short training run whose rate rises until the loss diverges.
+
+    The ramp runs inside the compiled training step, and the true loss of every batch is recorded on the device. The
+    test trains the model itself, and gives everything back when it ends, however it ends: weights, optimizer,
+    BatchNorm and metric state, seed generators, global random states, the compiled functions. (A model that had no
+    weights yet stays built. Batches drawn from a one-shot generator are gone.)
+
+    Args:
+        model: A compiled model.
+        x: Whatever `Model.fit` takes: arrays (also nested), a `tf.data.Dataset`, a `PyDataset`, a PyTorch
+            `DataLoader` or a generator. Data shorter than `num_steps` repeats.
+        y: Targets, as in `fit`.
+        batch_size: Samples per step for data given as arrays; 32 by default, as in `fit`. The right learning rate
+            depends on it: use the one you train with.
+        sample_weight: As in `fit`.
+        class_weight: As in `fit`.
+        validation_data: (x, y) or (x, y, sample_weight) as arrays: where given, the loss of the test is that of this
+            data, evaluated after every step (slow: keep it small), in place of the batch's.
+        min_learning_rate: Rate of the first step, > 0.
+        max_learning_rate: Rate of the last step, above the first.
+        num_steps: Steps of the ramp, at least 10; the test stops earlier when the loss diverges.
+        spacing: `"exponential"` (equal ratios) or `"linear"`.
+        repeats: Number of ramps from the same start with different data order; rules read their median.
+        rule: Name of the rule whose suggestion is `learning_rate` (see `onecycle.suggestions`), or a function
+            `(learning_rates, losses) -> Suggestion`.
+        seed: Makes data order and unseeded layers repeat exactly on the same machine and backend. None leaves the
+            global random states in charge.
+        steps_per_execution: Steps per call of the compiled function: `"auto"` for what is fast on this backend, None
+            for what the model was compiled with, or a number.
+        verbose: 0 for silence, 1 for a progress bar, `"auto"` for 1.
+
+    Returns:
+        A `RangeTest`. `result.learning_rate` is the number; where none is believed it raises an error with the reason.
+
+    Raises:
+        ValueError: For bad arguments, a model that is not compiled, data without a batch, or a `train_step` of one's
+            own that does not call `compute_loss`.
+
+    Example:
+
+    ```python
+    result = onecycle.find_learning_rate(model, x, y)
+    print(result.summary())
+    result.plot()
+    ```
+
+    References:
+        L. N. Smith, Cyclical learning rates for training neural networks (2015), arXiv:1506.01186, section 3.3.
+        J. Quijas, 1Cycle Learning Rate Scheduling with TensorFlow and Keras (2023): the rule `blow_up`.
+    """
+    require_compiled(model)
+    check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
+    count("repeats", repeats)
+    batches.check(x, y, batch_size)
+    batches.build(model, x, y, batch_size)
+    ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
+    fit = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    with preserved(model):
+        _choose_steps_per_execution(model, steps_per_execution, validation_data)
+        start = VariableSnapshot(model)
+        runs = []
+        for repeat in range(repeats):
+            start.restore()
+            if seed is not None:
+                keras.utils.set_random_seed((seed + repeat) % 2**32)
+            runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps)))
+    return measured(
+        model,
+        runs,
+        rule=rule,
+        spacing=spacing,
+        num_steps=num_steps,
+        batch_size=batches.batch_size(x, batch_size),
+        seed=seed,
+    )
+
+
+class _RampCallback(keras.callbacks.Callback):
+    """Starts the ramp when the first epoch begins, and ends a `fit` that has no data left."""
+
+    def __init__(self, run: RampRun) -> None:
+        super().__init__()
+        self._run = run
+        self._started = False
+        self._calls_before = -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if not self._started:
+            self._run.start()
+            self._started = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._run.calls == self._calls_before:
+            self.model.stop_training = True
+        self._calls_before = self._run.calls
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._run.finish()
+
+
+def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar: Any) -> RampRun:
+    def show(steps: int, loss: float) -> None:
+        rate = float(ramp.value_at(min(steps, ramp.total_steps) - 1))
+        bar.update(min(steps, ramp.total_steps), [("loss", loss), ("learning_rate", rate)])
+
+    run = RampRun(
+        model,
+        ramp,
+        after_read=show if bar else lambda steps, loss: None,
+        validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
+    )
+    with _data_may_end():
+        # An epoch has at least one step, so that so many epochs are enough; the run ends `fit` itself.
+        model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[_RampCallback(run)])
+    return run
+
+
+def _evaluate(model: Any, data: tuple[Any, ...]) -> float:
+    x, y, *weight = data
+    found = model.evaluate(x, y, sample_weight=weight[0] if weight else None, verbose=0, return_dict=True)
+    return float(found["loss"])
+
+
+def _choose_steps_per_execution(model: Any, asked: int | str | None, validation_data: Any) -> None:
+    skips_updates = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    if validation_data is not None or skips_updates:
+        model.steps_per_execution = 1
+    elif asked == "auto":
+        model.steps_per_execution = max(model.steps_per_execution, backends.fast_steps_per_execution(model))
+    elif asked is not None:
+        model.steps_per_execution = count("steps_per_execution", asked)
+
+
+def _progress(verbose: int | str, num_steps: int) -> Any:
+    if not verbose:
+        return None
+    return keras.utils.Progbar(num_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
+
+
+@contextmanager
+def _data_may_end() -> Iterator[None]:
+    """Keras warns where data ends before the epochs do, which here is no mistake."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        yield

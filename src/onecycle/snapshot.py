@@ -1,0 +1,117 @@
+"""Everything a range test or a sweep borrows from a model, taken down and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from onecycle import backends
+from onecycle import keras_internals as internals
+
+_MODEL_ATTRIBUTES = ("history", "stop_training", "train_function", "test_function", "_initial_epoch")
+
+
+@contextmanager
+def preserved(model: Any) -> Iterator[None]:
+    """Give back everything that training changes when the block ends, however it ends.
+
+    Weights, optimizer variables (also an optimizer that was not built yet), BatchNorm and metric state, seed
+    generators, the global random number generators, `stop_training`, `history`, `steps_per_execution` and the compiled
+    functions are as they were before. The model must have its weights already.
+    """
+    values = VariableSnapshot(model)
+    parts = [*internals.all_optimizers(model.optimizer), *filter(None, internals.compiled_parts(model))]
+    attributes = [(part, _attributes(part)) for part in parts]
+    model_attributes = {name: vars(model)[name] for name in _MODEL_ATTRIBUTES if name in vars(model)}
+    steps_per_execution = model.steps_per_execution
+    randomness = RandomSnapshot()
+    try:
+        yield
+    finally:
+        backends.attach_state(model)
+        for part, saved in attributes:
+            _restore_attributes(part, saved)
+        values.restore()
+        model.steps_per_execution = steps_per_execution
+        internals.unset_quietly(model, *_MODEL_ATTRIBUTES)
+        internals.set_quietly(model, **model_attributes)
+        randomness.restore()
+
+
+class VariableSnapshot:
+    """The values of all variables of a model and its optimizer, on the host.
+
+    On the host because JAX donates the device's arrays to the next training step.
+    """
+
+    def __init__(self, model: Any, *, metrics: bool = True) -> None:
+        variables = [*model.variables, *model.optimizer.variables]
+        if metrics:
+            variables += model.metrics_variables
+        else:
+            skipped = {id(variable) for variable in model.metrics_variables}
+            variables = [variable for variable in variables if id(variable) not in skipped]
+        unique = {id(variable): variable for variable in variables}
+        self._values = [(variable, _to_host(variable)) for variable in unique.values()]
+
+    def restore(self) -> None:
+        """Assign every variable the value it had."""
+        for variable, value in self._values:
+            variable.assign(value)
+
+
+class RandomSnapshot:
+    """The states of all global random number generators, Keras' own included."""
+
+    def __init__(self) -> None:
+        self._states = backends.random_states()
+        self._generator = internals.global_seed_generator()
+        self._state = None if self._generator is None else _to_host(self._generator.state)
+
+    def restore(self) -> None:
+        """Put them back."""
+        backends.set_random_states(self._states)
+        internals.set_global_seed_generator(self._generator)
+        if self._generator is not None:
+            self._generator.state.assign(self._state)
+
+
+def _to_host(variable: Any) -> Any:
+    return backends.to_numpy(variable).copy()
+
+
+def _attributes(part: Any) -> dict[str, Any]:
+    """An object's attributes, with a copy of each container beside the container itself."""
+    tracker = vars(part).get("_tracker")
+    saved = {name: (value, _content(value)) for name, value in vars(part).items()}
+    if tracker is not None:
+        saved["_tracker"] = (tracker, {name: set(ids) for name, ids in tracker.stored_ids.items()})
+    return saved
+
+
+def _content(value: Any) -> Any:
+    if backends.is_tracked_list(value):
+        return _attributes(value)
+    return value.copy() if isinstance(value, (list, dict, set)) else None
+
+
+def _restore_attributes(part: Any, saved: dict[str, Any]) -> None:
+    """Put attributes back; containers keep their identity, since Keras' trackers hold on to them."""
+    internals.unset_quietly(part, *(set(vars(part)) - set(saved)))
+    for name, (value, content) in saved.items():
+        internals.set_quietly(part, **{name: value})
+        if name == "_tracker":
+            for store, ids in content.items():
+                value.stored_ids[store].clear()
+                value.stored_ids[store].update(ids)
+        elif backends.is_tracked_list(value):
+            _restore_attributes(value, content)
+        elif isinstance(value, list):
+            list.__setitem__(value, slice(None), content)
+        elif isinstance(value, dict):
+            dict.clear(value)
+            dict.update(value, content)
+        elif isinstance(value, set):
+            set.clear(value)
+            set.update(value, content)

@@ -1,0 +1,89 @@
+"""The tasks' models: compiled, repeatable, of the size they always had, and able to learn."""
+
+import keras
+import numpy as np
+import pytest
+
+from onecycle.tasks import load_task, models
+from onecycle.tasks.task import Task
+
+# These sizes are part of the tasks: a change makes every number measured before incomparable.
+WEIGHTS = {"digits": 13_706, "boston-housing": 5_121, "fashion-mnist": 207_066, "cifar10": 432_146}
+SHAPES = {"digits": (8, 8, 1), "boston-housing": (13,), "fashion-mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_models_are_fixed(name):
+    """Each model is compiled, takes its task's inputs, and has the number of weights it always had."""
+    model = models.build(name, seed=0, optimizer=None)
+
+    assert model.compiled
+    assert model.input_shape == (None, *SHAPES[name])
+    assert model.count_params() == WEIGHTS[name]
+
+
+def test_default_optimizer():
+    """Where no optimizer is named, it is SGD at Keras' own rate with momentum 0.9."""
+    optimizer = models.build("boston-housing", seed=None, optimizer=None).optimizer
+
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert float(optimizer.learning_rate) == pytest.approx(keras.optimizers.SGD().get_config()["learning_rate"])
+    assert optimizer.momentum == 0.9
+
+
+def test_own_optimizer():
+    """An optimizer that is given is the one the model is compiled with."""
+    optimizer = keras.optimizers.Adam(1e-3)
+
+    assert models.build("digits", seed=None, optimizer=optimizer).optimizer is optimizer
+
+
+@pytest.mark.lower_bound
+def test_same_seed_same_weights():
+    """Two models built with one seed start with the same weights; another seed gives others."""
+    first, second, other = (models.build("digits", seed=seed, optimizer=None).get_weights() for seed in (1, 1, 2))
+
+    assert all(np.array_equal(one, two) for one, two in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.lower_bound
+def test_digits_are_learnt():
+    """Two epochs of plain SGD read 85 in 100 of the test digits."""
+    task = load_task("digits")
+    (x, y), test = task.data
+    model = task.build(seed=0)
+    model.fit(x, y, epochs=2, batch_size=task.batch_size, verbose=0)
+
+    assert model.evaluate(*test, verbose=0, return_dict=True)[task.metric] >= 0.85
+
+
+def test_boston_is_learnt(data_dir):
+    """Ten epochs at a rate of 0.001 bring the mean error on Boston's test rows below 4, from 22."""
+    task = load_task("boston-housing", data_dir)
+    (x, y), test = task.data
+    model = task.build(seed=0, optimizer=keras.optimizers.SGD(1e-3, momentum=0.9))
+    model.fit(x, y, epochs=10, batch_size=task.batch_size, verbose=0)
+
+    assert model.evaluate(*test, verbose=0, return_dict=True)[task.metric] < 4
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+def test_pictures_are_learnt(name, data_dir):
+    """On real pictures the second hundred steps have a loss a tenth lower than the first hundred."""
+    task = load_task(name, data_dir)
+    (x, y), _ = task.data
+    model = task.build(seed=0)
+    first, second = model.fit(x[:3200], y[:3200], epochs=2, batch_size=task.batch_size, verbose=0).history["loss"]
+
+    assert second < 0.9 * first
+
+
+def test_task_is_frozen():
+    """A task cannot be changed once it is loaded, and shows itself without its data."""
+    task = load_task("digits")
+
+    with pytest.raises(AttributeError):
+        task.batch_size = 64
+    assert repr(task) == "Task(name='digits', metric='accuracy', batch_size=32)"
+    assert isinstance(task, Task)
