@@ -92,9 +92,11 @@ class Evidence:
     def blow_up_step(self) -> int | None:
         """The index in `all_rates` of the first rate at which the smoothed loss shoots up."""
         floor = float(self.smoothed.min())
+        # Of a curve that never fell the minimum is anywhere, so a wiggle after it has to be as large as a descent.
+        noises = DESCENT_NOISES if self.no_descent else RISE_NOISES
         rise = max(
             RISE_FRACTION * self.descent,
-            RISE_NOISES * self.standard_error,
+            noises * self.standard_error,
             FLOAT_NOISE * abs(self.initial),
         )
         above = self.smoothed > floor + rise

@@ -10,7 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
+_TINY = float(np.finfo("float32").tiny)
 _JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+
+
+def name() -> str:
+    """The backend in force: "tensorflow", "jax" or "torch"."""
+    return str(keras.backend.backend())
 
 
 def evaluates_on_host() -> bool:
@@ -24,6 +30,12 @@ def evaluates_on_host() -> bool:
     import torch
 
     return not torch.compiler.is_compiling()
+
+
+def computed_on_host(schedule: Any, step: int) -> float:
+    """A schedule that knows only tensors, at one step, computed on the CPU: nothing waits for an accelerator."""
+    with keras.device_scope("cpu"):
+        return float(keras.ops.convert_to_numpy(schedule(step)))
 
 
 def write_count(variable: Any) -> int:
@@ -132,8 +144,7 @@ def result_with_state_of(model: Any, result: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Name and version of the library behind Keras."""
-    name = keras.backend.backend()
-    return {name: sys.modules[name].__version__}
+    return {name(): sys.modules[name()].__version__}
 
 
 def fast_steps_per_execution(model: Any) -> int:
@@ -149,7 +160,9 @@ def fast_steps_per_execution(model: Any) -> int:
 
 def answering_not_zero(value: Any) -> Any:
     """The momentum in a form that Keras' SGD and RMSprop can ask `!= 0` and `> 0` while their step is traced."""
-    if isinstance(value, float) or keras.backend.backend() == "torch":
+    if isinstance(value, float):
+        return max(value, _TINY)  # at 0 Keras would leave the velocity as it is, not empty it
+    if keras.backend.backend() == "torch":
         return value
     return _NonZeroTensor(value)
 

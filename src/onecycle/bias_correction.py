@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 _NEGLIGIBLE = 1e-9  # below float32's resolution of 1 - x
@@ -25,11 +26,9 @@ class BiasCorrection:
     """Factors on Adam's rate that turn its division by `1 - beta ** t` into one by `1 - product of betas`.
 
     Attributes:
-        factors: (n,) the factor of update u at u; from n - 1 on it is the last one, 1.
-        products: (n - 1,) the product of the betas up to and with update u.
+        products: (n,) the product of the betas up to and with update u at u; the last one, 0, stands for all later.
     """
 
-    factors: NDArray[np.float64]
     products: NDArray[np.float64]
 
     @classmethod
@@ -48,32 +47,24 @@ class BiasCorrection:
             past: Number of the updates made under an earlier schedule, and the product of their betas.
         """
         first, product = past
-        if product < _NEGLIGIBLE:
-            return cls(np.ones(1), np.zeros(0))
-        betas, products = [], [product] * first
-        for update in range(first, _LONGEST_TABLE):
-            step = (update + 1) * steps_per_update - 1
-            beta = beta_at(step) if step >= start_step else own
-            product *= beta
-            betas.append(beta)
+        products = [] if product < _NEGLIGIBLE else [product] * first
+        while product >= _NEGLIGIBLE and len(products) < _LONGEST_TABLE:
+            step = (len(products) + 1) * steps_per_update - 1
+            product *= beta_at(step) if step >= start_step else own
             products.append(product)
-            if max(product, beta ** (update + 1)) < _NEGLIGIBLE:
-                break
-        powers = np.array(betas) ** np.arange(first + 1, first + len(betas) + 1)
-        factors = (1.0 - powers) / (1.0 - np.array(products[first:]))
-        return cls(np.concatenate([np.ones(first), factors, [1.0]]), np.array(products))
+        return cls(np.array([*products, 0.0]))
 
-    def factor(self, step: Any, steps_per_update: int) -> Any:
-        """The factor at a step: a float for a Python int, else a tensor."""
+    def factor(self, step: Any, beta: Any, steps_per_update: int) -> Any:
+        """The factor at a step whose beta is given: a float for a Python int, else a tensor."""
         update = step // steps_per_update
-        last = len(self.factors) - 1
+        last = len(self.products) - 1
         if isinstance(update, int):
-            return float(self.factors[min(update, last)])
-        table = keras.ops.convert_to_tensor(self.factors, dtype=keras.config.floatx())
-        return keras.ops.take(table, keras.ops.minimum(update, last))
+            return (1.0 - beta ** (update + 1)) / (1.0 - float(self.products[min(update, last)]))
+        dtype = keras.config.floatx()
+        product = ops.take(ops.convert_to_tensor(self.products, dtype=dtype), ops.minimum(update, last))
+        power = ops.power(ops.convert_to_tensor(beta, dtype=dtype), ops.cast(update + 1, dtype))  # as Keras has it
+        return (1.0 - power) / (1.0 - product)
 
     def product(self, updates: int) -> float:
         """The product of the betas of the first `updates` updates."""
-        if updates == 0:
-            return 1.0
-        return float(self.products[updates - 1]) if updates <= len(self.products) else 0.0
+        return float(self.products[min(updates, len(self.products)) - 1]) if updates else 1.0

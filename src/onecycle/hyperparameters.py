@@ -11,7 +11,7 @@ import keras
 
 from onecycle import backends
 from onecycle import keras_internals as internals
-from onecycle.installation import install, momentum_attributes, uninstall
+from onecycle.installation import evaluate, install, installed_state, momentum_attributes, reinstate, uninstall
 
 T = TypeVar("T")
 Schedule = keras.optimizers.schedules.LearningRateSchedule
@@ -70,8 +70,14 @@ def schedule_hyperparameters(
     plans = _plan(optimizer, requests)
     if model is None:
         _refuse_if_stepped(optimizer)
-    for inner, plan in plans:
-        install(inner, plan)
+    before = [(inner, installed_state(inner)) for inner, _ in plans]
+    try:
+        for inner, plan in plans:
+            install(inner, plan)
+    except BaseException:  # a schedule that cannot be evaluated
+        for inner, state in before:
+            reinstate(inner, state)
+        raise
     if model is not None:
         internals.remake_train_function(model)
     return model_or_optimizer
@@ -120,7 +126,7 @@ class Scaled:
         return self.factor * self.value(step)
 
     def value_at(self, step: int) -> float:
-        return self.factor * self.value.value_at(step)
+        return self.factor * float(evaluate(self.value, step))
 
 
 def _resolve(model_or_optimizer: Any) -> tuple[Any, Any]:
@@ -162,6 +168,11 @@ def _plan(optimizer: Any, requests: dict[str, Any]) -> list[tuple[Any, dict[str,
     """What to install in which optimizer; everything that could go wrong goes wrong here, before a change."""
     requests = {name: value for name, value in requests.items() if value is not None}
     inner_optimizers = internals.inner_optimizers(optimizer)
+    if not inner_optimizers:
+        raise ValueError(
+            "This MultiOptimizer chooses its optimizers by a function when it is built, and is not built yet. "
+            "Call `optimizer.build(model.trainable_variables)` first."
+        )
     for inner in inner_optimizers:
         for name in requests:
             lack = _missing(inner, name)

@@ -8,6 +8,7 @@ after it they are the optimizer's own, so that its config and whatever is saved 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import keras
@@ -100,6 +101,7 @@ class Installation:
         self._clock = _HostClock(optimizer._iterations)
         self._now: dict[str, Any] = {}
         self._depth = 0
+        self._past = self._past_so_far()
         self._correction = self._bias_correction()
 
     def apply(self, *args: Any, **kwargs: Any) -> Any:
@@ -120,8 +122,11 @@ class Installation:
 
     def past(self) -> tuple[int, float]:
         """Updates made and the product of their betas, for the bias correction of a later installation."""
-        updates = internals.raw_step(self._optimizer) // self._steps_per_update
-        return updates, self._correction.product(updates) if self._correction else 0.0
+        updates = self._updates()
+        if self._correction:
+            return updates, self._correction.product(updates)
+        first, product = self._past
+        return updates, product * self._own_beta() ** (updates - first)
 
     def _enter(self, now: dict[str, Any]) -> None:
         # Under tf.distribute's MirroredStrategy several replicas are inside `apply` at once, taking turns.
@@ -141,12 +146,12 @@ class Installation:
         step = self._clock.step() if backends.evaluates_on_host() else self._optimizer._iterations
         now: dict[str, Any] = {}
         if "momentum" in self.plan:
-            momentum = _evaluate(self.plan["momentum"], step)
+            momentum = evaluate(self.plan["momentum"], step)
             if any(_is_a(self._optimizer, name) for name in _BRANCHES_ON_MOMENTUM):
                 momentum = backends.answering_not_zero(momentum)
             now |= dict.fromkeys(momentum_attributes(self._optimizer), momentum)
         if "weight_decay" in self.plan:
-            decay = _evaluate(self.plan["weight_decay"], step)
+            decay = evaluate(self.plan["weight_decay"], step)
             now |= dict.fromkeys(self._decay_attributes(), decay)
         if "learning_rate" in self.plan:
             now["learning_rate"] = self._learning_rate(step)
@@ -154,12 +159,13 @@ class Installation:
 
     def _learning_rate(self, step: Any) -> Any:
         if "learning_rate" in self.plan:
-            return _evaluate(self.plan["learning_rate"], step)
+            return evaluate(self.plan["learning_rate"], step)
         return internals.own_learning_rate(self._optimizer)
 
     def _corrected(self, now: dict[str, Any], step: Any) -> dict[str, Any]:
         """Scale Adam's step by the bias correction; its weight decay, in proportion to the rate, is scaled back."""
-        factor = self._correction.factor(step, self._steps_per_update)
+        beta = now[momentum_attributes(self._optimizer)[-1]]
+        factor = self._correction.factor(step, beta, self._steps_per_update)
         if _is_a(self._optimizer, "Muon"):
             return now | {"adam_lr_ratio": self._optimizer.adam_lr_ratio * factor}
         rate = now["learning_rate"] if "learning_rate" in now else self._learning_rate(step)
@@ -177,14 +183,26 @@ class Installation:
     def _bias_correction(self) -> BiasCorrection | None:
         if "momentum" not in self.plan or not any(_is_a(self._optimizer, name) for name in _CORRECTED):
             return None
-        own = float(getattr(self._optimizer, momentum_attributes(self._optimizer)[-1]))
         return BiasCorrection.of(
-            lambda step: float(_evaluate(self.plan["momentum"], step)),
+            lambda step: evaluate(self.plan["momentum"], step),
             start_step=getattr(self.plan["momentum"], "start_step", 0),
-            own=own,
-            past=vars(self._optimizer).get(_PAST, (0, 1.0)),
+            own=self._own_beta(),
+            past=self._past,
             steps_per_update=self._steps_per_update,
         )
+
+    def _past_so_far(self) -> tuple[int, float]:
+        """What an earlier installation left, unless the counter has been set back behind it since."""
+        past: tuple[int, float] = vars(self._optimizer).get(_PAST, (0, 1.0))
+        return past if past[0] <= self._updates() else (0, 1.0)
+
+    def _updates(self) -> int:
+        return internals.raw_step(self._optimizer) // self._steps_per_update
+
+    def _own_beta(self) -> float:
+        """The beta_1 (or momentum) the optimizer was built with; 0 where it has none."""
+        attributes = momentum_attributes(self._optimizer)
+        return float(getattr(self._optimizer, attributes[-1])) if attributes else 0.0
 
 
 class _HostClock:
@@ -212,13 +230,13 @@ class _HostClock:
             self._writes += 1
 
 
-def _evaluate(value: Any, step: Any) -> Any:
-    """A number as it is; a schedule at the step, on the host where the step is a Python int and it can."""
-    if isinstance(value, (int, float)):
+def evaluate(value: Any, step: Any) -> Any:
+    """A number as it is; a schedule at the step, as a float where the step is a Python int."""
+    if isinstance(value, Real):
         return float(value)
-    if isinstance(step, int) and hasattr(value, "value_at"):
-        return value.value_at(step)
-    return value(step)
+    if not isinstance(step, int):
+        return value(step)
+    return value.value_at(step) if hasattr(value, "value_at") else backends.computed_on_host(value, step)
 
 
 def _is_a(optimizer: Any, name: str) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from onecycle import backends
 
 _GLOBAL_SEED_GENERATOR = "global_seed_generator"
+_GLOBAL_SEED = "global_random_seed"
 
 
 def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
@@ -46,7 +48,9 @@ def raw_step(optimizer: Any) -> int:
 
 def step_counter(optimizer: Any) -> Any:
     """The variable that Keras hands to learning-rate schedules."""
-    return inner_optimizers(optimizer)[0]._iterations
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return step_counter(optimizer.inner_optimizer)
+    return optimizer._iterations  # a MultiOptimizer's own: one inside it that has no variables never counts
 
 
 def own_learning_rate(optimizer: Any) -> Any:
@@ -109,14 +113,22 @@ def _renewed(model: Any, name: str) -> Iterator[None]:
             set_quietly(model, **{name: before})
 
 
+class _Carried:
+    """What Keras takes for a seed generator: its state travels with a model's, but is no weight and is never saved."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+
 def carry_variable(model: Any, variable: Any) -> None:
-    """Carry one more non-trainable variable through the model's training steps."""
-    model._non_trainable_variables.append(variable)
+    """Carry one more non-trainable variable through the model's training steps, past its weights and its files."""
+    model._seed_generators.append(_Carried(variable))
 
 
 def drop_variable(model: Any, variable: Any) -> None:
     """Undo `carry_variable`."""
-    remove_by_identity(model._non_trainable_variables, variable)
+    generators = model._seed_generators
+    generators[:] = [other for other in generators if other.state is not variable]
 
 
 def compiled_parts(model: Any) -> tuple[Any, ...]:
@@ -132,6 +144,16 @@ def global_seed_generator() -> Any:
 def set_global_seed_generator(generator: Any) -> None:
     """Put the generator of `global_seed_generator` back."""
     global_state.set_global_attribute(_GLOBAL_SEED_GENERATOR, generator)
+
+
+def global_seed() -> Any:
+    """What `keras.utils.set_random_seed` was last given, or None."""
+    return global_state.get_global_attribute(_GLOBAL_SEED)
+
+
+def set_global_seed(seed: Any) -> None:
+    """Put the seed of `global_seed` back, without seeding anything."""
+    global_state.set_global_attribute(_GLOBAL_SEED, seed)
 
 
 def callbacks_beside(callback: Any) -> list[Any]:

@@ -101,7 +101,7 @@ class RampRun:
                 optimizer.build(model.trainable_variables)
         self._variables, self._randomness = VariableSnapshot(model, metrics=False), RandomSnapshot()
         self._train_function = model.train_function
-        self._recorder = LossRecorder(model, self._ramp.total_steps)
+        self._recorder = LossRecorder(model, STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = internals.raw_step(optimizer)
         self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._installed_before = [(inner, installed_state(inner)) for inner in internals.inner_optimizers(optimizer)]
@@ -172,7 +172,8 @@ class RampRun:
         """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
         if not len(recorded) and self._steps_called:
             raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
-        new = recorded[len(self._losses) :].tolist()
+        # Several steps of one execution may run past the end of the ramp.
+        new = recorded[len(self._losses) : self._ramp.total_steps].tolist()
         applied = self._applied + len(new)
         if self._skips_updates:
             counter = internals.step_counter(self._model.optimizer)
@@ -194,7 +195,7 @@ def measured(model: Any, runs: Sequence[RampRun], **facts: Any) -> RangeTest:
         losses if len(runs) > 1 else losses[0],
         runs[0].stop_reason or StopReason.DATA_ENDED,
         optimizer=" ".join(type(inner).__name__ for inner in internals.inner_optimizers(model.optimizer)),
-        backend=keras.backend.backend(),
+        backend=backends.name(),
         versions={"keras": keras.__version__, **backends.versions()},
         **facts,
     )

@@ -52,8 +52,8 @@ def pytorch_one_cycle(
 ) -> tuple[Phase, ...]:
     """Returns the phases of `torch.optim.lr_scheduler.OneCycleLR`; evaluate them with `last_step=total_steps - 1`.
 
-    A phase that is over before it begins is left out, as in PyTorch. Where PyTorch divides by zero (a warm-up of exactly one
-    step) the curve is the limit of smaller `pct_start`: no warm-up. One step alone has the lowest rate, as there.
+    A phase that is over before it begins is left out, as in PyTorch. Where PyTorch divides by zero (a warm-up of
+    exactly one step) the curve is the limit of smaller `pct_start`: no warm-up. One step alone has the lowest rate.
     """
     initial = max_lr / div_factor
     final = initial / final_div_factor

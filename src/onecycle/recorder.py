@@ -13,15 +13,21 @@ from onecycle import keras_internals as internals
 
 
 class LossRecorder:
-    """Writes the loss of each training step into a buffer that travels with the model's state.
+    """Writes the loss of each training step into a small ring buffer that travels with the model's state.
 
     What Keras reports as `loss` is a running mean over the epoch, in which one batch can hardly be told. Here
     `compute_loss` is wrapped on the model, and its value goes into a non-trainable variable inside the compiled step.
+
+    Args:
+        model: The model to record.
+        capacity: Steps that the buffer holds; it must be read at least so often.
     """
 
     def __init__(self, model: Any, capacity: int) -> None:
         self._model = model
         self._compute_loss = model.compute_loss
+        self._capacity = capacity
+        self._read: list[float] = []
         # Under tf.distribute every replica has its share of the batch's loss, to be summed when it is read.
         with backends.placement(model):
             self._losses = _variable("onecycle_losses", (capacity,), "float32", "sum")
@@ -30,8 +36,9 @@ class LossRecorder:
 
     def attach(self) -> None:
         """Start recording whatever step is traced or run while `recording` is set."""
-        internals.carry_variable(self._model, self._losses)
-        internals.carry_variable(self._model, self._count)
+        if backends.carries_state():
+            internals.carry_variable(self._model, self._losses)
+            internals.carry_variable(self._model, self._count)
         internals.set_quietly(self._model, compute_loss=self._recorded_loss)
 
     def detach(self) -> None:
@@ -43,12 +50,15 @@ class LossRecorder:
     def read(self, result: Any = None) -> NDArray[np.float64]:
         """The losses of all batches so far; `result` is what `model.train_function` has just returned, if it has."""
         count = int(backends.variable_after_step(self._model, self._count, result))
-        losses = backends.variable_after_step(self._model, self._losses, result)
-        return np.asarray(losses[:count], dtype=np.float64)
+        ring = backends.variable_after_step(self._model, self._losses, result)
+        self._read += [float(ring[step % self._capacity]) for step in range(len(self._read), count)]
+        return np.array(self._read, dtype=np.float64)
 
     def _recorded_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._compute_loss(*args, **kwargs)
         if self.recording:
+            if not backends.can_write_state():
+                raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
             self._write(loss)
         return loss
 
@@ -56,7 +66,7 @@ class LossRecorder:
         ops = keras.ops
         value = ops.mean(ops.cast(ops.stop_gradient(loss), "float32"))
         count = ops.convert_to_tensor(self._count)
-        here = ops.equal(ops.arange(self._losses.shape[0], dtype="int32"), count)
+        here = ops.equal(np.arange(self._capacity, dtype="int32"), count % self._capacity)
         self._losses.assign(ops.where(here, value, ops.convert_to_tensor(self._losses)))
         self._count.assign(count + 1)
 
@@ -72,3 +82,10 @@ def _variable(name: str, shape: tuple[int, ...], dtype: str, aggregation: str) -
         synchronization="on_read" if aggregation == "sum" else "auto",
         name=name,
     )
+
+
+_STATE_IS_LOST = (
+    "The `train_step` of {kind} calls `compute_loss` where JAX keeps no state, so the loss of a batch cannot be recorded. "
+    "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the non-trainable "
+    "variables that it returns."
+)

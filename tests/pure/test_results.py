@@ -12,8 +12,11 @@ from onecycle import _json
 from onecycle.results import RangeTest, StopReason, Suggestion, load
 from onecycle.suggestions import RULES
 
+HEAD = {"format": "onecycle-result", "version": 1}
+
 
 def measured(n=200, seed=0):
+    """Rates and losses that fall around 0.01 and explode from 1 on."""
     rates = np.geomspace(1e-6, 10, n)
     place = np.log10(rates)
     losses = 0.8 + 1.5 / (1 + np.exp(4 * (place + 2))) + np.expm1(np.maximum(0, place) * 5)
@@ -22,6 +25,7 @@ def measured(n=200, seed=0):
 
 @pytest.fixture
 def result():
+    """A range test with a suggestion and every field set."""
     return RangeTest.from_losses(
         *measured(),
         StopReason.DIVERGED,
@@ -36,6 +40,7 @@ def result():
 
 @pytest.fixture
 def silent():
+    """A range test that suggests nothing."""
     return RangeTest.from_losses(np.geomspace(1e-6, 1, 50), np.ones(50), StopReason.COMPLETED)
 
 
@@ -124,6 +129,7 @@ def test_the_summary_takes_an_empty_test():
 
 
 def strange():
+    """A range test with all that JSON has no word for."""
     losses = np.stack([measured(seed=seed)[1] for seed in range(2)])
     losses[0, 190:] = np.nan
     losses[1, [3, 199]] = np.inf, -np.inf
@@ -198,8 +204,7 @@ def test_what_could_not_be_read_back_is_not_saved(result, tmp_path):
         ('{"format": "onecycle-result", "version": 1, "type": "Unheard", "fields": {}}', "'Unheard'.*RangeTest"),
         ('{"format": "onecycle-result", "version": 1, "type": "RangeTest", "fields": {"x": 1}}', "damaged"),
         (
-            '{"format": "onecycle-result", "version": 1, "type": "Suggestion", '
-            '"fields": {"learning_rate": 1.0, "reason": "."}}',
+            json.dumps(HEAD | {"type": "Suggestion", "fields": {"learning_rate": 1, "reason": "."}}),
             "not a result by itself",
         ),
     ],

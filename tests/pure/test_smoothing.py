@@ -17,10 +17,12 @@ SEEDS = range(40)
 
 
 def noise(seed, n=300):
+    """White noise of standard deviation 1."""
     return np.random.default_rng(seed).standard_normal(n)
 
 
 def explosion(n_calm=200, n_wild=12, factor=1.5, level=2.0):
+    """A constant loss that begins to grow by `factor` a step."""
     return np.concatenate([np.full(n_calm, level), level * factor ** np.arange(1, n_wild + 1)])
 
 

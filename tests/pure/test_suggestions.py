@@ -201,6 +201,7 @@ def test_repeats_make_blow_up_steadier():
 
 
 def fastai_trim(rates, losses):
+    """What fastai hands to its rules: the averaged losses without their ends."""
     n = len(losses)
     return rates[n // 10 : -5], exponential_moving_average(losses)[n // 10 : -5]
 
@@ -250,7 +251,7 @@ def test_fastai_rules_give_fastai_numbers(rule, oracle):
 def test_an_unknown_rule_is_refused_with_the_names_there_are():
     """The error names the rules, so that a typing error is mended in one go."""
     assert find_rule("blow_up") is blow_up
-    with pytest.raises(ValueError, match="blow_up, minimum, steepest, valley, slide.*'blowup'"):
+    with pytest.raises(ValueError, match=r"blow_up, minimum, steepest, valley, slide.*'blowup'"):
         find_rule("blowup")
 
 

@@ -17,6 +17,7 @@ NAN, INF = np.nan, np.inf
 
 
 def fall_and_explosion(n=200, level=0.0, wild=10.0):
+    """Rates and losses that fall around 0.01 and explode from 1 on."""
     rates = np.geomspace(1e-6, 10, n)
     place = np.log10(rates)
     losses = level + 0.8 + 1.5 / (1 + np.exp(4 * (place + 2))) + wild * np.maximum(0, place) ** 2
@@ -24,6 +25,7 @@ def fall_and_explosion(n=200, level=0.0, wild=10.0):
 
 
 def record(rates, losses, reason=StopReason.DIVERGED, **facts):
+    """The result of a range test."""
     return RangeTest.from_losses(rates, losses, reason, **facts)
 
 
@@ -117,10 +119,12 @@ def test_the_rate_axis_follows_the_ramp(name, scale):
 
 
 def phases():
+    """Three phases of nine steps."""
     return [SimpleNamespace(name=n, start=a, stop=b) for n, a, b in (("warm-up", 0, 4), ("fall", 4, 8), ("drop", 8, 9))]
 
 
 def schedule(n=10, named=True):
+    """Something with the values of a schedule, and with or without phases."""
     plain = SimpleNamespace(values=lambda: np.linspace(0.1, 1, n))
     return SimpleNamespace(values=plain.values, phases=phases()) if named else plain
 
