@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,21 +21,30 @@ def name() -> str:
 
 
 def evaluates_on_host() -> bool:
-    """Whether a curve is better computed in Python than as tensor operations: PyTorch outside `torch.compile`.
+    """Whether a curve is better computed in Python than as tensor operations: PyTorch.
 
     There a training step runs eagerly, so a curve of tensor operations would cost some 30 of them a step, and a
     tensor as momentum makes `torch._foreach_*(alpha=...)` wait for the device.
     """
+    return keras.backend.backend() == "torch"
+
+
+def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, left out of `torch.compile`, which would compile it anew for each value that changes with the step.
+
+    `jit_compile=True` still compiles the forward and backward pass around it.
+    """
     if keras.backend.backend() != "torch":
-        return False
+        return function
     import torch
 
-    return not torch.compiler.is_compiling()
+    left_out: Callable[..., Any] = torch.compiler.disable(function)
+    return left_out
 
 
 def computed_on_host(schedule: Any, step: int) -> float:
     """A schedule that knows only tensors, at one step, computed on the CPU: nothing waits for an accelerator."""
-    with keras.device_scope("cpu"):
+    with keras.device("cpu"):
         return float(keras.ops.convert_to_numpy(schedule(step)))
 
 
@@ -52,7 +62,7 @@ def random_states() -> dict[str, Any]:
         states["torch"] = torch.get_rng_state()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             states["cuda"] = torch.cuda.get_rng_state_all()
-    if keras.backend.backend() == "tensorflow":
+    if "tensorflow" in sys.modules:  # whichever the backend: `tf.data` shuffles by it
         context = _tensorflow_context()
         states["tensorflow"] = (context._seed, context._rng, context._rng and context._rng.getstate())
     return states
@@ -68,11 +78,14 @@ def set_random_states(states: dict[str, Any]) -> None:
         torch.set_rng_state(states["torch"])
         if "cuda" in states:
             torch.cuda.set_rng_state_all(states["cuda"])
-    if "tensorflow" in states:
+    if "tensorflow" in sys.modules:
+        # Without a state TensorFlow was not loaded yet, and so not seeded.
+        seed, generator, state = states.get("tensorflow", (None, None, None))
         context = _tensorflow_context()
-        context._seed, context._rng, state = states["tensorflow"]
-        if context._rng is not None:
-            context._rng.setstate(state)
+        context._set_global_seed(seed)  # also drops kernels that would go on with the numbers they have begun
+        context._rng = generator
+        if generator is not None:
+            generator.setstate(state)
 
 
 def _tensorflow_context() -> Any:
@@ -89,6 +102,20 @@ def placement(model: Any) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def torch_state(model: Any) -> list[tuple[Any, str, Any]]:
+    """What training changes on PyTorch besides values: each module's `training` and each variable's `.grad`."""
+    if keras.backend.backend() != "torch":
+        return []
+    modes = [(module, "training", module.training) for module in model.modules()]
+    return modes + [(variable.value, "grad", variable.value.grad) for variable in model.variables]
+
+
+def set_torch_state(state: list[tuple[Any, str, Any]]) -> None:
+    """Put back what `torch_state` saw."""
+    for owner, name, value in state:
+        setattr(owner, name, value)
+
+
 def is_tracked_list(value: Any) -> bool:
     """Whether a list is TensorFlow's wrapper, which keeps its items in an attribute and counts changes to them."""
     return isinstance(value, list) and hasattr(value, "_storage")
@@ -99,6 +126,11 @@ def to_numpy(variable: Any) -> Any:
     if keras.backend.backend() == "tensorflow":
         return variable.value.numpy()
     return keras.ops.convert_to_numpy(variable.value)
+
+
+def carries_state() -> bool:
+    """Whether a training step takes all variables in and gives them out, so that one more has to be among them."""
+    return keras.backend.backend() == "jax"
 
 
 def variable_after_step(model: Any, variable: Any, result: Any) -> Any:

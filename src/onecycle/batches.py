@@ -28,7 +28,7 @@ def check(x: Any, y: Any, batch_size: int | None) -> None:
         raise ValueError("Argument `x` must be training data, as `Model.fit` takes it. Received: x=None")
     if not is_arrays(x):
         return
-    rows = {len(leaf) for leaf in keras.tree.flatten((x, y)) if leaf is not None}
+    rows = {leaf.shape[0] for leaf in keras.tree.flatten((x, y)) if leaf is not None}
     if 0 in rows:
         raise ValueError("Argument `x` must have at least one row. Received: empty arrays")
     if batch_size is not None and batch_size < 1:
@@ -68,8 +68,15 @@ def not_standardised(model: Any, x: Any) -> str | None:
     """
     if not is_arrays(x):
         return None
-    scaling = (keras.layers.Normalization, keras.layers.Rescaling, keras.layers.Embedding, keras.layers.BatchNormalization)
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)]
+    scaling = (
+        keras.layers.Normalization,
+        keras.layers.Rescaling,
+        keras.layers.Embedding,
+        keras.layers.BatchNormalization,
+    )
+    layers = [
+        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
+    ]
     if any(isinstance(layer, scaling) for layer in layers[:2]):
         return None
     for leaf in keras.tree.flatten(x):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle import cycle, hyperparameters
 from onecycle import keras_internals as internals
-from onecycle._schedule_base import number
-from onecycle.ramp import Ramp, RampRun, check_ramp, measured
+from onecycle._schedule_base import count, number
+from onecycle.ramp import MIN_STEPS, Ramp, RampRun, check_ramp, measured
 from onecycle.results import RangeTest
 from onecycle.schedules import OneCycle
 from onecycle.suggestions import DEFAULT_RULE
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 class OneCycleScheduler(keras.callbacks.Callback):
@@ -65,30 +65,28 @@ class OneCycleScheduler(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         _check_one_of(max_learning_rate, schedule)
-        if max_learning_rate is not None or total_steps is not None:
-            OneCycle(max_learning_rate or 1.0, 1 if total_steps is None else total_steps)  # raises what it would later
+        if max_learning_rate is not None:
+            number("max_learning_rate", max_learning_rate, above=0)
+        if total_steps is not None:
+            count("total_steps", total_steps)
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
         self.momentum = _checked_pair(momentum)
         self.schedule = schedule
-        if isinstance(schedule, Schedule) and isinstance(self.momentum, tuple):
-            cycle.matching_momentum(schedule, self.momentum)
+        if isinstance(schedule, Schedule):
+            cycle.check_schedule(schedule, total_steps, self.momentum)
         self._run: cycle.CycleRun | None = None
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        optimizer = getattr(model, "optimizer", None)
-        self._step_before_training = 0 if optimizer is None else internals.raw_step(optimizer)
+        # Only here is it before any other callback's `on_train_begin`, where `BackupAndRestore` restores.
+        self._resumption = cycle.Resumption(self, model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        model = self.model
-        hyperparameters.require_compiled(model)
-        _refuse_rivals(self)
-        self._interrupted = cycle.CycleRun.left_by_exception(model)
-        if self._interrupted is not None:
-            self._interrupted.end()
+        hyperparameters.require_compiled(self.model)
+        refuse_rivals(self, internals.callbacks_beside(self))
         if isinstance(self.momentum, tuple):
-            hyperparameters.require_momentum(model.optimizer)
+            hyperparameters.require_momentum(self.model.optimizer)
         if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
             raise ValueError(
                 "This data has no known length, so neither has the cycle. "
@@ -108,16 +106,18 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if self._run is None:
             return
         self._run.end()
+        self._resumption.ended()
         history = getattr(self.model, "history", None)
         if history is not None:
-            history.onecycle = self._report(self._run)
+            history.onecycle = self._reported(self._run)
         self._run = None
 
     def _begin(self, epoch: int) -> None:
         """Settle where the cycle begins and how long it is, which only now is certain, and install it."""
         optimizer = self.model.optimizer
+        cycle.build_choosing(optimizer, self.model)
         now = internals.raw_step(optimizer)
-        start = self._resumed_from(epoch, now)
+        start = self._resumption.begun_at(now)
         skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         length = cycle.settle_length(
             self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
@@ -125,22 +125,22 @@ class OneCycleScheduler(keras.callbacks.Callback):
         rate = cycle.begun_at(self._make(length), start)
         pair = self._pair(rate)
         momentum = None if pair is None else cycle.matching_momentum(rate, pair)
-        self._told = {"schedule": repr(rate), "momentum": pair, "start_step": start, "total_steps": length}
+        self._report = cycle.CycleReport(
+            schedule=cycle.told(rate),
+            momentum=pair,
+            start_step=start,
+            total_steps=getattr(rate, "total_steps", length),
+            steps=0,
+            skipped_steps=None,
+            max_learning_rate=self.max_learning_rate,
+        )
         self._run = cycle.CycleRun(self.model, rate, momentum)
+        self._resumption.began(start)
 
-    def _resumed_from(self, epoch: int, now: int) -> int:
-        """The step at which the cycle began: now, or before the interruption where `BackupAndRestore` resumes."""
-        beside = internals.callbacks_beside(self)
-        if not any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in beside):
-            return now
-        if not epoch or internals.first_epoch_after_restore(self.model) != epoch:
-            return now
-        return self._step_before_training if self._interrupted is None else self._interrupted.start_step
-
-    def _make(self, length: int | None) -> Any:
+    def _make(self, length: Any) -> Any:
         if self.max_learning_rate is not None:
             return OneCycle(self.max_learning_rate, length)
-        if isinstance(self.schedule, Schedule):
+        if self.schedule is None or isinstance(self.schedule, Schedule):
             return self.schedule
         schedule = self.schedule(length)
         if not isinstance(schedule, Schedule):
@@ -156,15 +156,11 @@ class OneCycleScheduler(keras.callbacks.Callback):
             return DEFAULT_MOMENTUM if can_cycle else None
         return self.momentum
 
-    def _report(self, run: cycle.CycleRun) -> cycle.CycleReport:
-        optimizer = self.model.optimizer
-        steps = internals.raw_step(optimizer) - run.start_step
-        per_epoch = self.params.get("steps")
-        batches = run.calls if self.model.steps_per_execution == 1 else per_epoch and self._epochs * per_epoch
-        skipped = cycle.count_skipped(optimizer, batches, steps)
-        return cycle.CycleReport(
-            **self._told, steps=steps, skipped_steps=skipped, max_learning_rate=self.max_learning_rate
-        )
+    def _reported(self, run: cycle.CycleRun) -> cycle.CycleReport:
+        now = internals.raw_step(self.model.optimizer)
+        batches = run.batches(self._epochs, self.params.get("steps"))
+        skipped = cycle.count_skipped(self.model.optimizer, batches, now - run.first_step)
+        return replace(self._report, steps=now - self._report.start_step, skipped_steps=skipped)
 
 
 class LearningRateFinder(keras.callbacks.Callback):
@@ -223,7 +219,7 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         hyperparameters.require_compiled(self.model)
-        _refuse_rivals(self)
+        refuse_rivals(self, internals.callbacks_beside(self))
         if not self.model.built:
             raise ValueError(
                 "LearningRateFinder gives the weights back, so the model must have them before `fit`. "
@@ -237,14 +233,21 @@ class LearningRateFinder(keras.callbacks.Callback):
         per_epoch = self.params.get("steps")
         available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch
         steps = min(self.num_steps, available)
-        check_ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing, self.rule)
+        if steps < MIN_STEPS:
+            raise ValueError(
+                f"A range test needs at least {MIN_STEPS} steps, and this `fit` has {steps}. Train for more epochs, or "
+                "use `find_learning_rate`, which repeats short data."
+            )
         run = RampRun(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
         run.start()
+        internals.on_error_of_callbacks(self, run.abandon)
         self._run = run
 
     def on_train_end(self, logs: Any = None) -> None:
         if self._run is None:
             return
+        # Other callbacks may write weights of the ramp when training ends, as EarlyStopping does.
+        internals.call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
         self._run.finish()
         self.result = measured(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self.num_steps)
         self._run = None
@@ -273,21 +276,20 @@ def _checked_pair(momentum: Any) -> Any:
     high, low = (number("momentum", value, least=0.0) for value in momentum)
     if not low <= high < 1:
         raise ValueError(
-            "Argument `momentum` is a pair (high, low) with 0 <= low <= high < 1. "
-            f"Received: momentum={tuple(momentum)}"
+            f"Argument `momentum` is a pair (high, low) with 0 <= low <= high < 1. Received: momentum={tuple(momentum)}"
         )
     return high, low
 
 
-def _refuse_rivals(callback: Any) -> None:
-    """Raise if another callback of this `fit` sets the learning rate too."""
+def refuse_rivals(callback: Any, beside: Sequence[Any]) -> None:
+    """Raise if another callback of the same `fit` sets the learning rate too."""
     kinds = (
         keras.callbacks.LearningRateScheduler,
         keras.callbacks.ReduceLROnPlateau,
         OneCycleScheduler,
         LearningRateFinder,
     )
-    for other in internals.callbacks_beside(callback):
+    for other in beside:
         if other is not callback and isinstance(other, kinds):
             raise ValueError(
                 f"{type(callback).__name__} and {type(other).__name__} would both set the learning rate in one `fit`. "

@@ -1,4 +1,4 @@
-"""The command line, `onecycle`: reads the options and calls what does the work. Keras is imported inside the handlers."""
+"""The command line, `onecycle`: reads the options and calls what does the work. Keras is imported in the handlers."""
 
 from __future__ import annotations
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import keras
 
+from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import Schedule
 from onecycle.hyperparameters import schedule_hyperparameters
-from onecycle.installation import installed_state, reinstate
+from onecycle.installation import installed_state, reinstate, uninstall
+from onecycle.left_behind import Borrowed
 
-_KEY = "_onecycle_cycle"
+_RESUMABLE = "_onecycle_resumable"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class CycleReport:
         momentum: The momentum pair (high, low), or None where it was left alone.
         start_step: The optimizer's step counter at the first step of the cycle.
         total_steps: Length of the cycle in steps.
-        steps: Steps the counter made while the cycle was installed.
+        steps: Steps the counter has made since `start_step`.
         skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags; None where they could not be
             counted.
         max_learning_rate: The peak, or None where the schedule was given.
@@ -45,61 +47,114 @@ class CycleReport:
         """The report as a sentence or two."""
         momentum = "" if self.momentum is None else f", momentum {self.momentum[0]:g} to {self.momentum[1]:g} and back"
         skipped = f", {self.skipped_steps} skipped by loss scaling" if self.skipped_steps else ""
-        return f"{self.schedule}{momentum}; {self.steps} of {self.total_steps} steps made{skipped}."
+        return f"{self.schedule}{momentum}; {self.steps} steps of a cycle of {self.total_steps}{skipped}."
 
 
 class CycleRun:
-    """Schedules installed for one `fit`, with a way back.
+    """Schedules installed for one `fit`, with a way back however it ends.
 
-    Keras calls no callback when `fit` ends by an exception. So the training function is wrapped by one that notices
-    the next `fit` (it has another `History`) and takes the cycle out before its first step.
+    Args:
+        model: The model whose `fit` runs.
+        learning_rate: The schedule of the rate.
+        momentum: The schedule of the momentum, or None to leave it alone.
+
+    Attributes:
+        first_step: The optimizer's step counter when the cycle was put in.
+        calls: Calls of the compiled training function, counted where updates may be skipped.
     """
 
     def __init__(self, model: Any, learning_rate: Any, momentum: Any) -> None:
+        optimizer = model.optimizer
         self._model = model
-        self._history = getattr(model, "history", None)
         self._train_function = model.train_function
-        self._installed_before = [
-            (inner, installed_state(inner)) for inner in internals.inner_optimizers(model.optimizer)
-        ]
-        self.start_step = internals.raw_step(model.optimizer)
+        self._installed_before = [(inner, installed_state(inner)) for inner in internals.inner_optimizers(optimizer)]
+        self._counts_calls = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self.first_step = internals.raw_step(optimizer)
         self.calls = 0
         schedule_hyperparameters(model, learning_rate=learning_rate, momentum=momentum)
-        self._compiled = model.train_function
-        model.train_function = self._step
-        internals.set_quietly(model, **{_KEY: self})
-
-    @staticmethod
-    def left_by_exception(model: Any) -> CycleRun | None:
-        """The cycle of an earlier `fit` that never came to its end."""
-        return vars(model).get(_KEY)
+        self._borrowed = Borrowed(model, self._undo, self._put)
+        self._put()
 
     def end(self) -> None:
         """Give the model its optimizer and training function back; once is enough, again is no error."""
-        if vars(self._model).get(_KEY) is not self:
-            return
-        internals.unset_quietly(self._model, _KEY)
-        for inner, state in self._installed_before:
-            reinstate(inner, state)
-        self._model.train_function = self._train_function
+        self._borrowed.give_back()
 
-    def _step(self, *args: Any) -> Any:
-        if getattr(self._model, "history", None) is not self._history:
-            self.end()
-            return self._model.train_function(*args)
-        self.calls += 1
-        return self._compiled(*args)
+    def batches(self, epochs: int, per_epoch: int | None) -> int | None:
+        """Batches trained on in so many epochs, skipped ones included; None where it cannot be told."""
+        per_call = self._model.steps_per_execution
+        if per_call == 1:
+            return self.calls
+        # The last call of an epoch may have had fewer batches, and that of a stopped epoch none of the rest.
+        whole_epochs = per_epoch is not None and self.calls == epochs * -(-per_epoch // per_call)
+        return epochs * per_epoch if per_epoch is not None and whole_epochs else None
+
+    def _undo(self) -> None:
+        for inner, before in self._installed_before:
+            if uninstall(inner):  # else somebody has unscheduled everything, which stands
+                reinstate(inner, before)
+        # A training function that is not ours may hold the cycle: the next `fit` makes a new one.
+        is_ours = self._model.train_function is self._scheduled
+        self._model.train_function = self._train_function if is_ours else None
+
+    def _put(self) -> None:
+        """Have the calls of the training function counted, where that is needed to know of skipped updates."""
+        if self._counts_calls:
+            self._model.train_function = self._counting(self._model.train_function)
+        self._scheduled = self._model.train_function
+
+    def _counting(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any) -> Any:
+            self.calls += 1
+            return train_function(*args)
+
+        return counted
+
+
+class Resumption:
+    """Where the cycle of a `fit` begins that `BackupAndRestore` may let resume an interrupted one.
+
+    To be made before training begins: what is restored then takes the step counter back with it.
+    """
+
+    def __init__(self, callback: Any, model: Any) -> None:
+        optimizer = getattr(model, "optimizer", None)
+        self._model = model
+        self._step_before = 0 if optimizer is None else internals.raw_step(optimizer)
+        self._folders, self._restores = internals.backups_to_restore(callback)
+
+    def begun_at(self, now: int) -> int:
+        """The step at which the cycle began: now, or before the interruption where one is resumed."""
+        if not self._restores:
+            return now
+        folders, begun_at = vars(self._model).get(_RESUMABLE, (None, None))
+        return begun_at if folders == self._folders else min(self._step_before, now)
+
+    def began(self, step: int) -> None:
+        """Remember it on the model: the same model may resume with its counter anywhere."""
+        if self._folders:
+            internals.set_quietly(self._model, **{_RESUMABLE: (self._folders, step)})
+
+    def ended(self) -> None:
+        """Forget it: the next run is a new one."""
+        internals.unset_quietly(self._model, _RESUMABLE)
 
 
 class _Offset(keras.optimizers.schedules.LearningRateSchedule):
     """Another schedule, begun later. Lives only while it is installed, so that it is never saved."""
 
     def __init__(self, schedule: Any, start_step: int) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self.start_step = start_step
 
     def __call__(self, step: Any) -> Any:
-        return self._schedule(step - self.start_step)
+        return self.schedule(step - self.start_step)
+
+
+def build_choosing(optimizer: Any, model: Any) -> None:
+    """Build a `MultiOptimizer`, which may choose its optimizers only then; else Keras builds it in the first step."""
+    if internals.is_multi_optimizer(optimizer) and not optimizer.built:
+        with backends.placement(model):
+            optimizer.build(model.trainable_variables)
 
 
 def begun_at(schedule: Any, step: int) -> Any:
@@ -107,6 +162,31 @@ def begun_at(schedule: Any, step: int) -> Any:
     if isinstance(schedule, Schedule):
         return schedule.shifted(step)
     return _Offset(schedule, step) if step else schedule
+
+
+def told(schedule: Any) -> str:
+    """A schedule as the call that makes it."""
+    if isinstance(schedule, _Offset):
+        return f"{told(schedule.schedule)} from step {schedule.start_step}"
+    if isinstance(schedule, Schedule):
+        return repr(schedule)
+    try:
+        config = schedule.get_config()
+    except NotImplementedError:  # a person's own, which Keras lets be without one
+        return type(schedule).__name__
+    return f"{type(schedule).__name__}({', '.join(f'{name}={value!r}' for name, value in config.items())})"
+
+
+def check_schedule(schedule: Any, total_steps: int | None, momentum: Any) -> None:
+    """Raise for a ready schedule that does not go with the other arguments."""
+    if isinstance(momentum, tuple):
+        matching_momentum(schedule, momentum)
+    own = getattr(schedule, "total_steps", None)
+    if None not in (own, total_steps) and own != total_steps:
+        raise ValueError(
+            f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
+            f"schedule={schedule!r}. Pass a callable that takes the number of total steps and returns a schedule."
+        )
 
 
 def matching_momentum(schedule: Any, pair: tuple[float, float]) -> Any:
@@ -151,5 +231,3 @@ def count_skipped(optimizer: Any, batches: int | None, steps: int) -> int | None
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return 0
     return None if batches is None else batches - steps
-
-

@@ -19,7 +19,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Run:
-    """One training: its name, the highest rate it used, test accuracy after each epoch, and seconds, the finder's included."""
+    """One training: its name, its highest rate, test accuracy after each epoch, and seconds, the finder's included."""
 
     name: str
     learning_rate: float

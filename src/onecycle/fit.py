@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle import batches
-from onecycle.callbacks import OneCycleScheduler
-from onecycle.hyperparameters import require_compiled
+from onecycle._schedule_base import count, number
+from onecycle.callbacks import OneCycleScheduler, refuse_rivals
+from onecycle.hyperparameters import require_compiled, require_momentum
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 def fit_one_cycle(
@@ -79,7 +79,9 @@ def fit_one_cycle(
     """
     require_compiled(model)
     batches.check(x, y, batch_size)
-    _check(x, max_learning_rate, schedule)
+    count("epochs", epochs)
+    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    _check(model, x, max_learning_rate, momentum, schedule, callbacks)
     trouble = batches.not_standardised(model, x)
     if trouble:
         warnings.warn(trouble, stacklevel=2)
@@ -95,30 +97,30 @@ def fit_one_cycle(
         epochs=epochs,
         validation_data=validation_data,
         verbose=verbose,
-        callbacks=[*(callbacks or ()), _scheduler(max_learning_rate, momentum, schedule)],
+        callbacks=[*callbacks, _scheduler(max_learning_rate, momentum, schedule)],
         **fit_arguments,
     )
     return _with_evidence(history, max_learning_rate, range_test)
 
 
-def _check(x: Any, max_learning_rate: Any, schedule: Any) -> None:
-    if isinstance(schedule, Schedule):
-        if max_learning_rate != "auto":
-            raise ValueError(
-                "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
-                f"Received: schedule={schedule!r}, max_learning_rate={max_learning_rate}"
-            )
-        return
-    if schedule is not None and not callable(schedule):
-        raise TypeError(
-            "Argument `schedule` must be a keras LearningRateSchedule, or a callable "
-            f"(total_steps, max_learning_rate) -> schedule. Received: schedule={schedule!r}"
+def _check(model: Any, x: Any, max_learning_rate: Any, momentum: Any, schedule: Any, callbacks: Sequence[Any]) -> None:
+    """Raise for bad arguments before the range test takes its time."""
+    if isinstance(schedule, Schedule) and max_learning_rate != "auto":
+        raise ValueError(
+            "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
+            f"Received: schedule={schedule!r}, max_learning_rate={max_learning_rate}"
         )
     if isinstance(max_learning_rate, str) and max_learning_rate != "auto":
         raise ValueError(
-            f'Argument `max_learning_rate` must be a number or "auto". Received: max_learning_rate={max_learning_rate!r}'
+            'Argument `max_learning_rate` must be a number or "auto". '
+            f"Received: max_learning_rate={max_learning_rate!r}"
         )
-    if max_learning_rate == "auto" and batches.is_one_shot(x):
+    peak = 1.0 if max_learning_rate == "auto" else number("max_learning_rate", max_learning_rate, above=0)
+    scheduler = _scheduler(peak, momentum, schedule)
+    refuse_rivals(scheduler, callbacks)
+    if isinstance(scheduler.momentum, tuple):
+        require_momentum(model.optimizer)
+    if max_learning_rate == "auto" and not isinstance(schedule, Schedule) and batches.is_one_shot(x):
         raise ValueError(
             'With `max_learning_rate="auto"` a range test would use up the first batches of this generator, and they '
             "would be missing from the training. Pass data that can be read again, or a number."
@@ -128,12 +130,14 @@ def _check(x: Any, max_learning_rate: Any, schedule: Any) -> None:
 def _scheduler(max_learning_rate: Any, momentum: Any, schedule: Any) -> OneCycleScheduler:
     if schedule is None:
         return OneCycleScheduler(max_learning_rate, momentum=momentum)
-    if isinstance(schedule, Schedule):
+    if isinstance(schedule, Schedule) or not callable(schedule):
         return OneCycleScheduler(schedule=schedule, momentum=momentum)
     return OneCycleScheduler(schedule=lambda steps: schedule(steps, max_learning_rate), momentum=momentum)
 
 
 def _with_evidence(history: Any, max_learning_rate: Any, range_test: RangeTest | None) -> Any:
-    peak = None if isinstance(max_learning_rate, str) else float(max_learning_rate)
-    history.onecycle = dataclasses.replace(history.onecycle, max_learning_rate=peak, range_test=range_test)
+    report = getattr(history, "onecycle", None)  # none where a resumed run had no epoch left
+    if report is not None:
+        peak = None if isinstance(max_learning_rate, str) else float(max_learning_rate)
+        history.onecycle = dataclasses.replace(report, max_learning_rate=peak, range_test=range_test)
     return history

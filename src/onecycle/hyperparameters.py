@@ -12,6 +12,7 @@ import keras
 from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle.installation import evaluate, install, installed_state, momentum_attributes, reinstate, uninstall
+from onecycle.left_behind import release
 
 T = TypeVar("T")
 Schedule = keras.optimizers.schedules.LearningRateSchedule
@@ -139,6 +140,7 @@ def _resolve(model_or_optimizer: Any) -> tuple[Any, Any]:
             f"Received: model_or_optimizer={model_or_optimizer!r} of type {type(model_or_optimizer).__name__}"
         )
     require_compiled(model_or_optimizer)
+    release(model_or_optimizer)
     return model_or_optimizer.optimizer, model_or_optimizer
 
 
@@ -234,6 +236,6 @@ def _refuse_if_stepped(optimizer: Any) -> None:
     steps = internals.raw_step(optimizer)
     if steps > 0:
         raise ValueError(
-            f"This optimizer has already made steps ({steps}), so a compiled function may hold its old hyperparameters. "
+            f"This optimizer has already made steps ({steps}), so a compiled function may hold its old values. "
             "Pass the model instead: `schedule_hyperparameters(model, ...)` has its functions remade."
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 
@@ -18,7 +19,6 @@ from onecycle import keras_internals as internals
 from onecycle.bias_correction import BiasCorrection
 
 _KEY = "_onecycle_installation"
-_PAST = "_onecycle_past"
 _INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
 
 _MOMENTUM_ATTRIBUTES = {
@@ -34,6 +34,9 @@ _MOMENTUM_ATTRIBUTES = {
 # Nadam keeps the product of its betas itself; Lamb's step does not depend on the scale of its update.
 _CORRECTED = ("Adam", "Adamax", "Muon")
 _BRANCHES_ON_MOMENTUM = ("SGD", "RMSprop")
+
+# Of each optimizer, whenever something was taken out: its updates by then, and the product of their betas.
+_PASTS: WeakKeyDictionary[Any, list[tuple[int, float]]] = WeakKeyDictionary()
 
 
 def install(optimizer: Any, plan: Mapping[str, Any]) -> None:
@@ -51,7 +54,7 @@ def install(optimizer: Any, plan: Mapping[str, Any]) -> None:
         optimizer,
         **{
             _KEY: installation,
-            "apply": installation.apply,
+            "apply": backends.uncompiled(installation.apply),
             "_get_current_learning_rate": installation.current_learning_rate,
         },
     )
@@ -63,18 +66,19 @@ def uninstall(optimizer: Any) -> bool:
     if installation is None:
         return False
     internals.unset_quietly(optimizer, *_INSTALLED)
-    internals.set_quietly(optimizer, **{_PAST: installation.past()})
+    past = installation.past()
+    _PASTS[optimizer] = [earlier for earlier in _PASTS.get(optimizer, []) if earlier[0] < past[0]] + [past]
     return True
 
 
 def installed_state(optimizer: Any) -> dict[str, Any]:
     """What onecycle keeps on one optimizer, to be put back by `reinstate`."""
-    return {name: vars(optimizer)[name] for name in (_PAST, *_INSTALLED) if name in vars(optimizer)}
+    return {name: vars(optimizer)[name] for name in _INSTALLED if name in vars(optimizer)}
 
 
 def reinstate(optimizer: Any, state: Mapping[str, Any]) -> None:
     """Put back what `installed_state` saw, in place of anything installed since."""
-    internals.unset_quietly(optimizer, _PAST, *_INSTALLED)
+    internals.unset_quietly(optimizer, *_INSTALLED)
     internals.set_quietly(optimizer, **state)
 
 
@@ -192,9 +196,9 @@ class Installation:
         )
 
     def _past_so_far(self) -> tuple[int, float]:
-        """What an earlier installation left, unless the counter has been set back behind it since."""
-        past: tuple[int, float] = vars(self._optimizer).get(_PAST, (0, 1.0))
-        return past if past[0] <= self._updates() else (0, 1.0)
+        """What earlier installations left, those left out behind which the counter has been set back since."""
+        updates = self._updates()
+        return max((past for past in _PASTS.get(self._optimizer, []) if past[0] <= updates), default=(0, 1.0))
 
     def _updates(self) -> int:
         return internals.raw_step(self._optimizer) // self._steps_per_update

@@ -6,6 +6,7 @@ Checked on Keras 3.15.1. `tests/keras/test_keras_internals.py` fails when one of
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.utils import file_utils
 
 from onecycle import backends
 
@@ -77,11 +79,6 @@ def unset_quietly(thing: Any, *names: str) -> None:
         vars(thing).pop(name, None)
 
 
-def remove_by_identity(items: list[Any], item: Any) -> None:
-    """Remove an item without comparing items (variables compare elementwise)."""
-    items[:] = [other for other in items if other is not item]
-
-
 def remake_train_function(model: Any) -> None:
     """Have a compiled model trace its training step anew; one that has none yet is left alone.
 
@@ -131,9 +128,31 @@ def drop_variable(model: Any, variable: Any) -> None:
     generators[:] = [other for other in generators if other.state is not variable]
 
 
+def keeps_what_is_assigned() -> bool:
+    """Whether a stateless scope is open, in which alone JAX keeps what a traced step assigns to a variable."""
+    return in_stateless_scope()
+
+
 def compiled_parts(model: Any) -> tuple[Any, ...]:
     """What `compile` made and the first batch builds: the loss and the metrics (None where there are none)."""
     return (model._compile_loss, model._compile_metrics)
+
+
+def metrics_of(model: Any) -> list[Any]:
+    """Every metric of a compiled model, also those that wait in what `compile` was given for the first batch."""
+    names = "_user_metrics", "_user_weighted_metrics", "metrics"
+    inside = [getattr(model._compile_metrics, name, None) for name in names]
+    found = [*model.metrics, *keras.tree.flatten(inside)]
+    return list({id(metric): metric for metric in found if isinstance(metric, keras.metrics.Metric)}.values())
+
+
+def skip_averages_once(optimizer: Any) -> None:
+    """Keep the `fit` that an exception is ending from writing the moving averages of `use_ema` into the weights."""
+
+    def finalize_variable_values(var_list: Any) -> None:
+        unset_quietly(optimizer, "finalize_variable_values")
+
+    set_quietly(optimizer, finalize_variable_values=finalize_variable_values)
 
 
 def global_seed_generator() -> Any:
@@ -161,16 +180,73 @@ def callbacks_beside(callback: Any) -> list[Any]:
 
     Keras tells a callback nothing of the others, so the list is taken from the `CallbackList` that is calling.
     """
+    calling = _calling_list(callback)
+    return [] if calling is None else list(calling.callbacks)
+
+
+def call_last(callback: Any, last: Any) -> None:
+    """From within a callback's hook: have that hook of another callback called after those of all others."""
+    calling = _calling_list(callback)
+    if calling is not None:
+        calling.callbacks.append(last)  # a loop over a list reaches what is appended meanwhile
+
+
+def on_error_of_callbacks(callback: Any, action: Callable[[], None]) -> None:
+    """Have `action` called when any callback of the running `fit` raises, from its next hook on."""
+    calling = _calling_list(callback)
+    if calling is None:
+        return
+    for name in _HOOKS:
+        setattr(calling, name, _guarded(getattr(calling, name), action))
+
+
+def _guarded(hook: Callable[..., None], action: Callable[[], None]) -> Callable[..., None]:
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            hook(*args, **kwargs)
+        except BaseException:
+            action()
+            raise
+
+    return guarded
+
+
+_HOOKS = tuple(
+    f"on_{what}_{when}" for what in ("epoch", "train_batch", "test", "test_batch") for when in ("begin", "end")
+)
+
+
+def _calling_list(callback: Any) -> Any:
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, keras.callbacks.CallbackList) and any(c is callback for c in caller.callbacks):
-            return list(caller.callbacks)
+            return caller
         frame = frame.f_back
-    return []
+    return None
 
 
-def first_epoch_after_restore(model: Any) -> int | None:
-    """The epoch at which `BackupAndRestore` had `fit` start, if it did."""
-    epoch: int | None = model._initial_epoch
-    return epoch
+def is_fitting(model: Any) -> bool:
+    """Whether a call of the model's `fit` is running, in this thread."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def called_by_fit(model: Any) -> bool:
+    """Whether the method that asks was called by `fit` itself, as `make_train_function` is where `fit` begins."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+
+
+def backups_to_restore(callback: Any) -> tuple[tuple[str, ...], bool]:
+    """The folders of the `BackupAndRestore`s beside a callback, and whether one of them has a backup in it.
+
+    To be asked before training begins: a backup is there to be restored then, and again after the first epoch.
+    """
+    found = [c for c in callbacks_beside(callback) if isinstance(c, keras.callbacks.BackupAndRestore)]
+    folders = tuple(str(backup.backup_dir) for backup in found)
+    return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)

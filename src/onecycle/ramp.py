@@ -13,7 +13,8 @@ from onecycle import backends, curves
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import PhasedSchedule, count, number, one_of
 from onecycle.hyperparameters import schedule_hyperparameters
-from onecycle.installation import installed_state, reinstate
+from onecycle.installation import installed_state, reinstate, uninstall
+from onecycle.left_behind import Borrowed
 from onecycle.recorder import LossRecorder
 from onecycle.results import RangeTest
 from onecycle.smoothing import DivergenceRule, StopReason
@@ -72,7 +73,7 @@ class RampRun:
         self._calls = self._steps_called = self._read_at = self._judged = self._applied = 0
         self._losses: list[float] = []
         self._updates: list[int] = []
-        self._installed = False
+        self._running = False
         self.stop_reason: StopReason | None = None
 
     @property
@@ -99,51 +100,74 @@ class RampRun:
         if not optimizer.built:
             with backends.placement(model):
                 optimizer.build(model.trainable_variables)
-        self._variables, self._randomness = VariableSnapshot(model, metrics=False), RandomSnapshot()
+        self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
         self._train_function = model.train_function
         self._recorder = LossRecorder(model, STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = internals.raw_step(optimizer)
         self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._installed_before = [(inner, installed_state(inner)) for inner in internals.inner_optimizers(optimizer)]
-        self._installed = True
         self._recorder.attach()
+        self._running = True
         schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
-        self._compiled = model.train_function
-        model.train_function = self._step
+        self._borrowed = Borrowed(model, self._take_out, self._wrap)
+        self._wrap()
 
     def finish(self) -> None:
         """End a test that `fit` ended first, for want of data or epochs."""
-        if self._installed:
-            self._take(self._recorder.read(), None)
-            self.stop_reason = self.stop_reason or StopReason.DATA_ENDED
-        self.stop()
+        try:
+            if self._running:
+                self._take(self._recorder.read(), None)
+                self._judge()
+                self.stop_reason = self.stop_reason or StopReason.DATA_ENDED
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Take everything out and restore; called again it puts the variables back once more."""
-        if self._installed:
-            self._installed = False
-            self._recorder.detach()
-            for inner, state in self._installed_before:
-                reinstate(inner, state)
-            self._model.train_function = self._train_function
-        self._variables.restore()
+        self._borrowed.give_back()
+        self._variables.restore(metrics=False)
         self._randomness.restore()
+
+    def abandon(self) -> None:
+        """Take everything out and restore while an exception is ending `fit`."""
+        if not self._running:
+            return
+        backends.attach_state(self._model)
+        self.stop()
+        self._variables.restore()
+        if backends.carries_state():
+            internals.skip_averages_once(self._model.optimizer)
+
+    def _take_out(self) -> None:
+        self._running = False
+        self._recorder.detach()
+        for inner, before in self._installed_before:
+            if uninstall(inner):  # else somebody has unscheduled everything, which stands
+                reinstate(inner, before)
+        # A training function that is not ours may hold the ramp: the next `fit` makes a new one.
+        is_ours = self._model.train_function == self._step
+        self._model.train_function = self._train_function if is_ours else None
+
+    def _wrap(self) -> None:
+        self._compiled = self._model.train_function
+        self._model.train_function = self._step
 
     def _step(self, *args: Any) -> Any:
         self._recorder.recording = True
-        self._calls += 1
         try:
             result = self._compiled(*args)
             self._recorder.recording = False
+            self._calls += 1
             self._steps_called += self._model.steps_per_execution
-            if not self._due():
-                return result
-            return self._read(result)
-        except BaseException:
-            self._recorder.recording = False
-            self.stop()
-            backends.forget_state(self._model)
+            return self._read(result) if self._due() else result
+        except StopIteration:  # no batch was left
             raise
+        except BaseException:
+            backends.forget_state(self._model)
+            self.abandon()
+            raise
+        finally:
+            self._recorder.recording = False
 
     def _due(self) -> bool:
         between = 1 if self._skips_updates or self._validation_loss else STEPS_BETWEEN_READS
@@ -154,13 +178,12 @@ class RampRun:
         self._take(self._recorder.read(result), result)
         if self._validation_loss is not None:
             backends.attach_state(self._model, result)
+            torch_state = backends.torch_state(self._model)
             self._losses[-1] = self._validation_loss()
+            backends.set_torch_state(torch_state)
             result = backends.result_with_state_of(self._model, result)
-        self.stop_reason = self._rule.update(self._losses[self._judged :])
-        self._judged = len(self._losses)
+        self._judge()
         self._after_read(len(self._losses), self._losses[-1])
-        if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
-            self.stop_reason = StopReason.COMPLETED
         if self.stop_reason is None:
             return result
         self._model.stop_training = True
@@ -168,10 +191,19 @@ class RampRun:
         self.stop()
         return backends.result_with_state_of(self._model, result)
 
+    def _judge(self) -> None:
+        """Whether the losses taken since the last time end the test."""
+        self.stop_reason = self._rule.update(self._losses[self._judged :])
+        self._judged = len(self._losses)
+        if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
+            self.stop_reason = StopReason.COMPLETED
+
     def _take(self, recorded: NDArray[np.float64], result: Any) -> None:
         """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
         if not len(recorded) and self._steps_called:
             raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
+        if len(recorded) > self._steps_called:
+            raise ValueError(_MANY_LOSSES.format(kind=type(self._model).__name__))
         # Several steps of one execution may run past the end of the ramp.
         new = recorded[len(self._losses) : self._ramp.total_steps].tolist()
         applied = self._applied + len(new)
@@ -220,5 +252,10 @@ def check_ramp(
 
 _NO_LOSS = (
     "The range test saw no loss: the `train_step` of {kind} computes its loss without calling `compute_loss`. "
-    "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimises."
+    "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimises "
+    "(on JAX through `self.compute_loss_and_updates`, and pass on the non-trainable variables that it returns)."
+)
+_MANY_LOSSES = (
+    "The range test saw several losses in one step: the `train_step` of {kind} calls `compute_loss` more than once. "
+    "Have it call `compute_loss` once, for the loss that it minimises."
 )

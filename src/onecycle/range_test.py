@@ -12,6 +12,7 @@ import keras
 from onecycle import backends, batches
 from onecycle._schedule_base import count
 from onecycle.hyperparameters import require_compiled
+from onecycle.left_behind import release
 from onecycle.ramp import Ramp, RampRun, check_ramp, measured
 from onecycle.results import RangeTest
 from onecycle.snapshot import VariableSnapshot, preserved
@@ -89,7 +90,7 @@ def find_learning_rate(
     """
     require_compiled(model)
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
-    count("repeats", repeats)
+    _check(repeats, x, validation_data, seed)
     batches.check(x, y, batch_size)
     batches.build(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
@@ -112,6 +113,22 @@ def find_learning_rate(
         batch_size=batches.batch_size(x, batch_size),
         seed=seed,
     )
+
+
+def _check(repeats: int, x: Any, validation_data: Any, seed: int | None) -> None:
+    count("repeats", repeats)
+    if repeats > 1 and batches.is_one_shot(x):
+        raise ValueError(
+            "A generator gives its batches once, so no test on it can be repeated. Pass data that can be read again, "
+            f"or `repeats=1`. Received: repeats={repeats}"
+        )
+    if seed is not None:
+        count("seed", seed, least=0)
+    if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (2, 3)):
+        raise ValueError(
+            "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "
+            f"Received: {type(validation_data).__name__}"
+        )
 
 
 class _RampCallback(keras.callbacks.Callback):
@@ -148,9 +165,14 @@ def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar:
         after_read=show if bar else lambda steps, loss: None,
         validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
     )
-    with _data_may_end():
-        # An epoch has at least one step, so that so many epochs are enough; the run ends `fit` itself.
-        model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[_RampCallback(run)])
+    try:
+        with _data_may_end():
+            # An epoch has at least one step, so that so many epochs are enough; the run ends `fit` itself.
+            model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[_RampCallback(run)])
+    finally:
+        release(model)
+    if not len(run.losses):
+        raise ValueError("Argument `x` must have at least one batch. Received: data without any")
     return run
 
 

@@ -57,7 +57,7 @@ class LossRecorder:
     def _recorded_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._compute_loss(*args, **kwargs)
         if self.recording:
-            if not backends.can_write_state():
+            if backends.carries_state() and not internals.keeps_what_is_assigned():
                 raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
             self._write(loss)
         return loss
@@ -85,7 +85,7 @@ def _variable(name: str, shape: tuple[int, ...], dtype: str, aggregation: str) -
 
 
 _STATE_IS_LOST = (
-    "The `train_step` of {kind} calls `compute_loss` where JAX keeps no state, so the loss of a batch cannot be recorded. "
-    "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the non-trainable "
-    "variables that it returns."
+    "The `train_step` of {kind} calls `compute_loss` where JAX keeps no state, so no loss can be recorded. "
+    "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the "
+    "non-trainable variables that it returns."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from onecycle import backends
 from onecycle import keras_internals as internals
+from onecycle.left_behind import release
 
 _MODEL_ATTRIBUTES = ("history", "stop_training", "train_function", "test_function", "_initial_epoch")
 
@@ -20,11 +21,15 @@ def preserved(model: Any) -> Iterator[None]:
     generators, the global random number generators, `stop_training`, `history`, `steps_per_execution` and the compiled
     functions are as they were before. The model must have its weights already.
     """
+    release(model)
     values = VariableSnapshot(model)
+    # Losses and metrics too build themselves on the first batch.
     parts = [*internals.all_optimizers(model.optimizer), *filter(None, internals.compiled_parts(model))]
+    parts += internals.metrics_of(model)
     attributes = [(part, _attributes(part)) for part in parts]
     model_attributes = {name: vars(model)[name] for name in _MODEL_ATTRIBUTES if name in vars(model)}
     steps_per_execution = model.steps_per_execution
+    torch_state = backends.torch_state(model)
     randomness = RandomSnapshot()
     try:
         yield
@@ -36,6 +41,7 @@ def preserved(model: Any) -> Iterator[None]:
         model.steps_per_execution = steps_per_execution
         internals.unset_quietly(model, *_MODEL_ATTRIBUTES)
         internals.set_quietly(model, **model_attributes)
+        backends.set_torch_state(torch_state)
         randomness.restore()
 
 
@@ -45,20 +51,17 @@ class VariableSnapshot:
     On the host because JAX donates the device's arrays to the next training step.
     """
 
-    def __init__(self, model: Any, *, metrics: bool = True) -> None:
-        variables = [*model.variables, *model.optimizer.variables]
-        if metrics:
-            variables += model.metrics_variables
-        else:
-            skipped = {id(variable) for variable in model.metrics_variables}
-            variables = [variable for variable in variables if id(variable) not in skipped]
+    def __init__(self, model: Any) -> None:
+        variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        self._metrics = {id(variable) for variable in model.metrics_variables}
         unique = {id(variable): variable for variable in variables}
         self._values = [(variable, _to_host(variable)) for variable in unique.values()]
 
-    def restore(self) -> None:
-        """Assign every variable the value it had."""
+    def restore(self, *, metrics: bool = True) -> None:
+        """Assign every variable the value it had, those of metrics only where asked to."""
         for variable, value in self._values:
-            variable.assign(value)
+            if metrics or id(variable) not in self._metrics:
+                variable.assign(value)
 
 
 class RandomSnapshot:
@@ -66,12 +69,14 @@ class RandomSnapshot:
 
     def __init__(self) -> None:
         self._states = backends.random_states()
+        self._seed = internals.global_seed()
         self._generator = internals.global_seed_generator()
         self._state = None if self._generator is None else _to_host(self._generator.state)
 
     def restore(self) -> None:
         """Put them back."""
         backends.set_random_states(self._states)
+        internals.set_global_seed(self._seed)
         internals.set_global_seed_generator(self._generator)
         if self._generator is not None:
             self._generator.state.assign(self._state)

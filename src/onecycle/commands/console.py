@@ -42,7 +42,7 @@ def sentence(error: Exception) -> str:
 
 
 def quiet(*, as_json: bool) -> redirect_stdout[Any] | nullcontext[None]:
-    """While working: with `--json`, whatever is printed goes to standard error, so that only JSON is on standard output."""
+    """While working: with `--json`, whatever is printed goes to standard error; standard output is for JSON alone."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 

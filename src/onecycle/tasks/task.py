@@ -34,9 +34,9 @@ class Task:
         """Return a new compiled Keras model.
 
         Args:
-            seed: Seeds Python, NumPy and the backend first (`keras.utils.set_random_seed`), so that the model starts with
-                the same weights each time. None leaves them alone.
-            optimizer: What `Model.compile` takes. None is SGD with Keras' default learning rate, 0.01, and momentum 0.9.
+            seed: Seeds Python, NumPy and the backend first (`keras.utils.set_random_seed`), so that the model starts
+                with the same weights each time. None leaves them alone.
+            optimizer: What `Model.compile` takes. None is SGD with Keras' default rate, 0.01, and momentum 0.9.
         """
         return models.build(self.name, seed=seed, optimizer=optimizer)
 
@@ -45,7 +45,7 @@ def load_task(name: str, data_dir: str | os.PathLike[str] | None = None) -> Task
     """Read the task's data and return the task.
 
     Args:
-        name: "digits" (comes with scikit-learn), "boston-housing", "fashion-mnist" or "cifar10" (through `keras.datasets`).
+        name: "digits" (comes with scikit-learn), "boston-housing", "fashion-mnist" or "cifar10".
         data_dir: Folder to read `<name>.npz` from instead of downloading. None means the environment variable
             ONECYCLE_DATA, and where that is not set either, `keras.datasets`.
 

@@ -1,0 +1,353 @@
+"""The proof: weights after a compiled, scheduled `fit` are those of the oracle fed the same values."""
+
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import networks
+from oracles.optimizers import make
+
+import onecycle
+
+# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+STEPS = 40
+SAME = 1e-5  # float32 against float64 over 40 steps
+DIFFERENT = 1e-3
+BACKEND = keras.backend.backend()
+
+CASES = {
+    "sgd": ("SGD", {"learning_rate": 0.05, "momentum": 0.9}),
+    "sgd-nesterov": ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True}),
+    "rmsprop": ("RMSprop", {"learning_rate": 0.01, "momentum": 0.9}),
+    "adam": ("Adam", {"learning_rate": 0.01}),
+    "adamw": ("AdamW", {"learning_rate": 0.01}),
+    "nadam": ("Nadam", {"learning_rate": 0.01}),
+    "adamax": ("Adamax", {"learning_rate": 0.01}),
+    "lamb": ("Lamb", {"learning_rate": 0.01}),
+    "lion": ("Lion", {"learning_rate": 0.005}),
+    "muon": ("Muon", {"learning_rate": 0.02}),
+}
+A_FEW = ("sgd-nesterov", "adamw", "muon")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """The fixed batches that everybody trains on."""
+    return networks.batches(seed=1, n=STEPS + 12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_weights_follow_the_oracle(case, data, record_property):
+    """Forty compiled steps with rate, momentum and decay scheduled end where the oracle ends, and nowhere else."""
+    name, config = CASES[case]
+    model, values = compiled(name, config), scheduled(config)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:STEPS])
+    oracle = make(name, **config)
+    expected = follow(oracle, data[:STEPS], values)
+    record_property("largest deviation", networks.distance(model.get_weights(), expected))
+    assert networks.distance(model.get_weights(), expected) < SAME
+    assert getattr(oracle, "margin", 1.0) > SAME, "a sign of Lion's hangs by a rounding: the agreement would be luck"
+    for changed in ("learning_rate", "momentum", "weight_decay"):
+        constant = values | {changed: config.get(changed)}
+        otherwise = follow(make(name, **config), data[:STEPS], constant)
+        assert networks.distance(model.get_weights(), otherwise) > DIFFERENT, changed
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch allows one step per execution")
+@pytest.mark.parametrize("case", [*A_FEW, "rmsprop", "nadam"])
+def test_several_steps_per_execution(case, data):
+    """Under `steps_per_execution=7`, the last block a short one, every step has its own values."""
+    name, config = CASES[case]
+    model, values = compiled(name, config, steps_per_execution=7), scheduled(config)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:STEPS])
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS], values)) < SAME
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("case", A_FEW)
+def test_with_and_without_jit_compile(case, jit_compile, data):
+    """The values hold whether or not the step is compiled by XLA, or on PyTorch by `torch.compile`."""
+    if BACKEND == "torch" and jit_compile and case != "adamw":
+        pytest.skip("torch.compile takes ten seconds a model: one is enough")
+    name, config = CASES[case]
+    steps = 4 if BACKEND == "jax" and not jit_compile else STEPS  # op by op
+    model, values = compiled(name, config, jit_compile=jit_compile), scheduled(config)
+    onecycle.schedule_hyperparameters(model, **values)
+    with recompilations_are_errors():
+        fit(model, data[:steps])
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:steps], values)) < SAME
+
+
+@pytest.mark.parametrize("case", A_FEW)
+def test_gradient_accumulation(case, data):
+    """Four micro-batches make one update, with the values of the last one's raw counter."""
+    name, config = CASES[case]
+    config = config | {"gradient_accumulation_steps": 4}
+    model, values = compiled(name, config), scheduled(config)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:STEPS])
+    expected = follow(make(name, **config), data[:STEPS], values)
+    assert networks.distance(model.get_weights(), expected) < SAME
+    early = {key: lambda step, at=value.value_at: at(step // 4 * 4) for key, value in values.items()}
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS], early)) > DIFFERENT
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_on_a_trained_model_whose_step_is_compiled_already(case, data):
+    """After an earlier `fit` on the same compiled model the schedules hold, and the old trace is not used again."""
+    name, config = CASES[case]
+    model, oracle = compiled(name, config), make(name, **config)
+    fit(model, data[:12])
+    weights = follow(oracle, data[:12])
+    assert networks.distance(model.get_weights(), weights) < SAME
+    values = scheduled(config, steps=STEPS - 12, start_step=12)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[12:STEPS])
+    expected = follow(oracle, data[12:STEPS], values, weights=weights, start_step=12)
+    assert networks.distance(model.get_weights(), expected) < SAME
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS])) > DIFFERENT
+
+
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adam", "adamax", "muon", "nadam"])
+def test_one_schedule_after_another(case, data):
+    """A schedule, plain steps and a second schedule end where one oracle ends that saw all of it."""
+    name, config = CASES[case]
+    model, oracle, weights = compiled(name, config), make(name, **config), networks.initial_weights(0)
+    first = {"momentum": onecycle.OneCycle(0.1, 4).momentum(high=0.7, low=0.3)}
+    second = scheduled(config, steps=10, start_step=7)
+    for begin, end, values in [(0, 4, first), (4, 7, {}), (7, 17, second), (17, 20, {})]:
+        onecycle.unschedule_hyperparameters(model)
+        if values:
+            onecycle.schedule_hyperparameters(model, **values)
+        oracle.bias_correction = "product" if values else "power"  # plain steps are Keras' own
+        fit(model, data[begin:end])
+        weights = follow(oracle, data[begin:end], values, weights=weights, start_step=begin)
+        assert networks.distance(model.get_weights(), weights) < SAME, end
+
+
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
+def test_mixed_float16(case, data):
+    """Under loss scaling the weights are those of the oracle that is fed the gradients the optimizer got."""
+    name, config = CASES[case]
+    model, values = compiled_in_float16(name, config), scheduled(config)
+    recorded = Recorded(model)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:STEPS])
+    assert recorded.updates() == STEPS
+    expected = replay(make(name, **config), recorded.gradients(), values)
+    assert networks.distance(model.get_weights(), expected) < SAME
+    constant = values | {"momentum": None}
+    assert networks.distance(model.get_weights(), replay(make(name, **config), recorded.gradients(), constant)) > 1e-4
+
+
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
+def test_a_skipped_update_does_not_count(case, data):
+    """An update that loss scaling skips for a gradient that is not finite leaves the schedules where they are."""
+    name, config = CASES[case]
+    found = list(data[:20])
+    found[5] = (found[5][0], np.full_like(found[5][1], np.inf))
+    model, values = compiled_in_float16(name, config), scheduled(config, steps=20)
+    recorded = Recorded(model)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, found)
+    assert recorded.updates() == 19
+    expected = replay(make(name, **config), recorded.gradients(), values)
+    assert networks.distance(model.get_weights(), expected) < SAME
+    counted = {key: lambda step, at=value.value_at: at(step + (step >= 5)) for key, value in values.items()}
+    not_lagging = replay(make(name, **config), recorded.gradients(), counted)
+    assert networks.distance(model.get_weights(), not_lagging) > 1e-4
+
+
+@pytest.mark.parametrize("case", ["sgd-nesterov", "rmsprop"])
+def test_a_momentum_of_zero_empties_the_velocity(case, data):
+    """Where a schedule reaches momentum 0 the velocity is begun anew, though Keras itself would skip it at 0."""
+    name, config = CASES[case]
+    model = compiled(name, config)
+    momentum = onecycle.OneCycle(0.1, 12, final_fraction=0.0).momentum(high=0.9, low=0.0)
+    assert momentum.values().min() == 0
+    onecycle.schedule_hyperparameters(model, momentum=momentum)
+    fit(model, data[:12])
+    expected = follow(make(name, **config), data[:12], {"momentum": momentum})
+    assert networks.distance(model.get_weights(), expected) < SAME
+
+
+@pytest.mark.parametrize("case", A_FEW)
+def test_schedules_of_keras_itself(case, data):
+    """A schedule that knows only tensors, such as Keras' own, is followed as well, as rate and as momentum."""
+    name, config = CASES[case]
+    values = {
+        "learning_rate": keras.optimizers.schedules.PiecewiseConstantDecay([3, 7], [0.02, 0.01, 0.03]),
+        "momentum": keras.optimizers.schedules.PolynomialDecay(0.9, 10, 0.5),
+    }
+    model = compiled(name, config)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:12])
+    spoken = {
+        "learning_rate": lambda step: 0.02 if step <= 3 else 0.01 if step <= 7 else 0.03,
+        "momentum": lambda step: 0.5 + 0.4 * (1 - min(step, 10) / 10),
+    }
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:12], spoken)) < SAME
+
+
+@pytest.mark.parametrize("case", A_FEW)
+def test_plain_numbers(case, data):
+    """Numbers, those of NumPy too, are in force where the optimizer was built with others."""
+    name, config = CASES[case]
+    values = {"learning_rate": np.float32(0.0078125), "momentum": 0.75, "weight_decay": np.float64(0.125)}
+    model = compiled(name, config)
+    fit(model, data[:1])
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[1:12])
+    oracle = make(name, **config)
+    weights = follow(oracle, data[:1])
+    if hasattr(oracle, "bias_correction"):
+        oracle._product = 0.75  # numbers have no start_step: they are taken to have been in force from the first step
+    expected = follow(oracle, data[1:12], values, weights=weights)
+    assert networks.distance(model.get_weights(), expected) < SAME
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
+def test_inner_optimizers_in_proportion(data):
+    """In a MultiOptimizer each inner optimizer follows the schedules with its own share of the rate."""
+    sgd = {"learning_rate": 0.05, "momentum": 0.9}
+    adam = {"learning_rate": 0.01}
+    model = networks.keras_model(seed=0)
+    chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(**sgd))
+    chosen[f"{model.layers[1].path if hasattr(model.layers[1], 'path') else model.layers[1].name}/.*"] = (
+        keras.optimizers.Adam(**adam)
+    )
+    model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
+    values = scheduled(sgd)
+    onecycle.schedule_hyperparameters(model, **values)
+    fit(model, data[:STEPS])
+    parts = Side(make("SGD", **sgd), slice(0, 2)), Side(make("Adam", **adam), slice(2, 4), proportion=0.2)
+    expected = networks.initial_weights(0)
+    for step, (x, y) in enumerate(data[:STEPS]):
+        _, gradients = networks.loss_and_gradients(expected, x, y)
+        now = {key: value.value_at(step) for key, value in values.items()}
+        expected = [weight for part in parts for weight in part.step(expected, gradients, now)]
+    assert networks.distance(model.get_weights(), expected) < SAME
+
+
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
+def test_one_optimizer_only_sees_its_own_schedule(case, data):
+    """A second model with an optimizer of the same kind, trained in between, is untouched by the first one's schedule."""
+    name, config = CASES[case]
+    model, other, values = compiled(name, config), compiled(name, config), scheduled(config, steps=12)
+    onecycle.schedule_hyperparameters(model, **values)
+    for step in (0, 6):
+        fit(model, data[step : step + 6])
+        fit(other, data[step : step + 6])
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:12], values)) < SAME
+    assert networks.distance(other.get_weights(), follow(make(name, **config), data[:12])) < SAME
+
+
+class Side:
+    """One inner optimizer's oracle, with the weights it is given."""
+
+    def __init__(self, oracle, part, proportion=1.0):
+        self.oracle, self.part, self.proportion = oracle, part, proportion
+
+    def step(self, weights, gradients, now):
+        now = now | {"learning_rate": now["learning_rate"] * self.proportion}
+        return self.oracle.step(weights[self.part], gradients[self.part], **now)
+
+
+class Recorded:
+    """Keeps every gradient that reaches the rule of the inner optimizer, in variables, so that it works compiled."""
+
+    def __init__(self, model, steps=STEPS):
+        self.optimizer = model.optimizer.inner_optimizer
+        self._kept = [
+            self.optimizer.add_variable((steps, *variable.shape), name=f"recorded_{i}")
+            for i, variable in enumerate(model.trainable_variables)
+        ]
+        self._update = self.optimizer._backend_update_step
+        vars(self.optimizer)["_backend_update_step"] = self._record
+
+    def updates(self):
+        return int(ops.convert_to_numpy(self.optimizer._iterations.value))
+
+    def gradients(self):
+        kept = [ops.convert_to_numpy(variable.value) for variable in self._kept]
+        return [[gradients[step] for gradients in kept] for step in range(self.updates())]
+
+    def _record(self, gradients, variables, learning_rate):
+        for kept, gradient in zip(self._kept, gradients, strict=True):
+            here = ops.one_hot(self.optimizer._iterations, kept.shape[0], dtype="float32")
+            here = ops.reshape(here, (-1, *[1] * len(gradient.shape)))
+            kept.assign(ops.where(here > 0, gradient[None], kept))
+        self._update(gradients, variables, learning_rate)
+
+
+def compiled(name, config, **arguments):
+    """Return the small network compiled with the Keras optimizer of that name."""
+    model = networks.keras_model(seed=0)
+    model.compile(getattr(keras.optimizers, name)(**config), "mse", **arguments)
+    return model
+
+
+def compiled_in_float16(name, config):
+    """Return the network in mixed precision, with a loss scale at which no gradient of good data overflows."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = networks.keras_model(seed=0)
+        inner = getattr(keras.optimizers, name)(**config)
+        model.compile(keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0), "mse")
+    finally:
+        keras.config.set_dtype_policy(before)
+    return model
+
+
+def scheduled(config, steps=STEPS, start_step=0):
+    """Return a cycle of the rate, its momentum, and a weight decay that falls."""
+    cycle = onecycle.OneCycle(config["learning_rate"], steps, start_step=start_step)
+    decay = onecycle.WarmupLinearDecay(0.2, steps, start_step=start_step)
+    return {"learning_rate": cycle, "momentum": cycle.momentum(high=0.95, low=0.7), "weight_decay": decay}
+
+
+def fit(model, found):
+    """Train one epoch over the batches, in order."""
+    x, y = networks.stacked(found)
+    model.fit(x, y, batch_size=networks.BATCH_SIZE, shuffle=False, verbose=0)
+
+
+def follow(oracle, found, values=None, *, weights=None, start_step=0):
+    """Return the oracle's weights after the same batches under the same values."""
+    weights = networks.initial_weights(0) if weights is None else weights
+    spoken = {key: spoken_by(value, start_step) for key, value in (values or {}).items()}
+    return networks.train(oracle, weights, found, **spoken)[0]
+
+
+def replay(oracle, gradients, values):
+    """Return the oracle's weights after recorded gradients."""
+    weights = networks.initial_weights(0)
+    spoken = {key: spoken_by(value, 0) for key, value in values.items()}
+    for step, now in enumerate(gradients):
+        weights = oracle.step(weights, now, **{k: v(step) if callable(v) else v for k, v in spoken.items()})
+    return weights
+
+
+def spoken_by(value, start_step):
+    """Return a schedule as a function of the steps since `start_step`; numbers and functions stay."""
+    at = getattr(value, "value_at", None)
+    return value if at is None else lambda step: at(step + start_step)
+
+
+@contextmanager
+def recompilations_are_errors():
+    """On PyTorch, fail where `torch.compile` compiles anew for each value instead of once."""
+    if BACKEND != "torch":
+        yield
+        return
+    import torch
+
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        yield

@@ -1,0 +1,186 @@
+"""`OneCycleScheduler` beside Keras' other callbacks, and its arguments."""
+
+import csv
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from oracles import networks
+from oracles.cycles import STEPS, T, apart, compiled, fit
+
+import onecycle
+from onecycle import LearningRateFinder, OneCycle, OneCycleScheduler, WarmupLinearDecay
+
+SGD = keras.optimizers.SGD
+
+
+def observers(folder):
+    """Callbacks that watch or save, each of which must leave the cycle alone."""
+    found = [
+        keras.callbacks.ModelCheckpoint(str(folder / "{epoch}.keras")),
+        keras.callbacks.ModelCheckpoint(str(folder / "{epoch}.weights.h5"), save_weights_only=True),
+        keras.callbacks.EarlyStopping("loss", patience=10),
+        keras.callbacks.CSVLogger(str(folder / "log.csv")),
+        keras.callbacks.BackupAndRestore(str(folder / "backup")),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    if importlib.util.find_spec("tensorboard"):
+        found.append(keras.callbacks.TensorBoard(str(folder / "logs")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The model after a cycle with no other callback."""
+    model = compiled()
+    fit(model, OneCycleScheduler(0.1))
+    return model
+
+
+@pytest.mark.parametrize("place", [0, 3, None])
+def test_observers_in_any_order(alone, tmp_path, place):
+    """Checkpoints, logs, backups and early stopping beside it change nothing, wherever it stands among them."""
+    model, beside = compiled(), observers(tmp_path)
+    beside.insert(len(beside) if place is None else place, OneCycleScheduler(0.1))
+    assert fit(model, *beside).onecycle.total_steps == T
+    assert apart(model, alone) == 0
+    with (tmp_path / "log.csv").open() as log:
+        assert len(list(csv.DictReader(log))) == T // STEPS
+
+
+def test_checkpoints_of_a_cycle_are_plain(tmp_path):
+    """What ModelCheckpoint saved in mid-cycle loads as a plain model, with the optimizer's own rate, momentum and step."""
+    model = compiled()
+    fit(model, OneCycleScheduler(0.1), *observers(tmp_path)[:2])
+    whole, weights = keras.saving.load_model(tmp_path / "2.keras"), compiled()
+    weights.optimizer.build(weights.trainable_variables)
+    weights.load_weights(tmp_path / "2.weights.h5")
+    for loaded in (whole, weights):
+        assert type(loaded.optimizer) is SGD
+        assert loaded.optimizer.get_config()["learning_rate"] == pytest.approx(0.02)
+        assert loaded.optimizer.momentum == 0.9
+        assert int(loaded.optimizer.iterations.numpy() if hasattr(loaded.optimizer.iterations, "numpy") else 0) in (0, 10)
+        fit(loaded)
+    assert apart(whole, weights) == 0
+
+
+RIVALS = {
+    "LearningRateScheduler": lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+    "ReduceLROnPlateau": lambda: keras.callbacks.ReduceLROnPlateau("loss"),
+    "LearningRateFinder": LearningRateFinder,
+    "OneCycleScheduler": lambda: OneCycleScheduler(0.1),
+}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("first", [True, False])
+def test_rivals_are_refused(name, first):
+    """Another callback that sets the rate is an error before the first step, before or behind it in the list."""
+    model = compiled()
+    with pytest.raises(ValueError, match=f"OneCycleScheduler.*{name}|{name}.*OneCycleScheduler"):
+        fit(model, *[OneCycleScheduler(0.1), RIVALS[name]()][:: 1 if first else -1])
+    assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
+
+
+CYCLE = OneCycle(0.1, 50)
+BAD = {
+    "neither": ({}, ValueError, "either `max_learning_rate` or `schedule`"),
+    "both": ({"max_learning_rate": 0.1, "schedule": CYCLE}, ValueError, "either `max_learning_rate` or `schedule`"),
+    "peak of 0": ({"max_learning_rate": 0.0}, ValueError, "`max_learning_rate` must be > 0"),
+    "negative peak": ({"max_learning_rate": -0.1}, ValueError, "`max_learning_rate` must be > 0"),
+    "peak NaN": ({"max_learning_rate": float("nan")}, ValueError, "`max_learning_rate` must be a finite"),
+    "peak text": ({"max_learning_rate": "0.1"}, ValueError, "`max_learning_rate` must be a finite"),
+    "no steps": ({"max_learning_rate": 0.1, "total_steps": 0}, ValueError, "`total_steps` must be >= 1"),
+    "broken steps": ({"max_learning_rate": 0.1, "total_steps": 1.5}, ValueError, "`total_steps` must be an integer"),
+    "pair reversed": ({"max_learning_rate": 0.1, "momentum": (0.85, 0.95)}, ValueError, r"pair \(high, low\)"),
+    "three momenta": ({"max_learning_rate": 0.1, "momentum": (0.9, 0.8, 0.9)}, ValueError, r"pair \(high, low\)"),
+    "momentum of 1": ({"max_learning_rate": 0.1, "momentum": (1.0, 0.8)}, ValueError, "high < 1"),
+    "negative momentum": ({"max_learning_rate": 0.1, "momentum": (0.9, -0.1)}, ValueError, "`momentum`"),
+    "momentum text": ({"max_learning_rate": 0.1, "momentum": "off"}, ValueError, '"auto", a pair'),
+    "one momentum": ({"max_learning_rate": 0.1, "momentum": 0.9}, ValueError, '"auto", a pair'),
+    "schedule a number": ({"schedule": 0.1}, TypeError, "LearningRateSchedule"),
+    "no cycle": ({"schedule": WarmupLinearDecay(0.1, 50), "momentum": (0.9, 0.8)}, ValueError, "no cycle"),
+    "two lengths": ({"schedule": CYCLE, "total_steps": 40}, ValueError, "that of the schedule"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments(case):
+    """Arguments that make no sense raise where the callback is made, naming the argument."""
+    arguments, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        OneCycleScheduler(**arguments)
+
+
+def test_callable_that_makes_no_schedule():
+    """A callable given as `schedule` that returns a number, or no cycle for a momentum pair, raises before the first step."""
+    model = compiled()
+    with pytest.raises(TypeError, match=r"schedule\(15\) -> 0.1"):
+        fit(model, OneCycleScheduler(schedule=lambda steps: 0.1))
+    with pytest.raises(ValueError, match="no cycle"):
+        fit(model, OneCycleScheduler(schedule=lambda steps: WarmupLinearDecay(0.1, steps), momentum=(0.9, 0.8)))
+    assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
+    assert "apply" not in vars(model.optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.02), lambda: keras.optimizers.Adagrad(0.02)], ids=["SGD", "Adagrad"])
+def test_optimizer_without_momentum(optimizer):
+    """Where there is no momentum a pair is an error before the first step, and "auto" cycles the rate alone."""
+    model, by_hand = compiled(optimizer()), compiled(optimizer())
+    with pytest.raises(ValueError, match="momentum"):
+        fit(model, OneCycleScheduler(0.1, momentum=(0.95, 0.85)))
+    assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
+    assert fit(model, OneCycleScheduler(0.1)).onecycle.momentum is None
+    fit(onecycle.schedule_hyperparameters(by_hand, learning_rate=OneCycle(0.1, T)))
+    assert apart(model, by_hand) == 0
+
+
+def test_model_that_is_not_compiled():
+    """A model that is not compiled is refused with the remedy."""
+    model = networks.keras_model(0)
+    with pytest.raises(ValueError, match="compile"):
+        fit(model, OneCycleScheduler(0.1))
+
+
+class Halving(keras.optimizers.schedules.LearningRateSchedule):
+    """A person's own schedule, which Keras lets be without a config."""
+
+    def __call__(self, step):
+        return 0.1 * 0.9 ** keras.ops.cast(step, "float32")
+
+
+SCHEDULES = {
+    "ours": (lambda: OneCycle(0.1, 20), lambda start: OneCycle(0.1, 20, start_step=start)),
+    "callable": (lambda: lambda steps: OneCycle(0.2, steps), lambda start: OneCycle(0.2, T, start_step=start)),
+    "Keras": (lambda: keras.optimizers.schedules.CosineDecay(0.1, T), None),
+    "own": (Halving, None),
+}
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_schedule_begins_with_the_fit(kind):
+    """A schedule given in place of a peak begins at the fit's first step, in a second fit too."""
+    make, shifted = SCHEDULES[kind]
+    model, by_hand = compiled(), compiled()
+    callback = OneCycleScheduler(schedule=make())
+    reports = [fit(model, callback).onecycle for _ in range(2)]
+    assert [report.start_step for report in reports] == [0, T]
+    assert " object at " not in reports[1].summary()
+    for start in (0, T):
+        rates = shifted(start) if shifted else Later(make(), start)
+        momentum = rates.momentum() if shifted else None
+        fit(onecycle.schedule_hyperparameters(by_hand, learning_rate=rates, momentum=momentum))
+    assert apart(model, by_hand) < 1e-6
+    with np.testing.assert_raises(AssertionError):
+        np.testing.assert_allclose(model.get_weights()[0], networks.initial_weights(0)[0])
+
+
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule begun at a later step."""
+
+    def __init__(self, schedule, start):
+        self.schedule, self.start = schedule, start
+
+    def __call__(self, step):
+        return self.schedule(step - self.start)

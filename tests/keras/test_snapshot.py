@@ -1,0 +1,201 @@
+"""A range test leaves no trace: training after it ends, to the last bit, where training without it ends."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from oracles import states
+
+import onecycle
+from onecycle.recorder import LossRecorder
+
+EPOCHS = 3  # of 17 steps, the last batch short: 51 steps
+
+
+def sgd():
+    """SGD with momentum."""
+    return keras.optimizers.SGD(0.05, momentum=0.9)
+
+
+def sgd_averaged():
+    """SGD that keeps moving averages of the weights, and writes them into the model when training ends."""
+    return keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9)
+
+
+def loss_scaled():
+    """SGD under loss scaling."""
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05, momentum=0.9))
+
+
+def adam():
+    """Adam."""
+    return keras.optimizers.Adam(0.01)
+
+
+def data(rows=262):
+    """Arrays that a small network can learn."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(rows, 4)).astype("float32")
+    return x, (np.sin(x[:, :1]) + x[:, 1:2]).astype("float32")
+
+
+def make(optimizer, loss="mse"):
+    """A small model with every kind of state: weights, BatchNormalization, dropout's seed, metrics, an optimizer."""
+    keras.utils.set_random_seed(7)
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1)]
+    )
+    model.compile(optimizer(), loss, metrics=["mae"])
+    return model
+
+
+def prepare(model, prior):
+    """Bring a new model into the condition in which the range test finds it."""
+    if prior == "built":
+        model.optimizer.build(model.trainable_variables)
+    elif prior == "trained":
+        model.fit(*data(), batch_size=32, epochs=1, verbose=0)
+    return model
+
+
+def train(model):
+    """Return the state after 51 steps."""
+    model.fit(*data(), batch_size=16, epochs=EPOCHS, verbose=0)
+    return states.of_model(model)
+
+
+@functools.cache
+def without_a_test(optimizer, prior):
+    """Return the state after training where there was no range test, and what is drawn next."""
+    return train(prepare(make(optimizer), prior)), states.draws()
+
+
+def find(model, **options):
+    """Run a range test that diverges."""
+    arguments = {"x": data()[0], "y": data()[1], "batch_size": 16, "num_steps": 60, "verbose": 0, **options}
+    return onecycle.find_learning_rate(model, arguments.pop("x"), arguments.pop("y"), **arguments)
+
+
+@pytest.mark.parametrize("prior", ["fresh", "built", "trained"])
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_training_goes_on_as_if_there_had_been_no_test(optimizer, prior):
+    """51 steps after a range test end with the same bits in every variable, and the same random numbers follow."""
+    model = prepare(make(optimizer), prior)
+    before = states.of_model(model)
+    result = find(model, seed=11)
+    assert len(result.losses) > 20
+    assert states.difference(before, states.of_model(model)) == []
+    assert model.optimizer.built == (prior != "fresh")
+    without, drawn = without_a_test(optimizer, prior)
+    assert states.difference(without, train(model)) == []
+    assert states.draws() == drawn
+
+
+@pytest.mark.parametrize("optimizer", [sgd_averaged, loss_scaled])
+@pytest.mark.parametrize("prior", ["fresh", "trained"])
+def test_optimizers_with_more_to_remember_are_given_back_whole(optimizer, prior):
+    """Moving averages of weights, and the scale of a scaled loss with its counters, are as if there was no test."""
+    model = prepare(make(optimizer), prior)
+    find(model)
+    assert states.difference(without_a_test(optimizer, prior)[0], train(model)) == []
+
+
+class Failing(keras.utils.PyDataset):
+    """The arrays batch by batch, and then an error."""
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        if index == 20:
+            raise RuntimeError("no more")
+        x, y = data()
+        return x[index : index + 16], y[index : index + 16]
+
+
+def interrupted(where, model, monkeypatch):
+    """Run a range test that ends by an exception."""
+    calls = []
+
+    def raising(original, at, error):
+        def wrapped(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == at:
+                raise error
+            return original(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        if where == "data":
+            with pytest.raises(Exception, match="no more"):
+                find(model, x=Failing(), y=None, batch_size=None)
+            return
+        target, name, at, options = {
+            "trace": (model, "compute_loss", 1, {}),
+            "read": (LossRecorder, "read", 2, {"steps_per_execution": None}),
+            "between": (keras.callbacks.CallbackList, "on_train_batch_end", 18, {"steps_per_execution": None}),
+            "second": (LossRecorder, "read", 5, {"repeats": 3, "steps_per_execution": None}),
+        }[where]
+        patch.setattr(target, name, raising(getattr(target, name), at, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            find(model, **options)
+        assert len(calls) == at
+
+
+@pytest.mark.parametrize("where", ["trace", "read", "between", "second", "data"])
+@pytest.mark.parametrize(("optimizer", "prior"), [(sgd_averaged, "fresh"), (sgd_averaged, "trained")])
+def test_an_exception_or_ctrl_c_leaves_no_trace_either(where, optimizer, prior, monkeypatch):
+    """Whether it strikes in the compiled step, as losses are read, between steps, in a repeat or in the data."""
+    model = prepare(make(optimizer), prior)
+    before = states.of_model(model)
+    interrupted(where, model, monkeypatch)
+    assert states.difference(before, states.of_model(model)) == []
+    assert "compute_loss" not in vars(model)
+    without, drawn = without_a_test(optimizer, prior)
+    assert states.difference(without, train(model)) == []
+    assert states.draws() == drawn
+
+
+def test_the_model_around_its_variables_is_given_back_too():
+    """History, `stop_training`, compiled functions, steps per execution and the rate are the very ones from before."""
+    model = prepare(make(sgd), "trained")
+    model.evaluate(*data(), verbose=0)
+    model.stop_training = "mine"
+    names = "history", "stop_training", "train_function", "test_function", "compute_loss", "steps_per_execution"
+    before = {name: getattr(model, name) for name in names}
+    attributes = set(vars(model)), set(vars(model.optimizer))
+    find(model)
+    assert {name: getattr(model, name) for name in names} == before
+    assert (set(vars(model)), set(vars(model.optimizer))) == attributes
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_steps_per_execution_is_given_back():
+    """A model compiled with four steps per execution still has four after a test that chose its own."""
+    if keras.backend.backend() == "torch":
+        pytest.skip("PyTorch allows one")
+    model = make(sgd)
+    model.steps_per_execution = 4
+    find(model, steps_per_execution=7)
+    assert model.steps_per_execution == 4
+    batches = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
+    model.fit(*data(), batch_size=16, verbose=0, callbacks=[count])
+    assert len(batches) == 5
+
+
+def test_a_schedule_of_ones_own_goes_on():
+    """Schedules that were installed before the test are in force after it, at the step where they were."""
+    trained = []
+    for tested in (False, True):
+        model = make(adam)
+        rate = onecycle.OneCycle(0.05, EPOCHS * 17)
+        onecycle.schedule_hyperparameters(model, learning_rate=rate, momentum=rate.momentum())
+        if tested:
+            find(model)
+        trained.append(train(model))
+        assert float(model.optimizer.learning_rate) == pytest.approx(rate.values()[-1], rel=1e-5)
+    assert states.difference(*trained) == []
