@@ -42,7 +42,7 @@ def data_dir(tmp_path_factory):
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def python(root):
     """Runs a short program in a fresh interpreter and returns what it did; its arguments follow the program."""
 

@@ -66,32 +66,35 @@ def not_standardised(model: Any, x: Any) -> str | None:
 
     Integers are left alone where the model embeds them, and so is a model that scales its inputs itself.
     """
-    if not is_arrays(x):
+    if not is_arrays(x) or _scales_itself(model):
         return None
-    scaling = (
-        keras.layers.Normalization,
-        keras.layers.Rescaling,
-        keras.layers.Embedding,
-        keras.layers.BatchNormalization,
+    embeds = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+    troubles = (_trouble(leaf, "bf" if embeds else "biuf") for leaf in keras.tree.flatten(x))
+    return next(filter(None, troubles), None)
+
+
+def _scales_itself(model: Any) -> bool:
+    """Whether the model begins with something that scales or embeds its inputs."""
+    # In a functional model that may be no layer, as in `inputs / 255`.
+    parts = getattr(model, "operations", None) or model._flatten_layers(include_self=False)
+    first = [part for part in parts if not isinstance(part, keras.layers.InputLayer)][:2]
+    return any(
+        isinstance(part, _SCALING)
+        or not isinstance(part, keras.layers.Layer)
+        or (isinstance(part, keras.Model) and _scales_itself(part))
+        for part in first
     )
-    layers = [
-        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    if any(isinstance(layer, scaling) for layer in layers[:2]):
-        return None
-    for leaf in keras.tree.flatten(x):
-        trouble = _trouble(leaf)
-        if trouble:
-            return trouble
-    return None
 
 
-def _trouble(leaf: Any) -> str | None:
-    if leaf is None or leaf.ndim < 2:
+def _trouble(leaf: Any, kinds: str) -> str | None:
+    if leaf is None or leaf.ndim < 2 or getattr(leaf.dtype, "kind", "f") in "OSU":
         return None
-    sample = np.asarray(keras.ops.convert_to_numpy(leaf[:1024]), dtype=np.float64).reshape(min(len(leaf), 1024), -1)
+    sample = keras.ops.convert_to_numpy(leaf[:1024])
+    if sample.dtype.kind not in kinds:
+        return None
+    sample = sample.astype(np.float64).reshape(len(sample), -1)
     spread, centre = float(np.max(sample.std(axis=0))), float(np.max(np.abs(sample.mean(axis=0))))
-    if max(spread, centre) <= _PLAINLY:
+    if not max(spread, centre) > _PLAINLY:  # nor where there is a NaN, which is another trouble
         return None
     return (
         f"The inputs are not standardised: some feature has a mean of {centre:.3g} or a deviation of {spread:.3g}. "
@@ -100,4 +103,11 @@ def _trouble(leaf: Any) -> str | None:
     )
 
 
+_SCALING = (
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+    keras.layers.Embedding,
+    keras.layers.BatchNormalization,
+    keras.layers.Lambda,  # may do anything
+)
 _PLAINLY = 10.0  # standardised features have 0 and 1, pixels in [0, 1] less; raw pixels have 70 to 130

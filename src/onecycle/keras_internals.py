@@ -31,10 +31,13 @@ def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
     return (optimizer,)
 
 
-def all_optimizers(optimizer: Any) -> tuple[Any, ...]:
-    """The optimizer itself and every one inside it."""
-    inner = inner_optimizers(optimizer)
-    return inner if inner == (optimizer,) else (optimizer, *inner)
+def all_optimizers(model: Any) -> list[Any]:
+    """A model's optimizer and every one inside it, also those that a `MultiOptimizer` chooses when it is built."""
+    optimizer = model.optimizer
+    found = [optimizer, *inner_optimizers(optimizer)]
+    if is_multi_optimizer(optimizer) and not optimizer.built:
+        found += [optimizer._optimizer_map(variable) for variable in model.trainable_variables]
+    return list({id(one): one for one in found}.values())
 
 
 def is_multi_optimizer(optimizer: Any) -> bool:
@@ -58,6 +61,17 @@ def step_counter(optimizer: Any) -> Any:
 def own_learning_rate(optimizer: Any) -> Any:
     """The optimizer's own learning rate as Keras resolves it, a schedule of ours left out."""
     return type(optimizer)._get_current_learning_rate(optimizer)
+
+
+def velocities(optimizer: Any) -> list[Any]:
+    """The variables that sum up past steps with the learning rates those had, as SGD and RMSprop keep them."""
+    found: list[Any] = []
+    for inner in inner_optimizers(optimizer):
+        if isinstance(inner, keras.optimizers.SGD):
+            found += inner.momentums
+        elif isinstance(inner, keras.optimizers.RMSprop):
+            found += inner._momentums
+    return found
 
 
 def learning_rate_setting(optimizer: Any) -> Any:

@@ -101,6 +101,8 @@ class RampRun:
             with backends.placement(model):
                 optimizer.build(model.trainable_variables)
         self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
+        for velocity in internals.velocities(optimizer):
+            velocity.assign(np.zeros(velocity.shape))  # that of another rate would drown the ramp's first steps
         self._train_function = model.train_function
         self._recorder = LossRecorder(model, STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = internals.raw_step(optimizer)
@@ -124,8 +126,8 @@ class RampRun:
 
     def stop(self) -> None:
         """Take everything out and restore; called again it puts the variables back once more."""
-        self._borrowed.give_back()
         self._variables.restore(metrics=False)
+        self._borrowed.give_back()
         self._randomness.restore()
 
     def abandon(self) -> None:
@@ -133,8 +135,8 @@ class RampRun:
         if not self._running:
             return
         backends.attach_state(self._model)
-        self.stop()
         self._variables.restore()
+        self.stop()
         if backends.carries_state():
             internals.skip_averages_once(self._model.optimizer)
 

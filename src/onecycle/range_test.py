@@ -102,7 +102,7 @@ def find_learning_rate(
         for repeat in range(repeats):
             start.restore()
             if seed is not None:
-                keras.utils.set_random_seed((seed + repeat) % 2**32)
+                keras.utils.set_random_seed(int(seed + repeat) % 2**32)
             runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps)))
     return measured(
         model,
@@ -132,11 +132,15 @@ def _check(repeats: int, x: Any, validation_data: Any, seed: int | None) -> None
 
 
 class _RampCallback(keras.callbacks.Callback):
-    """Starts the ramp when the first epoch begins, and ends a `fit` that has no data left."""
+    """Starts the ramp when the first epoch begins, and ends a `fit` that has no data left.
 
-    def __init__(self, run: RampRun) -> None:
+    From a generator that has ended Keras makes further epochs of the two batches that it drew to look at.
+    """
+
+    def __init__(self, run: RampRun, *, one_epoch: bool) -> None:
         super().__init__()
         self._run = run
+        self._one_epoch = one_epoch
         self._started = False
         self._calls_before = -1
 
@@ -146,7 +150,7 @@ class _RampCallback(keras.callbacks.Callback):
             self._started = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self._run.calls == self._calls_before:
+        if self._one_epoch or self._run.calls == self._calls_before:
             self.model.stop_training = True
         self._calls_before = self._run.calls
 
@@ -166,9 +170,10 @@ def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar:
         validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
     )
     try:
-        with _data_may_end():
+        with _without_false_alarms():
             # An epoch has at least one step, so that so many epochs are enough; the run ends `fit` itself.
-            model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[_RampCallback(run)])
+            callback = _RampCallback(run, one_epoch=batches.is_one_shot(fit["x"]))
+            model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[callback])
     finally:
         release(model)
     if not len(run.losses):
@@ -199,8 +204,9 @@ def _progress(verbose: int | str, num_steps: int) -> Any:
 
 
 @contextmanager
-def _data_may_end() -> Iterator[None]:
-    """Keras warns where data ends before the epochs do, which here is no mistake."""
+def _without_false_alarms() -> Iterator[None]:
+    """Keras warns where data ends before the epochs do, which here is no mistake, and of a default nobody passed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Your input ran out of data")
+        warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
         yield

@@ -39,11 +39,13 @@ class LossRecorder:
         if backends.carries_state():
             internals.carry_variable(self._model, self._losses)
             internals.carry_variable(self._model, self._count)
+        self._own = {name: value for name, value in vars(self._model).items() if name == "compute_loss"}
         internals.set_quietly(self._model, compute_loss=self._recorded_loss)
 
     def detach(self) -> None:
         """Leave the model as it was."""
         internals.unset_quietly(self._model, "compute_loss")
+        internals.set_quietly(self._model, **self._own)
         internals.drop_variable(self._model, self._losses)
         internals.drop_variable(self._model, self._count)
 

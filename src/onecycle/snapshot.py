@@ -10,7 +10,10 @@ from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle.left_behind import release
 
-_MODEL_ATTRIBUTES = ("history", "stop_training", "train_function", "test_function", "_initial_epoch")
+_MODEL_ATTRIBUTES = (
+    *("history", "stop_training", "train_function", "test_function"),
+    *("_initial_epoch", "_eval_epoch_iterator", "_jax_state"),
+)
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def preserved(model: Any) -> Iterator[None]:
     release(model)
     values = VariableSnapshot(model)
     # Losses and metrics too build themselves on the first batch.
-    parts = [*internals.all_optimizers(model.optimizer), *filter(None, internals.compiled_parts(model))]
+    parts = [*internals.all_optimizers(model), *filter(None, internals.compiled_parts(model))]
     parts += internals.metrics_of(model)
     attributes = [(part, _attributes(part)) for part in parts]
     model_attributes = {name: vars(model)[name] for name in _MODEL_ATTRIBUTES if name in vars(model)}

@@ -80,6 +80,7 @@ def test_find_for_people(here, capsys):
     assert (here / "found.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.lower_bound
 def test_find_for_programs(here, capsys):
     """With `--json` standard output is one JSON object, though the person's own code prints."""
     code = main(["find", "mine.py:make", *FIND, "--save", "found.json", "--json"])
@@ -103,6 +104,7 @@ def test_no_suggestion_is_a_failure(here, capsys):
     assert facts["reason"]
 
 
+@pytest.mark.lower_bound
 def test_fit(here, capsys):
     """`fit` trains at the given peak, lowers the loss, and writes the history, the picture and the model."""
     options = ["--epochs", "4", "--max-learning-rate", "0.02", "--seed", "0", "--json"]

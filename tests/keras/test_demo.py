@@ -17,6 +17,7 @@ def short(monkeypatch):
     monkeypatch.setattr(demo, "CYCLE_EPOCHS", 2)
 
 
+@pytest.mark.lower_bound
 def test_demo(short, tmp_path, capsys, backend):
     """`onecycle demo` prints the found rate and a table of both runs, and writes three pictures and the range test."""
     code = main(["demo", "--output", str(tmp_path / "shown"), "--backend", backend])

@@ -69,6 +69,8 @@ def test_several_steps_per_execution(case, data):
     assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS], values)) < SAME
 
 
+# What `torch.compile` imports warns of itself.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("jit_compile", [True, False])
 @pytest.mark.parametrize("case", A_FEW)
 def test_with_and_without_jit_compile(case, jit_compile, data):
@@ -219,9 +221,7 @@ def test_inner_optimizers_in_proportion(data):
     adam = {"learning_rate": 0.01}
     model = networks.keras_model(seed=0)
     chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(**sgd))
-    chosen[f"{model.layers[1].path if hasattr(model.layers[1], 'path') else model.layers[1].name}/.*"] = (
-        keras.optimizers.Adam(**adam)
-    )
+    chosen[f"{model.layers[1].path}/.*"] = keras.optimizers.Adam(**adam)
     model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
     values = scheduled(sgd)
     onecycle.schedule_hyperparameters(model, **values)

@@ -4,7 +4,6 @@ import csv
 import importlib.util
 
 import keras
-import numpy as np
 import pytest
 from oracles import networks
 from oracles.cycles import STEPS, T, apart, compiled, fit
@@ -60,7 +59,7 @@ def test_checkpoints_of_a_cycle_are_plain(tmp_path):
         assert type(loaded.optimizer) is SGD
         assert loaded.optimizer.get_config()["learning_rate"] == pytest.approx(0.02)
         assert loaded.optimizer.momentum == 0.9
-        assert int(loaded.optimizer.iterations.numpy() if hasattr(loaded.optimizer.iterations, "numpy") else 0) in (0, 10)
+        assert int(keras.ops.convert_to_numpy(loaded.optimizer.iterations)) == 2 * STEPS
         fit(loaded)
     assert apart(whole, weights) == 0
 
@@ -124,7 +123,9 @@ def test_callable_that_makes_no_schedule():
     assert "apply" not in vars(model.optimizer)
 
 
-@pytest.mark.parametrize("optimizer", [lambda: SGD(0.02), lambda: keras.optimizers.Adagrad(0.02)], ids=["SGD", "Adagrad"])
+@pytest.mark.parametrize(
+    "optimizer", [lambda: SGD(0.02), lambda: keras.optimizers.Adagrad(0.02)], ids=["SGD", "Adagrad"]
+)
 def test_optimizer_without_momentum(optimizer):
     """Where there is no momentum a pair is an error before the first step, and "auto" cycles the rate alone."""
     model, by_hand = compiled(optimizer()), compiled(optimizer())
@@ -172,8 +173,6 @@ def test_schedule_begins_with_the_fit(kind):
         momentum = rates.momentum() if shifted else None
         fit(onecycle.schedule_hyperparameters(by_hand, learning_rate=rates, momentum=momentum))
     assert apart(model, by_hand) < 1e-6
-    with np.testing.assert_raises(AssertionError):
-        np.testing.assert_allclose(model.get_weights()[0], networks.initial_weights(0)[0])
 
 
 class Later(keras.optimizers.schedules.LearningRateSchedule):

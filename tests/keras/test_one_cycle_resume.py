@@ -49,12 +49,12 @@ def backup(tmp_path):
     return make
 
 
-@pytest.fixture(scope="module", params=["SGD", "Adam"])
-def whole(request):
-    """The name of an optimizer, and the model at the end of an uninterrupted run with it."""
-    model = compiled(request.param)
+@pytest.fixture(scope="module")
+def whole():
+    """The model at the end of an uninterrupted run."""
+    model = compiled("Adam")
     fit(model, OneCycleScheduler(0.1), epochs=EPOCHS)
-    return request.param, model
+    return model
 
 
 def run(model, *callbacks, **arguments):
@@ -69,29 +69,27 @@ def crash(model, *callbacks, **arguments):
 @pytest.mark.parametrize("backup_first", [True, False])
 def test_new_model_resumes(whole, backup, backup_first):
     """A rebuilt model goes on with the original cycle, whichever callback comes first."""
-    name, uninterrupted = whole
     order = 1 if backup_first else -1
-    crash(compiled(name), *[backup(), OneCycleScheduler(0.1)][::order], CrashAt(1))
-    model = compiled(name)
+    crash(compiled("Adam"), *[backup(), OneCycleScheduler(0.1)][::order], CrashAt(1))
+    model = compiled("Adam")
     report = run(model, *[backup(), OneCycleScheduler(0.1)][::order]).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, T, T)
-    assert apart(model, uninterrupted) < 1e-6
+    assert apart(model, whole) < 1e-6
 
 
 @pytest.mark.parametrize("between", ["nothing", "unschedule", "plain fit and compile"])
-def test_same_model_resumes(backup, between):
+def test_same_model_resumes(whole, backup, between):
     """The same model resumes too, wherever its step counter is by then and however the cycle was taken out."""
-    uninterrupted, model = compiled(), compiled()
-    fit(uninterrupted, OneCycleScheduler(0.1), epochs=EPOCHS)
+    model = compiled("Adam")
     crash(model, OneCycleScheduler(0.1), backup(), CrashAt(2, batch=3))
     if between == "unschedule":
         unschedule_hyperparameters(model)
     elif between != "nothing":
         fit(model)
-        model.compile(keras.optimizers.SGD(0.02, momentum=0.9), "mse")
+        model.compile(keras.optimizers.Adam(0.01), "mse")
     report = run(model, OneCycleScheduler(0.1), backup()).onecycle
     assert (report.start_step, report.total_steps) == (0, T)
-    assert apart(model, uninterrupted) < 1e-6
+    assert apart(model, whole) < 1e-6
     assert not [name for name in vars(model) if name.startswith("_onecycle")]
 
 
@@ -142,25 +140,19 @@ def test_run_after_a_finished_one_is_new(backup):
     assert history.onecycle.steps == history.onecycle.total_steps == len(history.epoch) * STEPS
 
 
-def test_saved_model_goes_on(tmp_path):
-    """A model that ModelCheckpoint saved in mid-cycle goes on from there under the rest of the cycle, put in by hand."""
-    uninterrupted = compiled()
-    fit(uninterrupted, OneCycleScheduler(0.1), epochs=EPOCHS)
+def test_saved_model_goes_on(whole, tmp_path):
+    """A model that ModelCheckpoint saved in mid-cycle goes on under the rest of the cycle, put in by hand."""
     checkpoint = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"))
-    run(compiled(), OneCycleScheduler(0.1), checkpoint)
+    run(compiled("Adam"), OneCycleScheduler(0.1), checkpoint)
     model = keras.saving.load_model(tmp_path / "2.keras")
-    assert float(model.optimizer.momentum) == pytest.approx(0.9)
-    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.02)
+    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.01)
     run(scheduled(model, steps=T), initial_epoch=2)
-    assert apart(model, uninterrupted) < 1e-6
+    assert apart(model, whole) < 1e-6
 
 
 def test_fresh_process_resumes(python, backup, tmp_path, whole):
     """A run that crashed is gone on with by another process, and ends as one that never crashed."""
-    name, uninterrupted = whole
-    if name == "SGD":
-        pytest.skip("one process is enough, and Adam the harder")
-    crash(compiled(name), OneCycleScheduler(0.1), backup(), CrashAt(1))
+    crash(compiled("Adam"), OneCycleScheduler(0.1), backup(), CrashAt(1))
     program = (
         "import sys, keras, numpy, onecycle\n"
         "from oracles.cycles import compiled, fit\n"
@@ -172,4 +164,4 @@ def test_fresh_process_resumes(python, backup, tmp_path, whole):
     folders = Path(networks.__file__).parents[1], Path(onecycle.__file__).parents[1]
     python(program, backup().backup_dir, tmp_path / "end.npz", PYTHONPATH=os.pathsep.join(map(str, folders)))
     with np.load(tmp_path / "end.npz") as end:
-        assert networks.distance(end.values(), uninterrupted.get_weights()) < 1e-6
+        assert networks.distance(end.values(), whole.get_weights()) < 1e-6

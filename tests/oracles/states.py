@@ -27,6 +27,15 @@ def difference(one, other):
     return found
 
 
+def seed(number):
+    """Seed every global random number generator; Keras leaves PyTorch's alone on other backends."""
+    import keras
+    import torch
+
+    keras.utils.set_random_seed(number)
+    torch.manual_seed(number)
+
+
 def draws():
     """Return the next numbers of every global random number generator, TensorFlow's and PyTorch's on any backend."""
     import keras

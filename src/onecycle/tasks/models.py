@@ -52,8 +52,8 @@ def fashion_net() -> Any:
 
 
 def cifar_net() -> Any:
-    """Two blocks of two convolutions with batch normalisation, dropout, and a dense layer."""
-    return convolutional("cifar10", (32, 32, 3), filters=(24, 48), depth=2, units=128, normalise=True, dropout=0.2)
+    """Three blocks of two convolutions with batch normalisation, dropout, and a dense layer."""
+    return convolutional("cifar10", (32, 32, 3), filters=(24, 48, 96), depth=2, units=128, normalise=True, dropout=0.2)
 
 
 MODELS: dict[str, Callable[[], Any]] = {
