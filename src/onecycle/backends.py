@@ -64,7 +64,8 @@ def random_states() -> dict[str, Any]:
             states["cuda"] = torch.cuda.get_rng_state_all()
     if "tensorflow" in sys.modules:  # whichever the backend: `tf.data` shuffles by it
         context = _tensorflow_context()
-        states["tensorflow"] = (context._seed, context._rng, context._rng and context._rng.getstate())
+        generator = getattr(context, "_rng", None)  # there only once something has been seeded or drawn
+        states["tensorflow"] = (context._seed, generator, generator and generator.getstate())
     return states
 
 
@@ -119,6 +120,11 @@ def set_torch_state(state: list[tuple[Any, str, Any]]) -> None:
 def is_tracked_list(value: Any) -> bool:
     """Whether a list is TensorFlow's wrapper, which keeps its items in an attribute and counts changes to them."""
     return isinstance(value, list) and hasattr(value, "_storage")
+
+
+def is_tracked_dict(value: Any) -> bool:
+    """Whether a dict is TensorFlow's wrapper, which has to be told of every change."""
+    return isinstance(value, dict) and hasattr(value, "__wrapped__")
 
 
 def to_numpy(variable: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 
@@ -15,8 +15,8 @@ from onecycle.installation import evaluate, install, installed_state, momentum_a
 from onecycle.left_behind import release
 
 T = TypeVar("T")
-Schedule = keras.optimizers.schedules.LearningRateSchedule
-HyperparameterValue = float | Schedule | None
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+HyperparameterValue: TypeAlias = float | Schedule | None
 
 
 def schedule_hyperparameters(
@@ -154,14 +154,14 @@ def require_compiled(model: Any) -> None:
 
 
 def _check_value(name: str, value: Any) -> None:
-    if value is None or isinstance(value, Schedule):
+    if value is None or isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
             f"Argument `{name}` must be a number, a keras LearningRateSchedule or None. Received: {name}={value!r}"
         )
     upper = 1.0 if name == "momentum" else math.inf
-    if not 0 <= value < upper:
+    if not 0 <= float(value) < upper:
         limits = "in [0, 1)" if name == "momentum" else ">= 0 and finite"
         raise ValueError(f"Argument `{name}` must be {limits}. Received: {name}={value}")
 

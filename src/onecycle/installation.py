@@ -159,17 +159,17 @@ class Installation:
             now |= dict.fromkeys(self._decay_attributes(), decay)
         if "learning_rate" in self.plan:
             now["learning_rate"] = self._learning_rate(step)
-        return self._corrected(now, step) if self._correction else now
+        return self._corrected(now, step, self._correction) if self._correction else now
 
     def _learning_rate(self, step: Any) -> Any:
         if "learning_rate" in self.plan:
             return evaluate(self.plan["learning_rate"], step)
         return internals.own_learning_rate(self._optimizer)
 
-    def _corrected(self, now: dict[str, Any], step: Any) -> dict[str, Any]:
+    def _corrected(self, now: dict[str, Any], step: Any, correction: BiasCorrection) -> dict[str, Any]:
         """Scale Adam's step by the bias correction; its weight decay, in proportion to the rate, is scaled back."""
         beta = now[momentum_attributes(self._optimizer)[-1]]
-        factor = self._correction.factor(step, beta, self._steps_per_update)
+        factor = correction.factor(step, beta, self._steps_per_update)
         if _is_a(self._optimizer, "Muon"):
             return now | {"adam_lr_ratio": self._optimizer.adam_lr_ratio * factor}
         rate = now["learning_rate"] if "learning_rate" in now else self._learning_rate(step)

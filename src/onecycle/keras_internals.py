@@ -23,7 +23,7 @@ _GLOBAL_SEED = "global_random_seed"
 
 
 def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
-    """The optimizers that do the work: those inside a `LossScaleOptimizer` or a `MultiOptimizer`, else the one given."""
+    """The optimizers that do the work: those inside a `LossScaleOptimizer` or `MultiOptimizer`, else the one given."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return inner_optimizers(optimizer.inner_optimizer)
     if is_multi_optimizer(optimizer):
@@ -101,8 +101,13 @@ def remake_train_function(model: Any) -> None:
     """
     if getattr(model, "train_function", None) is None:
         return
+    make_train_function_anew(model, model.make_train_function)
+
+
+def make_train_function_anew(model: Any, make: Callable[..., Any]) -> None:
+    """Call the model's own `make_train_function` so that nothing traced before, or after, is taken for the same."""
     with _renewed(model, "train_step"):
-        model.make_train_function(force=True)
+        make(force=True)
 
 
 @contextmanager

@@ -42,10 +42,11 @@ class Borrowed:
         if internals.called_by_fit(self._model) or not internals.is_fitting(self._model):
             self.give_back()
             return self._model.make_train_function(force=force)
-        made = self._original(force=force)
-        if force:
-            self._remade()
-        return made
+        if not force:
+            return self._original()
+        internals.make_train_function_anew(self._model, self._original)
+        self._remade()
+        return self._model.train_function
 
 
 def release(model: Any) -> None:

@@ -101,9 +101,8 @@ def find_learning_rate(
         runs = []
         for repeat in range(repeats):
             start.restore()
-            if seed is not None:
-                keras.utils.set_random_seed(int(seed + repeat) % 2**32)
-            runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps)))
+            own_seed = None if seed is None else int(seed + repeat) % 2**32
+            runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps), own_seed))
     return measured(
         model,
         runs,
@@ -137,15 +136,17 @@ class _RampCallback(keras.callbacks.Callback):
     From a generator that has ended Keras makes further epochs of the two batches that it drew to look at.
     """
 
-    def __init__(self, run: RampRun, *, one_epoch: bool) -> None:
+    def __init__(self, run: RampRun, *, one_epoch: bool, seed: int | None) -> None:
         super().__init__()
         self._run = run
         self._one_epoch = one_epoch
+        self._seed = seed
         self._started = False
         self._calls_before = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self._started:
+            _seed(self._seed)  # once more: `fit` draws batches to build what is not built yet
             self._run.start()
             self._started = True
 
@@ -158,7 +159,12 @@ class _RampCallback(keras.callbacks.Callback):
         self._run.finish()
 
 
-def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar: Any) -> RampRun:
+def _seed(seed: int | None) -> None:
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+
+
+def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar: Any, seed: int | None) -> RampRun:
     def show(steps: int, loss: float) -> None:
         rate = float(ramp.value_at(min(steps, ramp.total_steps) - 1))
         bar.update(min(steps, ramp.total_steps), [("loss", loss), ("learning_rate", rate)])
@@ -172,7 +178,8 @@ def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar:
     try:
         with _without_false_alarms():
             # An epoch has at least one step, so that so many epochs are enough; the run ends `fit` itself.
-            callback = _RampCallback(run, one_epoch=batches.is_one_shot(fit["x"]))
+            callback = _RampCallback(run, one_epoch=batches.is_one_shot(fit["x"]), seed=seed)
+            _seed(seed)
             model.fit(**fit, epochs=ramp.total_steps, verbose=0, callbacks=[callback])
     finally:
         release(model)

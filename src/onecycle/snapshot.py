@@ -118,8 +118,20 @@ def _restore_attributes(part: Any, saved: dict[str, Any]) -> None:
         elif isinstance(value, list):
             list.__setitem__(value, slice(None), content)
         elif isinstance(value, dict):
-            dict.clear(value)
-            dict.update(value, content)
+            _restore_dict(value, content)
         elif isinstance(value, set):
             set.clear(value)
             set.update(value, content)
+
+
+def _restore_dict(value: Any, content: dict[Any, Any]) -> None:
+    if len(value) == len(content) and all(name in content and content[name] is value[name] for name in value):
+        return
+    if backends.is_tracked_dict(value):
+        for name in list(value):
+            del value[name]
+        for name in content:
+            value[name] = content[name]
+    else:
+        dict.clear(value)
+        dict.update(value, content)

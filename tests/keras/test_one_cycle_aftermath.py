@@ -44,6 +44,7 @@ def interrupted(optimizer="SGD", error=Broken, peak=0.1):
 
 
 def rate(model):
+    """Return the rate the next step would have."""
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
@@ -103,7 +104,7 @@ def test_hyperparameters_scheduled_by_hand_are_given_back():
 
 
 def test_next_fit_after_an_exception_is_plain():
-    """After an exception, Ctrl-C too, the next fit trains with the plain hyperparameters, as if there had been no cycle."""
+    """After an exception, Ctrl-C too, the next fit trains with the plain hyperparameters."""
     model, other = interrupted(error=KeyboardInterrupt)
     before = model.get_weights()
     fit(model)

@@ -58,10 +58,12 @@ def whole():
 
 
 def run(model, *callbacks, **arguments):
+    """Train for the whole four epochs."""
     return fit(model, *callbacks, **{"epochs": EPOCHS, **arguments})
 
 
 def crash(model, *callbacks, **arguments):
+    """Train until a callback raises."""
     with pytest.raises(Crash):
         run(model, *callbacks, **arguments)
 

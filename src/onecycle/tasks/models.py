@@ -42,8 +42,8 @@ def boston_net() -> Any:
 
 
 def digits_net() -> Any:
-    """Two convolutions with batch normalisation and a dense layer."""
-    return convolutional("digits", (8, 8, 1), filters=(16, 32), units=64, normalise=True)
+    """Two convolutions and a dense layer."""
+    return convolutional("digits", (8, 8, 1), filters=(16, 32), units=64)
 
 
 def fashion_net() -> Any:

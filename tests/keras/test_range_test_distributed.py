@@ -1,0 +1,83 @@
+"""A range test on two devices finds what it finds on one: TensorFlow's MirroredStrategy, Keras' DataParallel on JAX."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+PROGRAM = """
+import json, sys
+import numpy as np, keras, onecycle
+
+def arrays():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4)).astype("float32")
+    return x, np.sin(x[:, :1] + x[:, 1:2]).astype("float32")
+
+def run():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    dataset = tf.data.Dataset.from_tensor_slices(arrays()).batch(20)
+    built = model.optimizer.built
+    result = onecycle.find_learning_rate(model, dataset, num_steps=60, verbose=0)
+    assert model.optimizer.built == built
+    finder = onecycle.LearningRateFinder(num_steps=60)
+    before = model.get_weights()
+    model.fit(dataset, epochs=6, verbose=0, shuffle=False, callbacks=[finder])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    history = model.fit(dataset, epochs=2, verbose=0, shuffle=False)
+    weights = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    return {
+        "losses": result.losses.tolist(), "rates": result.learning_rates.tolist(),
+        "found": result.learning_rate, "by callback": finder.result.losses.tolist(),
+        "later": history.history["loss"], "weights": weights.tolist(),
+    }
+"""
+SETUP = {
+    "tensorflow": """
+import tensorflow as tf
+devices = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+""",
+    "jax": """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+import tensorflow as tf
+""",
+}
+RUN = {
+    "tensorflow": """
+one = run()
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+with strategy.scope():
+    two = run()
+""",
+    "jax": """
+one = run()
+keras.distribution.set_distribution(keras.distribution.DataParallel(devices=keras.distribution.list_devices("cpu")))
+assert len(keras.distribution.list_devices("cpu")) == 2
+two = run()
+""",
+}
+
+
+def test_two_devices_find_what_one_finds(python, backend):
+    """True losses, the rate, the finder's losses and the training afterwards agree with one device's to float32."""
+    if backend not in RUN:
+        pytest.skip("Keras distributes on TensorFlow and JAX")
+    program = SETUP[backend] + PROGRAM + RUN[backend] + 'print(json.dumps({"one": one, "two": two}))'
+    done = python(program, check=False, KERAS_BACKEND=keras.backend.backend())
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (json.loads(done.stdout.splitlines()[-1])[name] for name in ("one", "two"))
+    steps = min(len(one["losses"]), len(two["losses"]))
+    assert steps > 30
+    assert abs(len(one["losses"]) - len(two["losses"])) <= 1
+    for name in ("losses", "rates", "by callback"):
+        # At the end the loss explodes, and differences with it.
+        np.testing.assert_allclose(two[name][: steps - 6], one[name][: steps - 6], rtol=2e-5)
+    assert two["found"] == pytest.approx(one["found"], rel=0.3)
+    np.testing.assert_allclose(two["later"], one["later"], rtol=1e-4)
+    np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-5)
