@@ -71,7 +71,7 @@ def run_demo(seed: int, progress: Progress) -> Outcome:
             x, y, epochs=BASELINE_EPOCHS, callbacks=[reporter("Baseline", BASELINE_EPOCHS, progress)], **common
         )
     )
-    first = Run("SGD as Keras gives it", BASELINE_RATE, tuple(baseline.history["val_accuracy"]), seconds)
+    first = Run("plain SGD", BASELINE_RATE, tuple(baseline.history["val_accuracy"]), seconds)
     history, seconds = timed(
         lambda: onecycle.fit_one_cycle(
             task.build(seed),

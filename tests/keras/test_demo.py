@@ -26,7 +26,7 @@ def test_demo(short, tmp_path, capsys, backend):
 
     assert code == 0
     assert f"Found learning rate: {result.learning_rate:.3g}" in said
-    assert "SGD as Keras gives it" in said
+    assert "plain SGD" in said
     assert "1cycle" in said
     for name in PICTURES:
         assert (tmp_path / "shown" / name).read_bytes().startswith(b"\x89PNG")

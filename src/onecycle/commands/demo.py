@@ -42,9 +42,8 @@ def with_progress(console: Console, seed: int) -> demo.Outcome:
 
 def comparison(outcome: demo.Outcome) -> Table:
     """Return the table: the baseline against 1cycle."""
-    table = Table(title=f"The baseline's best test accuracy: {outcome.target:.1%}", title_justify="left")
-    table.add_column("", no_wrap=True)
-    for heading in ("peak rate", "epochs", "epochs to\nthat best", "final\naccuracy", "time, finder\nincluded"):
+    table = Table("", title=f"The baseline's best test accuracy: {outcome.target:.1%}", title_justify="left")
+    for heading in ("peak\nrate", "epochs", "epochs to\nthat best", "final\naccuracy", "time, finder\nincluded"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in (outcome.baseline, outcome.cycle):
         reached = run.epochs_to(outcome.target)
@@ -52,7 +51,7 @@ def comparison(outcome: demo.Outcome) -> Table:
             run.name,
             f"{run.learning_rate:.3g}",
             str(len(run.accuracies)),
-            "not reached" if reached is None else str(reached),
+            "never" if reached is None else str(reached),
             f"{run.accuracies[-1]:.1%}",
             f"{run.seconds:.1f} s",
         )
