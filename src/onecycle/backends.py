@@ -134,6 +134,15 @@ def to_numpy(variable: Any) -> Any:
     return keras.ops.convert_to_numpy(variable.value)
 
 
+def end_of_data() -> tuple[type[BaseException], ...]:
+    """What a compiled training function raises where no batch is left."""
+    if keras.backend.backend() != "tensorflow":
+        return (StopIteration,)
+    import tensorflow as tf
+
+    return (StopIteration, tf.errors.OutOfRangeError)
+
+
 def carries_state() -> bool:
     """Whether a training step takes all variables in and gives them out, so that one more has to be among them."""
     return keras.backend.backend() == "jax"

@@ -162,7 +162,7 @@ class RampRun:
             self._calls += 1
             self._steps_called += self._model.steps_per_execution
             return self._read(result) if self._due() else result
-        except StopIteration:  # no batch was left
+        except backends.end_of_data():
             raise
         except BaseException:
             backends.forget_state(self._model)

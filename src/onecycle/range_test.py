@@ -185,6 +185,8 @@ def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar:
         release(model)
     if not len(run.losses):
         raise ValueError("Argument `x` must have at least one batch. Received: data without any")
+    if bar and len(run.losses) < ramp.total_steps:
+        bar.update(len(run.losses), finalize=True)  # else what is printed next stands in the bar's line
     return run
 
 

@@ -58,6 +58,7 @@ class DivergenceRule:
         self._losses: list[float] = []
         self._moves: list[float] = []  # absolute differences of neighbours: their median is the batch noise
         self._initial = self._best = np.inf
+        self._noise, self._noise_due = 0.0, 0
 
     def update(self, losses: float | Iterable[float]) -> StopReason | None:
         """Takes the next true per-batch losses, one or many, and returns the reason to stop, or None.
@@ -80,7 +81,7 @@ class DivergenceRule:
         self._losses.append(loss)
         if len(self._losses) < LEVEL_WINDOW:
             return None
-        level = float(np.median(self._losses[-LEVEL_WINDOW:]))
+        level = sorted(self._losses[-LEVEL_WINDOW:])[LEVEL_WINDOW // 2]
         if len(self._losses) == LEVEL_WINDOW:
             self._initial = level
         if len(self._losses) > FIRST_VERDICT and level > self._best + self._margin():
@@ -90,15 +91,20 @@ class DivergenceRule:
         return None
 
     def _margin(self) -> float:
-        """How far above the best level the loss has diverged, in units of the loss."""
-        # The last moves may already be the explosion, and would hide it by raising the noise.
-        noise = _spread(np.asarray(self._moves[:-LEVEL_WINDOW]))
         return max(
             DESCENT_FACTOR * (self._initial - self._best),
-            NOISE_FACTOR * noise,
+            NOISE_FACTOR * self._batch_noise(),
             LEVEL_FACTOR * abs(self._initial),
-            FLOAT_RESOLUTION,
+            float(np.finfo(np.float32).eps),
         )
+
+    def _batch_noise(self) -> float:
+        # Worked out anew when there are an eighth more losses: a median at every step would cost as much as a step.
+        if len(self._moves) >= self._noise_due:
+            # The last moves may already be the explosion, and would hide it by raising the noise.
+            self._noise = NORMAL_MAD * float(np.median(self._moves[:-LEVEL_WINDOW])) / float(np.sqrt(2))
+            self._noise_due = len(self._moves) + max(1, len(self._moves) // 8)
+        return self._noise
 
 
 def smooth(losses: ArrayLike) -> Array:

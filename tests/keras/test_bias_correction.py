@@ -96,7 +96,7 @@ def test_how_much_the_correction_matters(total_steps, of_a_step, of_the_weights)
     assert effect(total_steps) == (pytest.approx(of_a_step, rel=0.05), pytest.approx(of_the_weights, rel=0.05))
 
 
-@pytest.mark.parametrize("name", ["Adam", "Adamax", "Muon"])
+@pytest.mark.parametrize("name", ["Adamax", "Muon"])
 def test_plain_steps_under_a_scheduled_rate_are_remembered(name):
     """Steps made while only the rate was scheduled enter the product of a momentum scheduled later."""
     found = networks.batches(seed=1, n=12)

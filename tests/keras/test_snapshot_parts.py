@@ -41,7 +41,9 @@ class Subclassed(keras.Model):
 
 def unbuilt_sequential():
     """A Sequential model that was not told its input."""
-    return keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
+    return keras.Sequential(
+        [keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    )
 
 
 @pytest.mark.parametrize("build", [Subclassed, unbuilt_sequential])
