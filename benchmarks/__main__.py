@@ -81,6 +81,7 @@ def write(subject: Subject, backend: str, found: dict[str, object]) -> None:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(facts | found, indent=1) + "\n")
 
 

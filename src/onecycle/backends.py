@@ -29,6 +29,20 @@ def evaluates_on_host() -> bool:
     return keras.backend.backend() == "torch"
 
 
+def prefers_tables() -> bool:
+    """Whether reading curves from a table beats computing them: on TensorFlow, which runs a step op by op."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def row_of_table(table: Any, step: Any, *, first: int) -> list[Any]:
+    """The columns of a table's row at a step counter, by as few TensorFlow operations as can be; ends are held."""
+    import tensorflow as tf
+
+    step = tf.convert_to_tensor(step)
+    row = tf.maximum(step - first, 0) if first else step
+    return tf.unstack(tf.gather(table, tf.minimum(row, len(table) - 1)), num=table.shape[1])
+
+
 def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, left out of `torch.compile`, which would compile it anew for each value that changes with the step.
 
@@ -141,6 +155,19 @@ def end_of_data() -> tuple[type[BaseException], ...]:
     import tensorflow as tf
 
     return (StopIteration, tf.errors.OutOfRangeError)
+
+
+def computed_after(first: Any, then: Any) -> Any:
+    """The tensor `then`, which TensorFlow computes only if it could compute `first`.
+
+    At the end of data of unknown length it runs what of a step does not need a batch.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return then
+    import tensorflow as tf
+
+    with tf.control_dependencies([first]):
+        return tf.identity(then)
 
 
 def carries_state() -> bool:

@@ -17,6 +17,7 @@ import keras
 from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle.bias_correction import BiasCorrection
+from onecycle.lookup import Lookup
 
 _KEY = "_onecycle_installation"
 _INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
@@ -105,6 +106,7 @@ class Installation:
         self._clock = _HostClock(optimizer._iterations)
         self._now: dict[str, Any] = {}
         self._depth = 0
+        self._lookup = Lookup.of(self.plan) if backends.prefers_tables() else None
         self._past = self._past_so_far()
         self._correction = self._bias_correction()
 
@@ -148,17 +150,18 @@ class Installation:
 
     def _values(self) -> dict[str, Any]:
         step = self._clock.step() if backends.evaluates_on_host() else self._optimizer._iterations
+        values = self._lookup.at(step) if self._lookup else {}
+        values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
         now: dict[str, Any] = {}
-        if "momentum" in self.plan:
-            momentum = evaluate(self.plan["momentum"], step)
+        if "momentum" in values:
+            momentum = values["momentum"]
             if any(_is_a(self._optimizer, name) for name in _BRANCHES_ON_MOMENTUM):
                 momentum = backends.answering_not_zero(momentum)
             now |= dict.fromkeys(momentum_attributes(self._optimizer), momentum)
-        if "weight_decay" in self.plan:
-            decay = evaluate(self.plan["weight_decay"], step)
-            now |= dict.fromkeys(self._decay_attributes(), decay)
-        if "learning_rate" in self.plan:
-            now["learning_rate"] = self._learning_rate(step)
+        if "weight_decay" in values:
+            now |= dict.fromkeys(self._decay_attributes(), values["weight_decay"])
+        if "learning_rate" in values:
+            now["learning_rate"] = values["learning_rate"]
         return self._corrected(now, step, self._correction) if self._correction else now
 
     def _learning_rate(self, step: Any) -> Any:

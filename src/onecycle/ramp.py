@@ -163,6 +163,7 @@ class RampRun:
             self._steps_called += self._model.steps_per_execution
             return self._read(result) if self._due() else result
         except backends.end_of_data():
+            self._uncount_step_without_batch()
             raise
         except BaseException:
             backends.forget_state(self._model)
@@ -170,6 +171,12 @@ class RampRun:
             raise
         finally:
             self._recorder.recording = False
+
+    def _uncount_step_without_batch(self) -> None:
+        """Put the optimizer's counter right: on TensorFlow Keras counts a step where no batch was left for one."""
+        if not (backends.carries_state() or self._skips_updates):
+            step = self._first_step + self._recorder.steps()
+            internals.step_counter(self._model.optimizer).assign(step)
 
     def _due(self) -> bool:
         between = 1 if self._skips_updates or self._validation_loss else STEPS_BETWEEN_READS
@@ -202,16 +209,16 @@ class RampRun:
 
     def _take(self, recorded: NDArray[np.float64], result: Any) -> None:
         """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
+        kind = type(self._model).__name__
         if not len(recorded) and self._steps_called:
-            raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
-        if len(recorded) > self._steps_called:
-            raise ValueError(_MANY_LOSSES.format(kind=type(self._model).__name__))
+            raise ValueError(_NO_LOSS.format(kind=kind))
+        counter = internals.step_counter(self._model.optimizer)
+        updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        if len(recorded) != updates and not self._skips_updates:
+            raise ValueError(_OTHER_LOSSES.format(kind=kind, losses=len(recorded), updates=updates))
         # Several steps of one execution may run past the end of the ramp.
         new = recorded[len(self._losses) : self._ramp.total_steps].tolist()
-        applied = self._applied + len(new)
-        if self._skips_updates:
-            counter = internals.step_counter(self._model.optimizer)
-            applied = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        applied = updates if self._skips_updates else self._applied + len(new)
         self._updates += [min(self._applied + k, applied) for k in range(len(new))]
         self._applied = applied
         self._losses += new
@@ -257,7 +264,7 @@ _NO_LOSS = (
     "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimises "
     "(on JAX through `self.compute_loss_and_updates`, and pass on the non-trainable variables that it returns)."
 )
-_MANY_LOSSES = (
-    "The range test saw several losses in one step: the `train_step` of {kind} calls `compute_loss` more than once. "
-    "Have it call `compute_loss` once, for the loss that it minimises."
+_OTHER_LOSSES = (
+    "The range test saw {losses} losses in {updates} updates: in each step the `train_step` of {kind} must call "
+    "`compute_loss` once, for the loss it minimises, and its optimizer once."
 )

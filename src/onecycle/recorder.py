@@ -49,6 +49,10 @@ class LossRecorder:
         internals.drop_variable(self._model, self._losses)
         internals.drop_variable(self._model, self._count)
 
+    def steps(self) -> int:
+        """Number of steps recorded so far, asked while no step runs."""
+        return int(backends.to_numpy(self._count))
+
     def read(self, result: Any = None) -> NDArray[np.float64]:
         """The losses of all batches so far; `result` is what `model.train_function` has just returned, if it has."""
         count = int(backends.variable_after_step(self._model, self._count, result))
@@ -70,7 +74,7 @@ class LossRecorder:
         count = ops.convert_to_tensor(self._count)
         here = ops.equal(np.arange(self._capacity, dtype="int32"), count % self._capacity)
         self._losses.assign(ops.where(here, value, ops.convert_to_tensor(self._losses)))
-        self._count.assign(count + 1)
+        self._count.assign(backends.computed_after(value, count + 1))
 
 
 def _variable(name: str, shape: tuple[int, ...], dtype: str, aggregation: str) -> Any:

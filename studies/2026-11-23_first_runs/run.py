@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=list(EPOCHS))
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
+    RUNS.mkdir(exist_ok=True)
     for seed in range(arguments.seeds):
         for task in arguments.tasks:
             for arm in ARMS:

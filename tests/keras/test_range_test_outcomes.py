@@ -15,7 +15,7 @@ def arrays(rows=200):
     """Inputs and targets that a small network can learn."""
     rng = np.random.default_rng(8)
     x = rng.normal(size=(rows, 4)).astype("float32")
-    return x, np.sin(x[:, :1] + x[:, 1:2]).astype("float32")
+    return x, (3 * (x[:, :1] + x[:, 1:2])).astype("float32")
 
 
 def network(loss="mse"):
@@ -63,11 +63,11 @@ def test_a_constant_loss_gives_no_number():
 def test_a_negative_loss_is_tested_as_any_other():
     """A loss lowered by a constant gives the same losses, lowered, and a suggestion near the other's."""
     plain = find(network(), seed=5)
-    lowered = find(network(lambda y, y_pred: ops.mean((y - y_pred) ** 2, axis=-1) - 20.0), seed=5)
+    lowered = find(network(lambda y, y_pred: ops.mean((y - y_pred) ** 2, axis=-1) - 200.0), seed=5)
     shared = min(len(plain.losses), len(lowered.losses)) - 5
     assert shared > 20
     assert (lowered.losses[:shared] < 0).all()
-    np.testing.assert_allclose(lowered.losses[:shared] + 20, plain.losses[:shared], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(lowered.losses[:shared] + 200, plain.losses[:shared], rtol=1e-3, atol=1e-3)
     assert lowered.learning_rate == pytest.approx(plain.learning_rate, rel=0.5)
 
 
