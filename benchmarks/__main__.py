@@ -62,7 +62,8 @@ def measured(subject: Subject, backend: str, rounds: int) -> dict[str, object]:
 def show(subject: Subject, backend: str, row: dict) -> None:
     ratio, a_a = row["ratio"], row["a_a"]
     print(
-        f"{backend:10} {subject.name:18} {row['subject']:36} {ratio['ratio']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+        f"{backend:10} {subject.name:18} {row['subject']:36} {ratio['ratio']:.3f}"
+        f" [{ratio['low']:.3f}, {ratio['high']:.3f}]"
         f"  A/A {a_a['ratio']:.3f} [{a_a['low']:.3f}, {a_a['high']:.3f}]  target {row['target']:.2f}"
         f"  {'holds' if row['holds'] else 'does not hold'}",
         flush=True,

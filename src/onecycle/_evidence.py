@@ -12,8 +12,8 @@ from onecycle import smoothing
 Array = NDArray[np.float64]
 
 MIN_POINTS = 10  # ours: below this neither the noise nor the start of the curve can be told
-# Ours: a twentieth of the descent lost again. At a fifth, a CNN that died on CIFAR-10, whose loss only went back to that
-# of guessing, was noticed ten times too late, and trained at the rate then picked it died too.
+# Ours: a twentieth of the descent lost again. At a fifth, a CNN that died on CIFAR-10 (its loss only went back to that
+# of guessing) was noticed ten times too late, and trained at the rate then picked it died too.
 RISE_FRACTION = 0.05
 RISE_NOISES = 5.5  # ours: standard errors of the smoothed loss; the minimum of a noisy valley is itself about 2 low
 RISE_WINDOWS = 2  # ours: a rise must last for most of so many smoothing windows, or until the end

@@ -157,17 +157,19 @@ def end_of_data() -> tuple[type[BaseException], ...]:
     return (StopIteration, tf.errors.OutOfRangeError)
 
 
-def computed_after(first: Any, then: Any) -> Any:
-    """The tensor `then`, which TensorFlow computes only if it could compute `first`.
+def steps_in_python() -> bool:
+    """Whether a training step runs as Python code, so that it may keep what it likes: PyTorch."""
+    return keras.backend.backend() == "torch"
 
-    At the end of data of unknown length it runs what of a step does not need a batch.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return then
-    import tensorflow as tf
 
-    with tf.control_dependencies([first]):
-        return tf.identity(then)
+def stacked(values: list[Any]) -> list[float]:
+    """Scalar tensors as numbers, read from the device together."""
+    return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []
+
+
+def replicas(model: Any) -> int:
+    """How many copies of the model train together under TensorFlow's strategy."""
+    return model.distribute_strategy.num_replicas_in_sync if keras.backend.backend() == "tensorflow" else 1
 
 
 def carries_state() -> bool:

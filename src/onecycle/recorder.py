@@ -13,32 +13,32 @@ from onecycle import keras_internals as internals
 
 
 class LossRecorder:
-    """Writes the loss of each training step into a small ring buffer that travels with the model's state.
+    """Keeps the loss of each training step in a small register that travels with the model's state.
 
     What Keras reports as `loss` is a running mean over the epoch, in which one batch can hardly be told. Here
-    `compute_loss` is wrapped on the model, and its value goes into a non-trainable variable inside the compiled step.
+    `compute_loss` is wrapped on the model, and its value is shifted into a non-trainable variable inside the compiled
+    step. One variable holds all, the count of steps in front: on JAX each one more costs some microseconds a step. On
+    PyTorch, which runs the step in Python, the losses are kept as they are.
 
     Args:
         model: The model to record.
-        capacity: Steps that the buffer holds; it must be read at least so often.
+        capacity: Steps that the register holds; it must be read at least so often.
     """
 
     def __init__(self, model: Any, capacity: int) -> None:
         self._model = model
         self._compute_loss = model.compute_loss
-        self._capacity = capacity
         self._read: list[float] = []
-        # Under tf.distribute every replica has its share of the batch's loss, to be summed when it is read.
+        self._kept: list[Any] = []
+        self._in_python = backends.steps_in_python()
         with backends.placement(model):
-            self._losses = _variable("onecycle_losses", (capacity,), "float32", "sum")
-            self._count = _variable("onecycle_count", (), "int32", "only_first_replica")
+            self._register = None if self._in_python else _register(capacity)
         self.recording = False
 
     def attach(self) -> None:
         """Start recording whatever step is traced or run while `recording` is set."""
         if backends.carries_state():
-            internals.carry_variable(self._model, self._losses)
-            internals.carry_variable(self._model, self._count)
+            internals.carry_variable(self._model, self._register)
         self._own = {name: value for name, value in vars(self._model).items() if name == "compute_loss"}
         internals.set_quietly(self._model, compute_loss=self._recorded_loss)
 
@@ -46,18 +46,23 @@ class LossRecorder:
         """Leave the model as it was."""
         internals.unset_quietly(self._model, "compute_loss")
         internals.set_quietly(self._model, **self._own)
-        internals.drop_variable(self._model, self._losses)
-        internals.drop_variable(self._model, self._count)
+        internals.drop_variable(self._model, self._register)
 
     def steps(self) -> int:
         """Number of steps recorded so far, asked while no step runs."""
-        return int(backends.to_numpy(self._count))
+        return len(self.read())
 
     def read(self, result: Any = None) -> NDArray[np.float64]:
         """The losses of all batches so far; `result` is what `model.train_function` has just returned, if it has."""
-        count = int(backends.variable_after_step(self._model, self._count, result))
-        ring = backends.variable_after_step(self._model, self._losses, result)
-        self._read += [float(ring[step % self._capacity]) for step in range(len(self._read), count)]
+        if self._in_python:
+            new = backends.stacked(self._kept)
+            self._kept.clear()
+        else:
+            count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
+            # Every replica has counted, and has its share of each loss; both were summed when the register was read.
+            steps = round(count / backends.replicas(self._model))
+            new = newest[len(newest) - (steps - len(self._read)) :]
+        self._read += [float(loss) for loss in new]
         return np.array(self._read, dtype=np.float64)
 
     def _recorded_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -65,28 +70,30 @@ class LossRecorder:
         if self.recording:
             if backends.carries_state() and not internals.keeps_what_is_assigned():
                 raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
-            self._write(loss)
+            self._keep(keras.ops.stop_gradient(loss))
         return loss
 
-    def _write(self, loss: Any) -> None:
+    def _keep(self, loss: Any) -> None:
         ops = keras.ops
-        value = ops.mean(ops.cast(ops.stop_gradient(loss), "float32"))
-        count = ops.convert_to_tensor(self._count)
-        here = ops.equal(np.arange(self._capacity, dtype="int32"), count % self._capacity)
-        self._losses.assign(ops.where(here, value, ops.convert_to_tensor(self._losses)))
-        self._count.assign(backends.computed_after(value, count + 1))
+        loss = ops.mean(loss) if len(loss.shape) else loss
+        if self._register is None:
+            self._kept.append(loss)
+            return
+        register = ops.convert_to_tensor(self._register)
+        newest = ops.reshape(ops.cast(loss, "float32"), (1,))
+        self._register.assign(ops.concatenate([register[:1] + 1.0, register[2:], newest]))
 
 
-def _variable(name: str, shape: tuple[int, ...], dtype: str, aggregation: str) -> Any:
+def _register(capacity: int) -> Any:
     return keras.Variable(
         initializer="zeros",
-        shape=shape,
-        dtype=dtype,
+        shape=(1 + capacity,),
+        dtype="float32",
         trainable=False,
         autocast=False,
-        aggregation=aggregation,
-        synchronization="on_read" if aggregation == "sum" else "auto",
-        name=name,
+        aggregation="sum",
+        synchronization="on_read",
+        name="onecycle_losses",
     )
 
 

@@ -1,6 +1,6 @@
-"""One run of each task with `fit_one_cycle`, one of plain SGD beside it; writes a record as each ends, skips what is there.
+"""One run of each task with `fit_one_cycle` and one of plain SGD; a record as each ends, what is there is skipped.
 
-    ONECYCLE_DATA=DIR KERAS_BACKEND=tensorflow python studies/2026-11-23_first_runs/run.py [--seeds 3] [TASK ...]
+ONECYCLE_DATA=DIR KERAS_BACKEND=tensorflow python studies/2026-11-23_first_runs/run.py [--seeds 3] [TASK ...]
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ def record(task: str, arm: str, seed: int) -> None:
         return
     started = time.time()
     facts = trained(task, arm, seed)
-    facts |= {"task": task, "arm": arm, "seed": seed, "epochs": EPOCHS[task], "seconds": round(time.time() - started, 1)}
+    facts |= {
+        "task": task,
+        "arm": arm,
+        "seed": seed,
+        "epochs": EPOCHS[task],
+        "seconds": round(time.time() - started, 1),
+    }
     facts |= {"backend": keras.backend.backend(), "keras": keras.__version__, "onecycle": onecycle.__version__}
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(facts, indent=1) + "\n")

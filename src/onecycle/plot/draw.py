@@ -115,7 +115,9 @@ def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
         if run.reached is not None:
             ax.plot(run.reached, run.values[run.reached - 1], marker, ms=11, mfc="none", mec=color, mew=1.6)
     if picture.target is not None:
-        ax.axhline(picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}")
+        ax.axhline(
+            picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
+        )
     ax.set_xlabel("epoch")
     ax.set_ylabel(picture.metric.replace("_", " "))
     ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
