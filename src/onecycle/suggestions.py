@@ -43,10 +43,10 @@ def blow_up(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
 
     The loss has shot up at the first step after its minimum where the smoothed loss lies above the minimum by
     more than a twentieth of the descent from its starting level and by more than five and a half standard errors,
-    and from where it stays above for most of the next two smoothing windows. So a network that dies (its loss climbs back to
-    where it began and stays there) counts, as does a loss that becomes NaN; a bad batch does not. None where the
-    loss never shot up, where it did so at once, and where it never fell before: then the test cannot tell a
-    healthy network from one that died long before its loss exploded.
+    and from where it stays above for most of the next two smoothing windows. So a network that dies (its loss climbs
+    back to where it began, or to that of guessing, and stays there) counts, as does a loss that becomes NaN; a bad
+    batch does not. None where the loss never shot up, where it did so at once, and where it never fell before: then
+    the test cannot tell a healthy network from one that died long before its loss exploded.
 
     Args:
         learning_rates: float array, (n,), positive and strictly increasing.
