@@ -17,6 +17,9 @@ from onecycle.hyperparameters import require_compiled, require_momentum
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest
 
+# A noisy curve needs more steps to be believed, an unusually scaled one other limits.
+_SECOND_TRY = {"min_learning_rate": 1e-8, "max_learning_rate": 1e3, "num_steps": 900}
+
 
 def fit_one_cycle(
     model: keras.Model,
@@ -38,7 +41,8 @@ def fit_one_cycle(
 ) -> keras.callbacks.History:
     """Train a compiled model with one cycle of learning rate and momentum.
 
-    With `max_learning_rate="auto"` a range test picks the peak first; it leaves no trace in the model.
+    With `max_learning_rate="auto"` a range test picks the peak first; it leaves no trace in the model. Where it shows
+    no rate it is made once more, wider and longer.
 
     Args:
         model: A compiled model.
@@ -88,7 +92,7 @@ def fit_one_cycle(
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     range_test = None
     if max_learning_rate == "auto" and not isinstance(schedule, Schedule):
-        range_test = find_learning_rate(model, x, y, **data, seed=seed, verbose=verbose)
+        range_test = _range_test(model, x, y, **data, seed=seed, verbose=verbose)
         max_learning_rate = range_test.learning_rate
     history = model.fit(
         x,
@@ -101,6 +105,14 @@ def fit_one_cycle(
         **fit_arguments,
     )
     return _with_evidence(history, max_learning_rate, range_test)
+
+
+def _range_test(model: Any, x: Any, y: Any, **options: Any) -> RangeTest:
+    """The range test; where it shows no rate, once more with wider limits and three times the steps."""
+    found = find_learning_rate(model, x, y, **options)
+    if found.suggestion.learning_rate is None:
+        found = find_learning_rate(model, x, y, **options, **_SECOND_TRY)
+    return found
 
 
 def _check(model: Any, x: Any, max_learning_rate: Any, momentum: Any, schedule: Any, callbacks: Sequence[Any]) -> None:

@@ -1,7 +1,20 @@
 """What the tests that train share. They run once for each backend, chosen by KERAS_BACKEND."""
 
-import keras
+import atexit
+import os
+import shutil
+import tempfile
+
 import pytest
+
+# Many tests compile the same step of the same small model: JAX compiles it once a session. Before keras loads JAX.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+
+import keras  # noqa: E402 - after what JAX reads when it is loaded
 
 
 @pytest.fixture(scope="session")

@@ -247,3 +247,13 @@ def test_boston_housing(data_dir):
     fit_one_cycle(model, x, y, epochs=12, batch_size=task.batch_size, verbose=0, seed=0)
     mean_error = np.abs(y_test - y.mean()).mean()
     assert model.evaluate(x_test, y_test, verbose=0, return_dict=True)["mae"] < mean_error * 2 / 3
+
+
+def test_auto_looks_again_wider():
+    """A model whose loss shoots up only far above the usual range gets its rate from a second, wider range test."""
+    x, y = np.random.default_rng(0).normal(size=(2, 320, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile(keras.optimizers.SGD(momentum=0.9), loss=lambda y, y_pred: 1e-3 * keras.ops.mean((y - y_pred) ** 2))
+    history = fit_one_cycle(model, x, y, epochs=1, seed=0, verbose=0)
+    assert history.onecycle.range_test.num_steps == 900
+    assert history.onecycle.max_learning_rate > 1
