@@ -14,7 +14,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
 
-import keras  # noqa: E402 - after what JAX reads when it is loaded
+import keras
 
 
 @pytest.fixture(scope="session")
