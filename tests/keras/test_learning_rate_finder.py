@@ -59,8 +59,7 @@ class Seen(keras.callbacks.Callback):
         self.logs.append(logs)
 
 
-@pytest.mark.parametrize("averaged", [False, True])
-@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("first", "averaged"), [(True, False), (False, True)])
 def test_the_model_comes_back_at_the_moment_the_test_stops(first, averaged, tmp_path):
     """The last epoch's checkpoints, validation and callbacks, whatever their order, see the weights from before."""
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, use_ema=averaged)
