@@ -18,7 +18,7 @@ from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest
 
 # A noisy curve needs more steps to be believed, an unusually scaled one other limits.
-_SECOND_TRY = {"min_learning_rate": 1e-8, "max_learning_rate": 1e3, "num_steps": 900}
+_SECOND_TRY: dict[str, Any] = {"min_learning_rate": 1e-8, "max_learning_rate": 1e3, "num_steps": 900}
 
 
 def fit_one_cycle(
