@@ -7,56 +7,70 @@ import datetime
 import json
 import os
 import platform
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 import onecycle
-from benchmarks.measure import compared, in_turns
-from benchmarks.subjects import EPOCHS, SUBJECTS, Subject, compiled, data, timed_fit
+from benchmarks.lockstep import Train, in_lockstep
+from benchmarks.measure import Seconds, compared
+from benchmarks.subjects import BATCH, SUBJECTS, Subject, compiled, data
 
 CYCLE_TARGET, FINDER_TARGET, FAST_FINDER_TARGET = 1.02, 1.05, 1.0
+UNCOUNTED = 2  # epochs at either end: compiling, warming up, restoring
 FAST_STEPS_PER_EXECUTION = 32  # what find_learning_rate chooses by itself on TensorFlow
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=164)
     parser.add_argument("--only", help="name of one net")
     arguments = parser.parse_args()
     backend = keras.backend.backend()
     for subject in SUBJECTS:
         if arguments.only in (None, subject.name):
-            write(subject, backend, measured(subject, backend, arguments.rounds))
+            write(subject, backend, measured(subject, backend, arguments.epochs))
 
 
-def measured(subject: Subject, backend: str, rounds: int) -> dict[str, object]:
+def measured(subject: Subject, backend: str, epochs: int) -> dict[str, object]:
     """All ratios of one net."""
     x, y, steps = data(subject)
-    bare, cycled, ramped = compiled(subject), compiled(subject), compiled(subject)
+
+    def training(*callbacks: Callable[[], keras.callbacks.Callback], steps_per_execution: int = 1) -> Train:
+        def train(turns: keras.callbacks.Callback) -> None:
+            model = compiled(subject, steps_per_execution)
+            own = [make() for make in callbacks]
+            model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[*own, turns])
+
+        return train
 
     def finder() -> onecycle.LearningRateFinder:
         # So low that nothing diverges, and as long as the fit.
-        return onecycle.LearningRateFinder(1e-7, 1e-4, EPOCHS * steps)
+        return onecycle.LearningRateFinder(1e-7, 1e-4, epochs * steps)
 
-    runs = {
-        "bare fit": lambda: timed_fit(bare, x, y, steps),
-        "OneCycleScheduler": lambda: timed_fit(cycled, x, y, steps, onecycle.OneCycleScheduler(1e-3)),
-        "range test": lambda: timed_fit(ramped, x, y, steps, finder()),
-        "bare fit again": lambda: timed_fit(bare, x, y, steps),
+    trainings = {
+        "bare fit": training(),
+        "OneCycleScheduler": training(lambda: onecycle.OneCycleScheduler(1e-3)),
+        "range test": training(finder),
+        "bare fit again": training(),
     }
     targets = {"OneCycleScheduler": CYCLE_TARGET, "range test": FINDER_TARGET}
     if backend == "tensorflow":
-        fast = compiled(subject, FAST_STEPS_PER_EXECUTION)
         name = f"range test, steps_per_execution={FAST_STEPS_PER_EXECUTION}"
-        runs[name] = lambda: timed_fit(fast, x, y, steps, finder())
+        trainings[name] = training(finder, steps_per_execution=FAST_STEPS_PER_EXECUTION)
         targets[name] = FAST_FINDER_TARGET
-    taken = in_turns(runs, rounds)
-    rows = [compared(taken, "bare fit", "bare fit again", target, name) for name, target in targets.items()]
+    taken = in_lockstep(trainings, epochs, steps)
+    counted = {name: seconds[UNCOUNTED:-UNCOUNTED] for name, seconds in taken.items()}
+    rows = [compared(counted, "bare fit", "bare fit again", target, name) for name, target in targets.items()]
     for row in rows:
         show(subject, backend, row)
-    return {"rows": rows, "raw": {name: [asdict(s) for s in seconds] for name, seconds in taken.items()}}
+    return {"rows": rows, "raw": {name: raw(seconds) for name, seconds in counted.items()}}
+
+
+def raw(seconds: list[Seconds]) -> dict[str, list[float]]:
+    """Microseconds per step of each epoch."""
+    return {what: [round(1e6 * getattr(one, what), 2) for one in seconds] for what in ("cpu", "wall")}
 
 
 def show(subject: Subject, backend: str, row: dict) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 LARGEST_HALF_WIDTH = 0.02  # design.md, section 4: an A/A ratio known worse than this proves nothing
@@ -14,7 +14,7 @@ LARGEST_HALF_WIDTH = 0.02  # design.md, section 4: an A/A ratio known worse than
 
 @dataclass(frozen=True)
 class Seconds:
-    """What one run took per step, first epoch (where it compiles) left out."""
+    """What a step of one epoch took."""
 
     cpu: float
     wall: float
@@ -22,7 +22,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A geometric mean of ratios over the rounds, with its 95 % interval (Student's t on the logarithms)."""
+    """A geometric mean of paired ratios with its 95 % interval (Student's t on the logarithms of blocks)."""
 
     ratio: float
     low: float
@@ -33,31 +33,20 @@ class Ratio:
         return (self.high - self.low) / 2
 
     @classmethod
-    def of(cls, above: list[float], below: list[float]) -> Ratio:
-        logs = np.log(np.array(above) / np.array(below))
+    def of(cls, above: NDArray[np.float64], below: NDArray[np.float64], block: int) -> Ratio:
+        """The ratio of times taken in pairs; those of `block` epochs, in which every order occurs, count as one."""
+        logs = np.log(above / below)
+        logs = logs[: len(logs) // block * block].reshape(-1, block).mean(axis=1)
         spread = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
         low, middle, high = np.exp([logs.mean() - spread, logs.mean(), logs.mean() + spread])
         return cls(float(middle), float(low), float(high))
 
 
-def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str, list[Seconds]]:
-    """Run everything `rounds` times, beginning each round with another one, after a round that does not count."""
-    names = list(runs)
-    taken: dict[str, list[Seconds]] = {name: [] for name in names}
-    for number in range(-1, rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            seconds = runs[name]()
-            if number >= 0:
-                taken[name].append(seconds)
-    return taken
-
-
 def compared(taken: dict[str, list[Seconds]], base: str, again: str, target: float, subject: str) -> dict[str, object]:
     """One row of the results: CPU time of a subject over the base, beside the base over itself."""
-    cpu = {name: [seconds.cpu for seconds in taken[name]] for name in (base, again, subject)}
-    both = [(one + other) / 2 for one, other in zip(cpu[base], cpu[again], strict=True)]
-    ratio, a_a = Ratio.of(cpu[subject], both), Ratio.of(cpu[again], cpu[base])
+    cpu = {name: np.array([seconds.cpu for seconds in taken[name]]) for name in (base, again, subject)}
+    ratio = Ratio.of(cpu[subject], (cpu[base] + cpu[again]) / 2, block=len(taken))
+    a_a = Ratio.of(cpu[again], cpu[base], block=len(taken))
     return {
         "subject": subject,
         "ratio": asdict(ratio),

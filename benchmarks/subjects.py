@@ -1,4 +1,4 @@
-"""The nets and their data, and one timed `fit` of them."""
+"""The nets that are timed, and their data."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from benchmarks.measure import Seconds, Stopwatch
 from onecycle.tasks import models
 
 BATCH = 32
-EPOCHS = 6  # the first compiles and the last restores: neither counts
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A net, and how many steps make an epoch that takes about half a second."""
+    """A net, and how many steps make an epoch of about a tenth of a second."""
 
     name: str
     build: Callable[[], keras.Model]
@@ -36,9 +34,9 @@ def dense(*widths: int) -> Callable[[], keras.Model]:
 
 
 SUBJECTS = (
-    Subject("13-64-64-1", dense(13, 64, 64, 1), (13,), 0, {"jax": 1500, "tensorflow": 400, "torch": 250}),
-    Subject("784-300-100-10", dense(784, 300, 100, 10), (784,), 10, {"jax": 700, "tensorflow": 300, "torch": 200}),
-    Subject("fashion-mnist-cnn", models.fashion_net, (28, 28, 1), 10, {"jax": 40, "tensorflow": 60, "torch": 40}),
+    Subject("13-64-64-1", dense(13, 64, 64, 1), (13,), 0, {"jax": 100, "tensorflow": 96, "torch": 96}),
+    Subject("784-300-100-10", dense(784, 300, 100, 10), (784,), 10, {"jax": 64, "tensorflow": 96, "torch": 64}),
+    Subject("fashion-mnist-cnn", models.fashion_net, (28, 28, 1), 10, {"jax": 16, "tensorflow": 32, "torch": 16}),
 )
 
 
@@ -58,23 +56,3 @@ def compiled(subject: Subject, steps_per_execution: int = 1) -> keras.Model:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if subject.classes else "mse"
     model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss=loss, steps_per_execution=steps_per_execution)
     return model
-
-
-class _Laps(keras.callbacks.Callback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.laps: list[tuple[float, float]] = []
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self._watch = Stopwatch()
-
-    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-        self.laps.append(self._watch.lap())
-
-
-def timed_fit(model: keras.Model, x: np.ndarray, y: np.ndarray, steps: int, *callbacks: object) -> Seconds:
-    """Seconds per step of the middle epochs of a fit: their median."""
-    laps = _Laps()
-    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, laps])
-    cpu, wall = np.median(np.array(laps.laps[1:-1]), axis=0) / steps
-    return Seconds(float(cpu), float(wall))

@@ -29,18 +29,22 @@ def evaluates_on_host() -> bool:
     return keras.backend.backend() == "torch"
 
 
-def prefers_tables() -> bool:
-    """Whether reading curves from a table beats computing them: on TensorFlow, which runs a step op by op."""
-    return keras.backend.backend() == "tensorflow"
-
-
 def row_of_table(table: Any, step: Any, *, first: int) -> list[Any]:
-    """The columns of a table's row at a step counter, by as few TensorFlow operations as can be; ends are held."""
+    """The columns of a table's row at a step counter, by as few operations as can be; ends are held."""
+    if keras.backend.backend() == "jax":
+        return _jax_row(table, step.value - first)
     import tensorflow as tf
 
     step = tf.convert_to_tensor(step)
     row = tf.maximum(step - first, 0) if first else step
     return tf.unstack(tf.gather(table, tf.minimum(row, len(table) - 1)), num=table.shape[1])
+
+
+def _jax_row(table: Any, row: Any) -> list[Any]:
+    import jax
+
+    found = jax.lax.dynamic_index_in_dim(table, jax.numpy.clip(row, 0, len(table) - 1), keepdims=False)
+    return [found[column] for column in range(table.shape[1])]
 
 
 def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,8 +189,8 @@ def variable_after_step(model: Any, variable: Any, result: Any) -> Any:
     if keras.backend.backend() != "jax" or result is None:
         return to_numpy(variable)
     _, non_trainable, optimizer, _ = result[1]
-    known = [*zip(model.non_trainable_variables, non_trainable, strict=True)]
-    known += zip(model.optimizer.variables, optimizer, strict=True)
+    known = [*zip(model.optimizer.variables, optimizer, strict=True)]
+    known += zip(model.non_trainable_variables, non_trainable, strict=True)
     return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
 
 

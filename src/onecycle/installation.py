@@ -106,7 +106,7 @@ class Installation:
         self._clock = _HostClock(optimizer._iterations)
         self._now: dict[str, Any] = {}
         self._depth = 0
-        self._lookup = Lookup.of(self.plan) if backends.prefers_tables() else None
+        self._lookup = None if backends.evaluates_on_host() else Lookup.of(self.plan)
         self._past = self._past_so_far()
         self._correction = self._bias_correction()
 

@@ -1,4 +1,4 @@
-"""The curves of one optimizer read together from a constant table: on TensorFlow each operation of a step costs.
+"""The curves of one optimizer read together from a constant table: in a small net's step each operation costs.
 
 A rate and a momentum computed from their formulas are some 20 operations; from a table they are five.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ from onecycle.snapshot import RandomSnapshot, VariableSnapshot
 from onecycle.suggestions import Rule, find_rule
 
 MIN_STEPS = 10  # fewer losses tell nothing
-STEPS_BETWEEN_READS = 16  # a diverged run trains on for at most so many steps before it is seen
+# A diverged run trains on until its losses are read: that is the later of so many steps and so many seconds, since
+# each read costs, but never more than the third.
+STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MOST_STEPS_BETWEEN_READS = 16, 0.02, 128
 
 
 class Ramp(PhasedSchedule):
@@ -104,9 +107,11 @@ class RampRun:
         for velocity in internals.velocities(optimizer):
             velocity.assign(np.zeros(velocity.shape))  # that of another rate would drown the ramp's first steps
         self._train_function = model.train_function
-        self._recorder = LossRecorder(model, STEPS_BETWEEN_READS + model.steps_per_execution)
+        self._recorder = LossRecorder(model, MOST_STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = internals.raw_step(optimizer)
         self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._reads_each_step = self._skips_updates or self._validation_loss is not None
+        self._read_time = time.monotonic()
         self._installed_before = [(inner, installed_state(inner)) for inner in internals.inner_optimizers(optimizer)]
         self._recorder.attach()
         self._running = True
@@ -179,11 +184,13 @@ class RampRun:
             internals.step_counter(self._model.optimizer).assign(step)
 
     def _due(self) -> bool:
-        between = 1 if self._skips_updates or self._validation_loss else STEPS_BETWEEN_READS
-        return self._steps_called - self._read_at >= between or self._steps_called >= self._ramp.total_steps
+        steps = self._steps_called - self._read_at
+        if self._reads_each_step or self._steps_called >= self._ramp.total_steps or steps >= MOST_STEPS_BETWEEN_READS:
+            return True
+        return steps >= STEPS_BETWEEN_READS and time.monotonic() - self._read_time >= SECONDS_BETWEEN_READS
 
     def _read(self, result: Any) -> Any:
-        self._read_at = self._steps_called
+        self._read_at, self._read_time = self._steps_called, time.monotonic()
         self._take(self._recorder.read(result), result)
         if self._validation_loss is not None:
             backends.attach_state(self._model, result)
@@ -207,17 +214,19 @@ class RampRun:
         if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
             self.stop_reason = StopReason.COMPLETED
 
-    def _take(self, recorded: NDArray[np.float64], result: Any) -> None:
+    def _take(self, recorded: list[float], result: Any) -> None:
         """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
-        kind = type(self._model).__name__
-        if not len(recorded) and self._steps_called:
-            raise ValueError(_NO_LOSS.format(kind=kind))
-        counter = internals.step_counter(self._model.optimizer)
-        updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        if not recorded and self._steps_called:
+            raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
+        updates = len(recorded)
+        if self._skips_updates or not self._losses:  # what a step does at first it does ever after
+            counter = internals.step_counter(self._model.optimizer)
+            updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
         if len(recorded) != updates and not self._skips_updates:
+            kind = type(self._model).__name__
             raise ValueError(_OTHER_LOSSES.format(kind=kind, losses=len(recorded), updates=updates))
         # Several steps of one execution may run past the end of the ramp.
-        new = recorded[len(self._losses) : self._ramp.total_steps].tolist()
+        new = recorded[len(self._losses) : self._ramp.total_steps]
         applied = updates if self._skips_updates else self._applied + len(new)
         self._updates += [min(self._applied + k, applied) for k in range(len(new))]
         self._applied = applied

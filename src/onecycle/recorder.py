@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from onecycle import backends
 from onecycle import keras_internals as internals
@@ -28,7 +26,7 @@ class LossRecorder:
     def __init__(self, model: Any, capacity: int) -> None:
         self._model = model
         self._compute_loss = model.compute_loss
-        self._read: list[float] = []
+        self._losses: list[float] = []
         self._kept: list[Any] = []
         self._in_python = backends.steps_in_python()
         with backends.placement(model):
@@ -52,18 +50,17 @@ class LossRecorder:
         """Number of steps recorded so far, asked while no step runs."""
         return len(self.read())
 
-    def read(self, result: Any = None) -> NDArray[np.float64]:
-        """The losses of all batches so far; `result` is what `model.train_function` has just returned, if it has."""
+    def read(self, result: Any = None) -> list[float]:
+        """The losses of all batches so far, a list that grows; `result` is what `model.train_function` returned."""
         if self._in_python:
-            new = backends.stacked(self._kept)
+            self._losses += backends.stacked(self._kept)
             self._kept.clear()
         else:
             count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
             # Every replica has counted, and has its share of each loss; both were summed when the register was read.
             steps = round(count / backends.replicas(self._model))
-            new = newest[len(newest) - (steps - len(self._read)) :]
-        self._read += [float(loss) for loss in new]
-        return np.array(self._read, dtype=np.float64)
+            self._losses += newest[len(newest) - (steps - len(self._losses)) :]
+        return self._losses
 
     def _recorded_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._compute_loss(*args, **kwargs)

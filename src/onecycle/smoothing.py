@@ -56,7 +56,6 @@ class DivergenceRule:
         self.stop_reason: StopReason | None = None
         self.stopped_at: int | None = None
         self._losses: list[float] = []
-        self._moves: list[float] = []  # absolute differences of neighbours: their median is the batch noise
         self._initial = self._best = np.inf
         self._noise, self._noise_due = 0.0, 0
 
@@ -65,45 +64,46 @@ class DivergenceRule:
 
         Once it has given a reason it keeps it and ignores further losses.
         """
-        for loss in np.atleast_1d(np.asarray(losses, dtype=np.float64)).ravel():
-            if self.stop_reason is not None:
-                break
-            self.stop_reason = self._take(float(loss))
+        new = np.atleast_1d(np.asarray(losses, dtype=np.float64)).ravel()
+        if self.stop_reason is not None:
+            return self.stop_reason
+        finite = int(np.argmin(np.isfinite(new))) if not np.isfinite(new).all() else len(new)
+        self._take(new[:finite])
+        if self.stop_reason is None and finite < len(new):
+            self.stop_reason, self.stopped_at = StopReason.NON_FINITE, len(self._losses)
         return self.stop_reason
 
-    def _take(self, loss: float) -> StopReason | None:
-        step = len(self._losses)
-        if not np.isfinite(loss):
-            self.stopped_at = step
-            return StopReason.NON_FINITE
-        if self._losses:
-            self._moves.append(abs(loss - self._losses[-1]))
-        self._losses.append(loss)
-        if len(self._losses) < LEVEL_WINDOW:
-            return None
-        level = sorted(self._losses[-LEVEL_WINDOW:])[LEVEL_WINDOW // 2]
-        if len(self._losses) == LEVEL_WINDOW:
-            self._initial = level
-        if len(self._losses) > FIRST_VERDICT and level > self._best + self._margin():
-            self.stopped_at = step
-            return StopReason.DIVERGED
-        self._best = min(self._best, level)
-        return None
+    def _take(self, new: Array) -> None:
+        """Judge finite losses: each level against the best one before it."""
+        first = max(len(self._losses), LEVEL_WINDOW - 1)  # the step of the first new level
+        self._losses += new.tolist()
+        if len(self._losses) <= first:
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(self._losses[first - LEVEL_WINDOW + 1 :], LEVEL_WINDOW)
+        levels = np.sort(windows, axis=1)[:, LEVEL_WINDOW // 2]
+        if first == LEVEL_WINDOW - 1:
+            self._initial = float(levels[0])
+        best = np.minimum.accumulate(np.append(self._best, levels))
+        steps = first + np.arange(len(levels))
+        # The batch noise, which is dear, is asked only where the rest of the margin is passed: hardly ever.
+        suspects = (steps >= FIRST_VERDICT) & (levels > best[:-1] + self._least_margin(best[:-1]))
+        for k in np.flatnonzero(suspects):
+            if levels[k] > best[k] + NOISE_FACTOR * self._batch_noise(int(steps[k])):
+                self.stop_reason, self.stopped_at = StopReason.DIVERGED, int(steps[k])
+                break
+        self._best = float(best[-1])
 
-    def _margin(self) -> float:
-        return max(
-            DESCENT_FACTOR * (self._initial - self._best),
-            NOISE_FACTOR * self._batch_noise(),
-            LEVEL_FACTOR * abs(self._initial),
-            float(np.finfo(np.float32).eps),
-        )
+    def _least_margin(self, best: Array) -> Array:
+        least = max(LEVEL_FACTOR * abs(self._initial), FLOAT_RESOLUTION)
+        return np.maximum(DESCENT_FACTOR * (self._initial - best), least)
 
-    def _batch_noise(self) -> float:
-        # Worked out anew when there are an eighth more losses: a median at every step would cost as much as a step.
-        if len(self._moves) >= self._noise_due:
+    def _batch_noise(self, step: int) -> float:
+        # Worked out anew when there are an eighth more losses: a median at every suspect would cost as much as a step.
+        if step >= self._noise_due:
             # The last moves may already be the explosion, and would hide it by raising the noise.
-            self._noise = NORMAL_MAD * float(np.median(self._moves[:-LEVEL_WINDOW])) / float(np.sqrt(2))
-            self._noise_due = len(self._moves) + max(1, len(self._moves) // 8)
+            moves = np.abs(np.diff(self._losses[: step + 1 - LEVEL_WINDOW]))
+            self._noise = NORMAL_MAD * float(np.median(moves)) / float(np.sqrt(2))
+            self._noise_due = step + max(1, step // 8)
         return self._noise
 
 

@@ -1,0 +1,78 @@
+"""Several trainings in turns, an epoch each, so that what a noisy machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from benchmarks.measure import Seconds, Stopwatch
+
+Train = Callable[[keras.callbacks.Callback], Any]
+
+
+def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict[str, list[Seconds]]:
+    """Seconds per step of every epoch of every training.
+
+    Each training runs in a thread of its own, and only one runs at a time: they hand on the turn at each epoch's end,
+    in an order that shifts by one from epoch to epoch.
+
+    Args:
+        trainings: Functions that call `fit` once, for `epochs` epochs, with the callback they are given.
+        epochs: Epochs of each, the same for all.
+        steps: Steps of an epoch.
+    """
+    turns = {name: _Turn() for name in trainings}
+    threads = [
+        threading.Thread(target=turns[name].run, args=(train,), daemon=True) for name, train in trainings.items()
+    ]
+    for thread in threads:
+        thread.start()
+    names = list(trainings)
+    for epoch in range(epochs + 1):  # once more for what comes after the last epoch
+        shift = epoch % len(names)
+        for name in names[shift:] + names[:shift]:
+            turns[name].take()
+    for thread in threads:
+        thread.join()
+    for name, turn in turns.items():
+        if len(turn.laps) != epochs:
+            raise RuntimeError(f"{name} ended after {len(turn.laps)} of {epochs} epochs") from turn.error
+    return {name: [Seconds(cpu / steps, wall / steps) for cpu, wall in turn.laps] for name, turn in turns.items()}
+
+
+class _Turn(keras.callbacks.Callback):
+    """A training that waits for its turn at each epoch's beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._over = False
+        self.error: BaseException | None = None
+        self.laps: list[tuple[float, float]] = []
+
+    def take(self) -> None:
+        """Let the training run to its next pause."""
+        if not self._over:
+            self._go.release()
+            self._done.acquire()
+
+    def run(self, train: Train) -> None:
+        self._go.acquire()
+        try:
+            train(self)
+        except Exception as error:
+            self.error = error
+        finally:
+            self._over = True
+            self._done.release()
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        self._watch = Stopwatch()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.laps.append(self._watch.lap())
+        self._done.release()
+        self._go.acquire()
