@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onecycle import _json, smoothing, suggestions
+from onecycle._comparison import Comparison, Verdict
+from onecycle._result import Result
 from onecycle.smoothing import StopReason
 from onecycle.suggestions import DEFAULT_RULE, RULES, Rule, Suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["RangeTest", "Result", "StopReason", "Suggestion", "load"]
+__all__ = ["Comparison", "RangeTest", "Result", "StopReason", "Suggestion", "Verdict", "load"]
 
 _json.storable(StopReason)
 _json.storable(Suggestion)
-
-
-class Result(ABC):
-    """What every result can do. A new one is a frozen dataclass with `eq=False`, under `@_json.storable`.
-
-    Arrays are kept as read-only copies; results are equal when all their fields are, NaN equal to NaN.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
-
-    @abstractmethod
-    def summary(self) -> str:
-        """Returns the result as text of a few lines."""
-
-    @abstractmethod
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the result on `ax`, or on a new figure, and returns the Axes; shows nothing."""
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the result as JSON, whole or not at all; `onecycle.load(path)` gives it back, equal."""
-        _json.save(self, path)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-
-    def _freeze(self, name: str) -> None:
-        array: NDArray[np.float64] = np.array(getattr(self, name), dtype=np.float64)
-        array.setflags(write=False)
-        object.__setattr__(self, name, array)
 
 
 def load(path: str | os.PathLike[str]) -> Result:
@@ -207,15 +175,3 @@ class RangeTest(Result):
         from onecycle.plot import plot_range_test
 
         return plot_range_test(self, ax)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and type(one) is type(other):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)

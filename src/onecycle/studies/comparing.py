@@ -1,0 +1,234 @@
+"""`compare`: several ways to train, run by run from the same starts, and what can be said of them.
+
+compare(build, data, arms, *, seeds, epochs, batch_size=32, metric=None, mode="auto", target=None, margin=None,
+        directory=None, jobs=1, cluster=None, verbose="auto") -> Comparison
+
+comparison = compare(build, data, {"plain": {}, "1cycle": {"max_learning_rate": "auto"}}, seeds=10, epochs=20)
+print(comparison.summary())
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from onecycle import batches
+from onecycle._comparison import Comparison, RunRecord
+from onecycle._schedule_base import count, number
+from onecycle.studies.arms import read_arms
+from onecycle.studies.engines import Job, Task, make_runs
+from onecycle.studies.identity import data_facts, model_facts
+from onecycle.studies.measures import best_of, choose_metric, choose_mode, measured, verdicts
+from onecycle.studies.runs import Setting, built, versions
+from onecycle.studies.store import Store
+
+
+def compare(
+    build: Callable[[], keras.Model],
+    data: Any,
+    arms: Mapping[str, Mapping[str, Any]],
+    *,
+    seeds: int | Sequence[int],
+    epochs: int,
+    batch_size: int = 32,
+    metric: str | None = None,
+    mode: str = "auto",
+    target: float | None = None,
+    margin: float | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    verbose: int | str = "auto",
+) -> Comparison:
+    """Compare ways to train a model, in pairs: for one seed every arm has the same start, data order and split.
+
+    Before each run everything random is seeded with the run's seed, `build()` makes the model anew, and everything is
+    seeded once more: Keras shuffles from the global random states, and the finder leaves them as they were, so every
+    arm of a seed sees the same batches (arms of another batch size the same rows in another grouping).
+
+    Args:
+        build: Takes nothing and returns a new compiled model; called after seeding.
+        data: `((x, y), (x_val, y_val))`, or a function of the seed that returns that, for a split of its own for each
+            seed or for data that worker processes had better read themselves.
+        arms: Name -> dict, the baseline first. A dict may have `schedule`, `max_learning_rate`, `optimizer`,
+            `batch_size`, `momentum`, `epochs` and `callbacks` (see `onecycle.studies.arms.Arm`); an empty one is a
+            plain `fit` of the model as it is compiled.
+        seeds: How many (n is 0 ... n-1), or which. Below 6 no difference can be significant.
+        epochs: Epochs of each run, for arms that do not have their own.
+        batch_size: Rows of a batch, for arms that do not have their own.
+        metric: What to compare, a key of `History.history`; by default the first one on validation data that is not
+            the loss. The main verdict is on its value after the last epoch, what training leaves one with.
+        mode: "max" where higher is better, "min" where lower is, "auto" to tell by the name.
+        target: Value of the metric that steps, epochs, samples and seconds are counted to, the finder's included. By
+            default the mean over seeds of the baseline's best. A run that never reaches it is censored, not dropped:
+            see `onecycle.studies.statistics.complete`.
+        margin: Difference of the metric that does not matter, given before the runs. Without it nothing is ever found
+            to make "no practical difference".
+        directory: Folder for the records, one file a run, written as it ends. Started again with the same folder, only
+            what is missing is run. Without a folder nothing is kept but the result.
+        jobs: Processes on this machine, each with its share of the cores and, where there are GPUs, its own; 1 is this
+            process alone.
+        cluster: "dask://host:port", "ray" or "ray://host:port", in place of `jobs`.
+        verbose: 0 for silence, 1 for a progress bar, "auto" for 1.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        TypeError, ValueError: For bad arguments, before any run.
+        RuntimeError: If a run fails, with its arm and seed; the records of those that ended are kept.
+
+    Warns:
+        UserWarning: For each file in the folder that stands in a record's place and is torn or another run's. It is
+            moved aside, never used.
+
+    Example:
+
+    ```python
+    arms = {"plain": {}, "1cycle": {"max_learning_rate": "auto"}}
+    comparison = compare(build, data, arms, seeds=10, epochs=20, margin=0.002, directory="runs")
+    print(comparison.summary())
+    ```
+    """
+    read = {arm.name: arm for arm in read_arms(arms)}
+    chosen = _seeds(seeds)
+    _check(build, data, epochs, batch_size, mode, target, margin, jobs, cluster)
+    if metric is not None:
+        choose_mode(metric, mode)
+    facts = {"model": model_facts(_example(build, data, chosen[0], batch_size)), "data": data_facts(data)}
+    setting = Setting(build, data, epochs, batch_size, facts)
+    store = None if directory is None else Store(Path(directory))
+    records = _all_records(Job(setting, read, store), chosen, jobs, cluster, verbose)
+    settings = {"epochs": epochs, "batch_size": batch_size, "arms": {n: setting.config(arm) for n, arm in read.items()}}
+    problems = [*(store.problems if store is not None else ()), *unpaired(records, read, chosen)]
+    return concluded(
+        [records[name, seed] for name in read for seed in chosen],
+        tuple(read), chosen, metric=metric, mode=mode, target=target, margin=margin, config=settings, problems=problems,
+    )  # fmt: skip
+
+
+def concluded(
+    records: Sequence[RunRecord],
+    arms: tuple[str, ...],
+    seeds: tuple[int, ...],
+    *,
+    metric: str | None = None,
+    mode: str = "auto",
+    target: float | None = None,
+    margin: float | None = None,
+    config: Mapping[str, Any] | None = None,
+    problems: Sequence[str] = (),
+) -> Comparison:
+    """Returns the result of a comparison whose runs are all there."""
+    metric = choose_metric(records, metric)
+    mode = choose_mode(metric, mode)
+    target_from = "given before the runs"
+    if target is None:
+        bests = [best_of(record.history[metric], mode) for record in records if record.arm == arms[0]]
+        finite = [best for best in bests if math.isfinite(best)]
+        target = sum(finite) / len(finite) if finite else math.nan
+        target_from = f"the mean over seeds of the best of {arms[0]}"
+    runs = tuple(measured(record, metric, mode, target) for record in records)
+    return Comparison(
+        arms=arms,
+        seeds=seeds,
+        runs=runs,
+        verdicts=verdicts(runs, arms, mode, margin),
+        metric=metric,
+        mode=mode,
+        target=target,
+        target_from=target_from,
+        margin=margin,
+        config=dict(config or {}),
+        problems=tuple(problems),
+        versions=versions(),
+    )
+
+
+def unpaired(records: Mapping[Task, RunRecord], arms: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:
+    """Returns a sentence for each seed whose arms did not have the same start, and for records of other versions."""
+    problems = []
+    for seed in seeds:
+        for what, told in (
+            ("initial_weights", "initial weights: `build` is not settled by the seed"),
+            ("data", "data"),
+        ):
+            if len({records[name, seed].config[what] for name in arms}) > 1:
+                problems.append(f"With seed {seed} the arms did not have the same {told}, so they are no fair pairs.")
+    different = {tuple(sorted(record.versions.items())) for record in records.values()}
+    if len(different) > 1:
+        problems.append(
+            f"The runs were made with {len(different)} different sets of versions; each record tells its own."
+        )
+    return problems
+
+
+def _all_records(
+    job: Job, seeds: Sequence[int], jobs: int, cluster: str | None, verbose: int | str
+) -> dict[Task, RunRecord]:
+    """The records of all runs, from the folder or made now. A seed's arms come together, so that pairs end early."""
+    tasks = [(name, seed) for seed in seeds for name in job.arms]
+    records = _found(job, tasks)
+    bar = keras.utils.Progbar(len(tasks), unit_name="run") if verbose else None
+    missing = [task for task in tasks if task not in records]
+    if bar is not None and records:
+        bar.update(len(records))
+    for record in make_runs(job, missing, jobs=jobs, cluster=cluster):
+        records[record.arm, record.seed] = record
+        if bar is not None:
+            bar.update(len(records))
+    return records
+
+
+def _found(job: Job, tasks: Sequence[Task]) -> dict[Task, RunRecord]:
+    if job.store is None:
+        return {}
+    read = {task: job.store.read(*task, job.setting.identity(job.arms[task[0]], task[1])) for task in tasks}
+    job.store.note_strangers({job.store.path(*task) for task in tasks})
+    return {task: record for task, record in read.items() if record is not None}
+
+
+def _example(build: Callable[[], Any], data: Any, seed: int, batch_size: int) -> Any:
+    """A model as the runs will have it, to be looked at: what is wrong with `build` or `data` shows before the runs."""
+    given = data(seed) if callable(data) else data
+    try:
+        (x, y), (_, _) = given
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
+        ) from error
+    batches.check(x, y, batch_size)
+    model = built(build, seed)
+    batches.build(model, x, y, batch_size)
+    return model
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(range(count("seeds", seeds))) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        raise ValueError(f"Argument `seeds` must be a number >= 1, or different seeds >= 0. Received: seeds={seeds!r}")
+    return chosen
+
+
+def _check(
+    build: Any, data: Any, epochs: int, batch_size: int, mode: str, target: Any, margin: Any, jobs: int, cluster: Any
+) -> None:
+    """Raise for bad arguments before anything is built or read."""
+    if not callable(build):
+        raise TypeError(f"Argument `build` must be a function that returns a compiled model. Received: build={build!r}")
+    if mode not in ("auto", "max", "min"):
+        raise ValueError(f'Argument `mode` must be "auto", "max" or "min". Received: mode={mode!r}')
+    count("epochs", epochs)
+    count("batch_size", batch_size)
+    count("jobs", jobs)
+    if target is not None:
+        number("target", target)
+    if margin is not None:
+        number("margin", margin, above=0)
+    if cluster is not None and jobs != 1:
+        raise ValueError(f"Give either `jobs` or `cluster`. Received: jobs={jobs}, cluster={cluster!r}")

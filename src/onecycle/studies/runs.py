@@ -1,0 +1,190 @@
+"""One run: an arm trained with a seed. It builds and trains its own model, and ends as a record."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import numpy as np
+
+from onecycle import backends, batches
+from onecycle import keras_internals as internals
+from onecycle._comparison import RunRecord
+from onecycle.studies.arms import Arm
+from onecycle.studies.identity import array_digest, digest, weights_digest
+
+RECORD_FORMAT = 1  # part of every identity: raised when the same settings would give another record
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a comparison share.
+
+    Attributes:
+        build: Returns a new compiled model.
+        data: `((x, y), (x_val, y_val))`, or a function of the seed that returns that.
+        epochs: Epochs of an arm without its own.
+        batch_size: Batch size of an arm without its own.
+        facts: What is known of model and data before the runs, as plain data; part of every run's identity.
+    """
+
+    build: Callable[[], Any]
+    data: Any
+    epochs: int
+    batch_size: int
+    facts: dict[str, Any]
+
+    def config(self, arm: Arm) -> dict[str, Any]:
+        """The settings of an arm's runs, as plain data."""
+        return {
+            **arm.facts(),
+            "epochs": arm.epochs or self.epochs,
+            "batch_size": arm.batch_size or self.batch_size,
+            "backend": backends.name(),
+        }
+
+    def identity(self, arm: Arm, seed: int) -> str:
+        """The hash of everything that a run depends on: not the other arms, nor the number of seeds, nor the metric."""
+        return digest([RECORD_FORMAT, arm.name, seed, self.config(arm), self.facts])
+
+
+def train_run(setting: Setting, arm: Arm, seed: int) -> RunRecord:
+    """Train one arm with one seed from the beginning, and return the record.
+
+    Everything random is seeded twice, before `build()` and before training: so every arm of a seed starts with the
+    same weights and sees the same batches (of its batch size), whatever its finder has drawn in between.
+
+    Raises:
+        RuntimeError: Whatever went wrong, with the arm and the seed.
+    """
+    try:
+        return _trained(setting, arm, seed)
+    except Exception as error:
+        raise RuntimeError(f"Arm {arm.name!r} with seed {seed}: {type(error).__name__}: {error}") from error
+
+
+def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
+    (x, y), validation = setting.data(seed) if callable(setting.data) else setting.data
+    model = built(setting.build, seed)
+    arm.use_optimizer(model)
+    config = setting.config(arm)
+    batches.build(model, x, y, config["batch_size"])
+    config |= {
+        "initial_weights": weights_digest(model),
+        "data": array_digest((x, y, validation)) if y is not None else None,
+    }
+    keras.utils.set_random_seed(seed)
+    watch = EpochWatch(_rows(x))
+    history = arm.train(
+        model,
+        x,
+        y,
+        seed=seed,
+        epochs=config["epochs"],
+        batch_size=config["batch_size"] if batches.is_arrays(x) else None,
+        validation_data=validation if y is not None else validation[0],
+        callbacks=[watch],
+        verbose=0,
+    )
+    return RunRecord(
+        arm=arm.name,
+        seed=seed,
+        identity=setting.identity(arm, seed),
+        config=config,
+        history={name: [float(value) for value in values] for name, values in history.history.items()},
+        steps=watch.steps,
+        samples=watch.samples,
+        seconds=watch.seconds,
+        finder=finder_facts(history, watch),
+        diverged=watch.diverged,
+        versions=versions(),
+        machine=machine(),
+    )
+
+
+def built(build: Callable[[], Any], seed: int) -> Any:
+    """Return a new model of this seed, checked."""
+    keras.utils.set_random_seed(seed)
+    model = build()
+    if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
+        raise ValueError(
+            "Argument `build` must be a function that returns a compiled keras.Model. "
+            f"Received: build() -> {type(model).__name__}"
+        )
+    return model
+
+
+class EpochWatch(keras.callbacks.Callback):
+    """Keeps steps, samples and seconds at the end of each epoch, and ends a training whose loss is not finite.
+
+    Per-batch hooks would make JAX wait for each batch, so there are none; a run of NaNs lasts until its epoch's end.
+    """
+
+    def __init__(self, rows: int | None) -> None:
+        super().__init__()
+        self._rows = rows
+        self._created = time.perf_counter()
+        self.before_training = 0.0
+        self.steps: list[int] = []
+        self.samples: list[int] = []
+        self.seconds: list[float] = []
+        self.diverged: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.before_training = time.perf_counter() - self._created
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if not self.steps:
+            self._first_step = internals.raw_step(self.model.optimizer)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        per_epoch = self.params.get("steps")
+        made = internals.raw_step(self.model.optimizer) - self._first_step
+        epochs = len(self.steps) + 1
+        self.steps.append(made if per_epoch is None else epochs * per_epoch)
+        if self._rows is not None:
+            self.samples.append(epochs * self._rows)
+        self.seconds.append(time.perf_counter() - self._created)
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            self.diverged = epochs
+            self.model.stop_training = True
+
+
+def finder_facts(history: Any, watch: EpochWatch) -> dict[str, Any]:
+    """What finding the rate cost, from the evidence that `fit_one_cycle` leaves; empty where none was looked for."""
+    report = getattr(history, "onecycle", None)
+    test = getattr(report, "range_test", None)
+    if report is None or test is None:
+        return {}
+    repeats = len(test.losses) if test.losses.ndim == 2 else 1
+    return {
+        "learning_rate": report.max_learning_rate,
+        "reason": test.suggestion.reason,
+        "steps": len(test.learning_rates) * repeats,
+        # Up to the first epoch of the training proper; what is compiled for the finder is the finder's.
+        "seconds": watch.before_training,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of what a run's numbers depend on."""
+    own = {"onecycle": version("onecycle"), "python": platform.python_version()}
+    return {"keras": keras.__version__, **backends.versions(), "numpy": np.__version__, **own}
+
+
+def machine() -> dict[str, Any]:
+    """What the machine is, without saying whose: no host name, no paths."""
+    return {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
+
+
+def _rows(x: Any) -> int | None:
+    if not batches.is_arrays(x):
+        return None
+    return int(keras.tree.flatten(x)[0].shape[0])
