@@ -39,7 +39,7 @@ def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict
         thread.join()
     for name, turn in turns.items():
         if len(turn.laps) != epochs:
-            raise RuntimeError(f"{name} ended after {len(turn.laps)} of {epochs} epochs") from turn.error
+            raise RuntimeError(f"{name} ended after {len(turn.laps)} of {epochs} epochs")
     return {name: [Seconds(cpu / steps, wall / steps) for cpu, wall in turn.laps] for name, turn in turns.items()}
 
 
@@ -50,7 +50,6 @@ class _Turn(keras.callbacks.Callback):
         super().__init__()
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
         self._over = False
-        self.error: BaseException | None = None
         self.laps: list[tuple[float, float]] = []
 
     def take(self) -> None:
@@ -62,9 +61,7 @@ class _Turn(keras.callbacks.Callback):
     def run(self, train: Train) -> None:
         self._go.acquire()
         try:
-            train(self)
-        except Exception as error:
-            self.error = error
+            train(self)  # an exception is printed by the thread
         finally:
             self._over = True
             self._done.release()

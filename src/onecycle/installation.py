@@ -148,6 +148,10 @@ class Installation:
             internals.set_quietly(self._optimizer, **self._own)
             self._now = {}
 
+    def _own_value(self, name: str) -> Any:
+        """A hyperparameter as the optimizer was built, also while another replica's values are in force."""
+        return self._own[name] if self._depth and name in self._own else getattr(self._optimizer, name)
+
     def _values(self) -> dict[str, Any]:
         step = self._clock.step() if backends.evaluates_on_host() else self._optimizer._iterations
         values = self._lookup.at(step) if self._lookup else {}
@@ -174,9 +178,9 @@ class Installation:
         beta = now[momentum_attributes(self._optimizer)[-1]]
         factor = correction.factor(step, beta, self._steps_per_update)
         if _is_a(self._optimizer, "Muon"):
-            return now | {"adam_lr_ratio": self._optimizer.adam_lr_ratio * factor}
+            return now | {"adam_lr_ratio": self._own_value("adam_lr_ratio") * factor}
         rate = now["learning_rate"] if "learning_rate" in now else self._learning_rate(step)
-        decay = now.get("weight_decay", self._optimizer.weight_decay)
+        decay = now.get("weight_decay", self._own_value("weight_decay"))
         scaled = {"learning_rate": rate * factor}
         return now | scaled | ({} if decay is None else {"weight_decay": decay / factor})
 

@@ -8,7 +8,7 @@ from onecycle.tasks import load_task, models
 from onecycle.tasks.task import Task
 
 # These sizes are part of the tasks: a change makes every number measured before incomparable.
-WEIGHTS = {"digits": 13_706, "boston-housing": 5_121, "fashion-mnist": 207_066, "cifar10": 360_722}
+WEIGHTS = {"digits": 13_706, "boston-housing": 5_121, "fashion-mnist": 207_066, "cifar10": 505_450}
 SHAPES = {"digits": (8, 8, 1), "boston-housing": (13,), "fashion-mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 

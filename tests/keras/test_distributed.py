@@ -1,4 +1,7 @@
-"""A range test on two devices finds what it finds on one: TensorFlow's MirroredStrategy, Keras' DataParallel on JAX."""
+"""Two devices give what one gives: TensorFlow's MirroredStrategy, Keras' DataParallel on JAX.
+
+Range test, finder and cycle, with the same global batch.
+"""
 
 import json
 
@@ -32,8 +35,21 @@ def run():
     return {
         "losses": result.losses.tolist(), "rates": result.learning_rates.tolist(),
         "found": result.learning_rate, "by callback": finder.result.losses.tolist(),
-        "later": history.history["loss"], "weights": weights.tolist(),
+        "later": history.history["loss"], "weights": weights.tolist(), **cycles(),
     }
+
+def cycles():
+    return {"cycle of " + type(optimizer).__name__: cycle(optimizer) for optimizer in (
+        keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.Adam(), keras.optimizers.AdamW(weight_decay=1.0)
+    )}
+
+def cycle(optimizer):
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    dataset = tf.data.Dataset.from_tensor_slices(arrays()).batch(20)
+    model.fit(dataset, epochs=4, verbose=0, shuffle=False, callbacks=[onecycle.OneCycleScheduler(0.02)])
+    return np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
 """
 SETUP = {
     "tensorflow": """
@@ -64,14 +80,30 @@ two = run()
 }
 
 
-def test_two_devices_find_what_one_finds(python, backend):
-    """True losses, the rate, the finder's losses and the training afterwards agree with one device's to float32."""
+@pytest.fixture(scope="module")
+def one_and_two(python, backend):
+    """What one device gave and what two gave."""
     if backend not in RUN:
         pytest.skip("Keras distributes on TensorFlow and JAX")
     program = SETUP[backend] + PROGRAM + RUN[backend] + 'print(json.dumps({"one": one, "two": two}))'
     done = python(program, check=False, KERAS_BACKEND=keras.backend.backend())
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (json.loads(done.stdout.splitlines()[-1])[name] for name in ("one", "two"))
+    found = json.loads(done.stdout.splitlines()[-1])
+    return found["one"], found["two"]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW"])
+def test_two_devices_cycle_as_one_does(one_and_two, optimizer):
+    """After a 1cycle of rate and momentum the weights agree with one device's to float32, and have moved."""
+    one, two = (each[f"cycle of {optimizer}"] for each in one_and_two)
+    np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
+    others = [value for name, value in one_and_two[0].items() if name.startswith("cycle") and value is not one]
+    assert all(np.max(np.abs(np.subtract(one, other))) > 1e-2 for other in others)
+
+
+def test_two_devices_find_what_one_finds(one_and_two):
+    """True losses, the rate, the finder's losses and the training afterwards agree with one device's to float32."""
+    one, two = one_and_two
     steps = min(len(one["losses"]), len(two["losses"]))
     assert steps > 30
     assert abs(len(one["losses"]) - len(two["losses"])) <= 1
