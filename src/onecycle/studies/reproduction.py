@@ -1,0 +1,140 @@
+"""`reproduce`: the article's experiments, run by the protocol in `article.py`, and what they say."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onecycle._comparison import Comparison
+from onecycle.studies import article
+from onecycle.studies.article import BASELINE, Protocol
+from onecycle.studies.comparing import compare
+from onecycle.studies.store import slug
+from onecycle.studies.task_runs import held_out_split, task_model, task_split
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One of the article's experiments, done again.
+
+    Attributes:
+        protocol: How.
+        tuned: Momentum -> the constant rate that the grid chose.
+        grid: The runs of the grid: part of the training data held out, no test data.
+        main: Baseline, tuned constants and cycles, on the test data.
+        side: Adam and other shapes of the schedule, beside the baseline.
+    """
+
+    protocol: Protocol
+    tuned: Mapping[float, float]
+    grid: Comparison
+    main: Comparison
+    side: Comparison
+
+
+def reproduce(
+    name: str,
+    *,
+    directory: str | os.PathLike[str],
+    seeds: int | None = None,
+    epochs: int | None = None,
+    jobs: int = 1,
+    verbose: int | str = "auto",
+) -> Reproduction:
+    """Run one of the article's experiments again, or what is missing of it.
+
+    The data are those of `onecycle.tasks`: of the folder ONECYCLE_DATA, or downloaded by Keras.
+
+    Args:
+        name: "boston-housing", "fashion-mnist" or "cifar10".
+        directory: Folder for the records, one file a run, written as it ends.
+        seeds: In place of the protocol's number.
+        epochs: In place of the protocol's; whole cycles that are not shorter are left out.
+        jobs: Processes.
+        verbose: As in `compare`.
+
+    Raises:
+        ValueError: For a name that the article has no experiment of.
+    """
+    if name not in article.PROTOCOLS:
+        raise ValueError(f"Argument `name` must be one of {', '.join(article.PROTOCOLS)}. Received: name={name!r}")
+    protocol = article.PROTOCOLS[name].shortened(seeds=seeds, epochs=epochs)
+    folder = Path(directory) / name
+    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
+    tuned, grid = choose_rates(protocol, folder / "grid", options)
+    options |= {"epochs": protocol.epochs, "margin": protocol.margin}
+    build, data = functools.partial(task_model, name), functools.partial(task_split, name)
+    main = compare(build, data, protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main", **options)
+    _lend_baseline(folder / "main", folder / "side", protocol.side_seeds)
+    side = compare(build, data, protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side", **options)
+    return Reproduction(protocol, tuned, grid, main, side)
+
+
+def choose_rates(protocol: Protocol, folder: Path, options: dict[str, Any]) -> tuple[dict[float, float], Comparison]:
+    """The best constant rate of SGD without and with momentum, on training data held out from training.
+
+    While the best of a grid is at one of its ends, the grid grows by half a decade there.
+    """
+    rates = {momentum: list(protocol.grid) for momentum in (0.0, 0.9)}
+    seeds = range(article.FIRST_GRID_SEED, article.FIRST_GRID_SEED + protocol.grid_seeds)
+    data = functools.partial(held_out_split, protocol.task, article.VALIDATION_SHARE)
+    build = functools.partial(task_model, protocol.task)
+    while True:
+        arms = {grid_name(m, rate): article.constant(m, rate) for m in rates for rate in rates[m]}
+        grid = compare(build, data, arms, seeds=seeds, epochs=protocol.grid_epochs, directory=folder, **options)
+        best = {m: max(rates[m], key=lambda rate, m=m: _merit(grid, grid_name(m, rate))) for m in rates}
+        grown = {m: _grown(sorted(rates[m]), best[m]) for m in rates}
+        if grown == {m: sorted(rates[m]) for m in rates}:
+            return best, grid
+        rates = grown
+
+
+def grid_name(momentum: float, rate: float) -> str:
+    """The name of an arm of the grid."""
+    return f"SGD {rate:.2g}, momentum {momentum:g}"
+
+
+def _merit(grid: Comparison, arm: str) -> float:
+    """The mean over seeds of the best of the metric, higher is better; never chosen where a run diverged."""
+    values = np.array([run["best"] for run in grid.of(arm)], dtype=np.float64)
+    merit = float(values.mean()) * (1 if grid.mode == "max" else -1)
+    return merit if np.isfinite(merit) else -np.inf
+
+
+def _grown(rates: list[float], best: float) -> list[float]:
+    if best == rates[0]:
+        return [best / article.HALF_DECADE, *rates]
+    return [*rates, best * article.HALF_DECADE] if best == rates[-1] else rates
+
+
+def _lend_baseline(lender: Path, borrower: Path, seeds: int) -> None:
+    """The baseline's records are the same in both comparisons: they need not be made twice."""
+    borrower.mkdir(parents=True, exist_ok=True)
+    for seed in range(seeds):
+        name = f"{slug(BASELINE)}_{seed}.json"
+        if not (borrower / name).exists():
+            shutil.copyfile(lender / name, borrower / name)
+
+
+def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> dict[str, Comparison]:
+    """The article's picture of training losses at eight rates, and its warning about batch size 2048, one seed each."""
+    name = article.PICTURE_TASK
+    build, data = functools.partial(task_model, name), functools.partial(task_split, name)
+    arms: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
+        "picture": (article.picture_arms, article.PICTURE_EPOCHS),
+        "batch-size": (article.batch_arms, article.BATCH_EPOCHS),
+    }
+    return {
+        what: compare(
+            build, data, make(), seeds=1, epochs=epochs, metric="loss", jobs=jobs, verbose=verbose,
+            directory=Path(directory) / name / what,
+        )
+        for what, (make, epochs) in arms.items()
+    }  # fmt: skip
