@@ -71,6 +71,9 @@ class Verdict:
         margin: the difference (of times: ratio) that does not matter, or None.
         more_seeds: about how many more seeds would settle it, or None.
         sentence: the verdict in words.
+        differences: each seed's difference, of times its ratio, in the order of the comparison's seeds.
+        censored: of each seed, whether one of the two runs diverged or never came to the target, so that the
+            difference stands on what it is at least.
     """
 
     measure: str
@@ -84,6 +87,8 @@ class Verdict:
     margin: float | None
     more_seeds: int | None
     sentence: str
+    differences: tuple[float, ...] = ()
+    censored: tuple[bool, ...] = ()
 
 
 @_json.storable
@@ -103,6 +108,8 @@ class Comparison(Result):
         target: the value of the metric that the times are to.
         target_from: where the target comes from, in words.
         margin: the difference of the metric that does not matter, as given before the runs, or None.
+        curves: arm -> "mean", "low", "high": the metric's mean over seeds after each epoch and its 95 % interval; NaN
+            where there are too few runs left.
         config: the settings of the comparison.
         problems: what was wrong with records found, each a sentence.
         versions: package -> version, where the comparison was put together.
@@ -117,6 +124,7 @@ class Comparison(Result):
     target: float
     target_from: str
     margin: float | None = None
+    curves: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +165,7 @@ class Comparison(Result):
         return "\n".join([*lines, *(f"Problem: {problem}" for problem in self.problems)])
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the metric over the epochs: each arm's mean and its spread over seeds, and the target.
+        """Draws the metric over the epochs: each seed, each arm's mean and its interval, and where it meets the target.
 
         Raises:
             ImportError: without matplotlib; the message says what to install.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.plot.info import range_test_picture, schedule_picture, training_picture
 
 if TYPE_CHECKING:
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike, NDArray
 
-    from onecycle.results import RangeTest
+    from onecycle.results import Comparison, RangeTest
 
-__all__ = ["plot_range_test", "plot_schedule", "plot_training_curves", "save_figure"]
+__all__ = [
+    "plot_comparison",
+    "plot_differences",
+    "plot_range_test",
+    "plot_schedule",
+    "plot_training_curves",
+    "save_figure",
+]
 
 
 class Schedule(Protocol):
@@ -76,6 +84,35 @@ def plot_training_curves(
         ValueError: if a run lacks the metric.
     """
     return _draw().draw_training(training_picture(runs, metric, target), ax)  # type: ignore[no-any-return]
+
+
+def plot_comparison(result: Comparison, ax: Axes | None = None) -> Axes:
+    """Draws a comparison's metric over the epochs: seeds, means with their intervals, the target; returns the Axes.
+
+    A ring marks where an arm's mean first meets the target, a cross where a run diverged.
+    """
+    _draw()
+    from onecycle.plot.comparison_draw import draw_comparison
+
+    return draw_comparison(comparison_picture(result), ax)
+
+
+def plot_differences(result: Comparison, measure: str = "final", ax: Axes | None = None) -> Axes:
+    """Draws each seed's difference to the baseline in one measure, each arm's mean and interval; returns the Axes.
+
+    Args:
+        result: the comparison.
+        measure: "final", "best" or "loss", as differences; "steps", "epochs", "samples" or "seconds" to the target, as
+            ratios on a logarithmic axis. Hollow points are bounds: one of the two runs diverged or was censored.
+        ax: Axes to draw on, or None for a new figure.
+
+    Raises:
+        ValueError: for another measure.
+    """
+    _draw()
+    from onecycle.plot.comparison_draw import draw_differences
+
+    return draw_differences(differences_picture(result, measure), ax)
 
 
 def save_figure(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str]) -> None:

@@ -23,9 +23,10 @@ from onecycle._schedule_base import count, number
 from onecycle.studies.arms import read_arms
 from onecycle.studies.engines import Job, Task, make_runs
 from onecycle.studies.identity import data_facts, model_facts
-from onecycle.studies.measures import best_of, choose_metric, choose_mode, measured, verdicts
+from onecycle.studies.measures import best_of, choose_metric, choose_mode, mean_curves, measured
 from onecycle.studies.runs import Setting, built, versions
 from onecycle.studies.store import Store
+from onecycle.studies.verdicts import verdicts
 
 
 def compare(
@@ -144,6 +145,7 @@ def concluded(
         target=target,
         target_from=target_from,
         margin=margin,
+        curves=mean_curves(runs, arms, metric),
         config=dict(config or {}),
         problems=tuple(problems),
         versions=versions(),

@@ -1,0 +1,118 @@
+"""A comparison drawn with matplotlib from the plain data of `comparison_info`; without pyplot."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from onecycle.plot.comparison_info import ArmCurve, ArmDifferences, ComparisonPicture, DifferencesPicture
+from onecycle.plot.draw import BLACK, GREY, RUN_STYLES, SMALL, _axes, _finish
+
+HALF_ROW = 0.28  # of the distance between two arms, over which the seeds' points are spread
+
+
+def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
+    """Draws the training curves on `ax` or on a new figure."""
+    ax = _axes(ax)
+    for number, curve in enumerate(picture.curves):
+        _draw_arm(ax, curve, RUN_STYLES[number % len(RUN_STYLES)])
+    if picture.target is not None:
+        ax.axhline(
+            picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
+        )
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(picture.metric.replace("_", " "))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    if picture.limits is not None:
+        ax.set_ylim(picture.limits)
+    _finish(ax, "", "")
+    ax.set_title(picture.caption, loc="left", fontsize=SMALL, color="#444444")
+    ax.legend(frameon=False, fontsize=SMALL)
+    return ax
+
+
+def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axes:
+    """Draws the seeds' differences to the baseline on `ax` or on a new figure, a row for each arm."""
+    ax = _axes(ax)
+    if picture.ratios:
+        ax.set_xscale("log")
+    if picture.margin is not None:
+        ax.axvspan(*picture.margin, color=GREY, alpha=0.15, linewidth=0, label="does not matter")
+    ax.axvline(picture.zero, color=GREY, linewidth=1.2)
+    for row, arm in enumerate(picture.arms):
+        _draw_row(ax, row, arm, RUN_STYLES[(row + 1) % len(RUN_STYLES)], first=row == 0)
+    ax.set_yticks(range(len(picture.arms)), [arm.name for arm in picture.arms])
+    ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)
+    arrow = "← better" if picture.better == "left" else "better →"
+    ax.set_xlabel(f"{picture.label}   ({arrow})")
+    _finish(ax, "", "")
+    if picture.ratios:
+        _plain_ratios(ax)
+    if picture.arms:
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.2)
+    else:
+        ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
+    return ax
+
+
+def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str]) -> None:
+    color, line, marker = style
+    epochs = np.arange(1, len(curve.mean) + 1)
+    if len(curve.runs) > 1:
+        ax.fill_between(epochs, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
+        for values in curve.runs:
+            ax.plot(np.arange(1, len(values) + 1), values, color=color, alpha=0.3, linewidth=0.7)
+    ax.plot(
+        epochs,
+        curve.mean,
+        color=color,
+        linestyle=line,
+        linewidth=2,
+        marker=marker,
+        ms=4,
+        markevery=max(1, len(epochs) // 12),
+        label=curve.label,
+    )
+    for epoch, value in curve.diverged:
+        ax.plot(epoch, value, "x", color=color, ms=8, mew=2)
+    if curve.crossing is not None:
+        ax.plot(*curve.crossing, marker, ms=12, mfc="none", mec=color, mew=1.8, zorder=4)
+
+
+def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str], *, first: bool) -> None:
+    color, _, marker = style
+    heights = row + np.linspace(-HALF_ROW, HALF_ROW, len(arm.values)) if len(arm.values) > 1 else np.array([row + 0.15])
+    for chosen, face, label in ((~arm.censored, color, "a seed"), (arm.censored, "none", "a seed, only a bound")):
+        if chosen.any():
+            ax.plot(
+                arm.values[chosen],
+                heights[chosen],
+                linestyle="none",
+                marker=marker,
+                ms=5,
+                mfc=face,
+                mec=color,
+                alpha=0.75,
+                label=label if first else None,
+            )
+    if arm.interval is not None:
+        ax.plot(arm.interval, (row, row), color=BLACK, linewidth=2.2, solid_capstyle="butt", zorder=3)
+        ax.plot(arm.interval, (row, row), linestyle="none", marker="|", color=BLACK, ms=11, mew=2.2, zorder=3)
+    mean = "mean, 95 % interval" if first else None
+    ax.plot(arm.effect, row, marker="D", ms=7, color=BLACK, mec="white", linestyle="none", label=mean, zorder=4)
+    ax.annotate(
+        arm.verdict,
+        (0.01, row - 0.42),
+        xycoords=ax.get_yaxis_transform(),
+        fontsize=SMALL,
+        color="#444444",
+        va="center",
+    )
+
+
+def _plain_ratios(ax: Axes) -> None:
+    """Ratios as people write them, 0.5 and 2, and not as powers of ten."""
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,175 @@
+"""The verdict on each arm in each measure, in numbers and in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onecycle._comparison import MEASURES, TIMES, Verdict
+from onecycle.studies import statistics
+from onecycle.studies.measures import Run, whole_length
+from onecycle.studies.statistics import BETTER, SAME, UNKNOWN, WORSE, Paired
+
+Array = NDArray[np.float64]
+
+TIME_MARGIN = 1.1  # ours: of two times, a ratio between 1 / 1.1 and 1.1 does not matter
+NOT_MEASURED = "not measured"
+
+
+def verdicts(
+    runs: Sequence[Run], arms: Sequence[str], mode: str, margin: float | None
+) -> dict[str, dict[str, Verdict]]:
+    """Returns the verdict on each arm but the first, by measure.
+
+    Args:
+        runs: dicts with every measure, each arm with the same seeds.
+        arms: names, the baseline first.
+        mode: "max" or "min", of the metric.
+        margin: the difference of the metric that does not matter, or None. Of times the ratio 1.1 does not.
+    """
+    tables = [Table.read(runs, arms, measure, mode, margin) for measure in MEASURES]
+    by_measure = [table.verdicts() for table in tables]
+    return {arm: {v[arm].measure: v[arm] for v in by_measure} for arm in arms[1:]}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One measure of all runs.
+
+    Attributes:
+        measure: its name.
+        arms: the arms, the baseline first.
+        values: (arms, seeds): the measure, of a time its logarithm; the worst there is where a run has none.
+        missing: (arms, seeds): whether the run has none: it diverged, or never came to the target.
+        sign: 1 where higher is better, -1 where lower is.
+        margin: what does not matter, in the units of `values`, or None.
+        measured: whether any run has this measure.
+    """
+
+    measure: str
+    arms: tuple[str, ...]
+    values: Array
+    missing: NDArray[np.bool_]
+    sign: float
+    margin: float | None
+    measured: bool
+
+    @classmethod
+    def read(cls, runs: Sequence[Run], arms: Sequence[str], measure: str, mode: str, margin: float | None) -> Table:
+        rows = [sorted((run for run in runs if run["arm"] == arm), key=lambda run: run["seed"]) for arm in arms]
+        is_time = measure in TIMES
+        sign = -1.0 if is_time or measure == "loss" or mode == "min" else 1.0
+        known = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
+        finite = known[np.isfinite(known)]
+        worst = [finite.max() if sign < 0 else finite.min()] if finite.size else [0.0]
+        if is_time:
+            worst += [np.log(whole_length(run)[measure] or 1) for run in runs]
+        own_margin = math.log(TIME_MARGIN) if is_time else None if measure == "loss" else margin
+        return cls(
+            measure=measure,
+            arms=tuple(arms),
+            values=statistics.complete(known, max(worst)),
+            missing=~np.isfinite(known),
+            sign=sign,
+            margin=own_margin,
+            measured=bool(finite.size),
+        )
+
+    @property
+    def is_time(self) -> bool:
+        return self.measure in TIMES
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each arm but the baseline, p adjusted for their number."""
+        if not self.measured:
+            return {arm: _nothing(arm, self.measure) for arm in self.arms[1:]}
+        differences = self.values[1:] - self.values[0]
+        # Positive is better, whatever is measured.
+        founds = [statistics.paired(self.sign * row, self.margin) for row in differences]
+        adjusted = statistics.adjusted(founds)
+        return {
+            arm: self._verdict(k, differences[k - 1], founds[k - 1], *adjusted[k - 1])
+            for k, arm in enumerate(self.arms[1:], 1)
+        }
+
+    def _verdict(self, arm: int, differences: Array, found: Paired, p: float, p_same: float) -> Verdict:
+        kind = statistics.decide(found, p, p_same)
+        more = statistics.more_seeds(found, self.margin, len(self.arms) - 1) if kind == UNKNOWN else None
+        low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
+        effect, low, high = (self._shown(number) for number in (self.sign * found.mean, low, high))
+        return Verdict(
+            measure=self.measure,
+            kind=kind,
+            effect=effect,
+            low=low,
+            high=high,
+            p=p,
+            probability=found.probability,
+            seeds=found.seeds,
+            margin=None if self.margin is None else self._shown(self.margin),
+            more_seeds=more,
+            sentence=self._sentence(arm, kind, (effect, low, high), p, found.seeds, more),
+            differences=tuple(self._shown(number) for number in differences),
+            censored=tuple((self.missing[arm] | self.missing[0]).tolist()),
+        )
+
+    def _shown(self, number: float) -> float:
+        """A number as people want it: a difference, or of times, whose logarithms are compared, the ratio."""
+        return float(np.exp(number)) if self.is_time else float(number)
+
+    def _sentence(
+        self, arm: int, kind: str, numbers: tuple[float, float, float], p: float, seeds: int, more: int | None
+    ) -> str:
+        name, baseline = self.arms[arm], self.arms[0]
+        effect, low, high = numbers
+        what = f"{effect:.3g} times the {self.measure} to the target" if self.is_time else _told(effect, self.measure)
+        interval = f" (95 % interval {low:.3g} to {high:.3g}; p = {p:.2g})" if seeds > 1 else ""
+        margin = "" if self.margin is None else f"{self._shown(self.margin):.3g}"
+        verdict = {
+            BETTER: f"{name} is better than {baseline}",
+            WORSE: f"{name} is worse than {baseline}",
+            SAME: f"{name} makes no practical difference to {baseline} (margin {margin})",
+            UNKNOWN: f"{name} against {baseline}: cannot tell yet ({_advice(more, seeds)})",
+        }[kind]
+        return f"{verdict}: {what}{interval}.{self._caveat(arm, seeds)}"
+
+    def _caveat(self, arm: int, seeds: int) -> str:
+        missing = [int(self.missing[row].sum()) for row in (arm, 0)]
+        if not any(missing):
+            return ""
+        if not self.is_time:
+            return f" Runs that diverged count as the worst: {missing[0]} of {seeds}, and {missing[1]} of the baseline."
+        reached = f"{seeds - missing[0]} of {seeds} runs came there, and {seeds - missing[1]} of the baseline's"
+        return f" {reached}; the others count as the longest run, so the ratio is a bound."
+
+
+def _value(run: Run, measure: str) -> float:
+    """The measure of a run, of a time its logarithm; NaN where there is none."""
+    if measure not in TIMES:
+        return float(run[measure])
+    value = run[f"{measure}_to_target"]
+    return math.nan if value is None else math.log(value)
+
+
+def _told(effect: float, measure: str) -> str:
+    words = {"final": "after the last epoch", "best": "at the best epoch", "loss": "in the loss after the last epoch"}
+    return f"{effect:+.3g} {words[measure]}"
+
+
+def _advice(more: int | None, seeds: int) -> str:
+    if more is None:
+        return f"more than {statistics.MOST_SEEDS} seeds would be needed"
+    few = f"{seeds} seeds can never tell; " if seeds < statistics.FEWEST_SEEDS else ""
+    return f"{few}about {more} more seed{'s' if more != 1 else ''} would"
+
+
+def _nothing(arm: str, measure: str) -> Verdict:
+    nan = math.nan
+    return Verdict(
+        measure=measure, kind=NOT_MEASURED, effect=nan, low=nan, high=nan, p=nan, probability=nan, seeds=0,
+        margin=None, more_seeds=None, sentence=f"{arm}: no {measure} to the target, which no run of any arm came to.",
+    )  # fmt: skip
