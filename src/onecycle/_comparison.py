@@ -72,8 +72,8 @@ class Verdict:
         more_seeds: about how many more seeds would settle it, or None.
         sentence: the verdict in words.
         differences: each seed's difference, of times its ratio, in the order of the comparison's seeds.
-        censored: of each seed, whether one of the two runs diverged or never came to the target, so that the
-            difference stands on what it is at least.
+        censored: of each seed, whether one of the two runs diverged or never came to the target, so that its
+            difference is not the true one but one nearer to a tie.
     """
 
     measure: str

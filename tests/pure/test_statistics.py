@@ -107,11 +107,32 @@ def test_differences_must_be_finite():
         paired([1.0, np.nan])
 
 
-def test_a_missing_value_is_the_worst_and_two_are_a_tie():
-    """A censored run is behind every run that came there, and level with another censored one."""
-    arm = statistics.complete([2.0, np.nan, np.nan], worst=9.0)
-    baseline = statistics.complete([np.nan, 8.0, np.inf], worst=9.0)
-    np.testing.assert_array_equal(arm - baseline, [-7.0, 1.0, 0.0])
+def test_what_is_not_finite_counts_as_the_worst():
+    """A run that diverged is as bad as the worst there is."""
+    np.testing.assert_array_equal(statistics.complete([2.0, np.nan, -np.inf], worst=1.0), [2.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("arm", "baseline", "difference"),
+    [
+        ((3, 10), (5, 10), -2),  # both came there
+        ((3, 10), (None, 8), -5),  # the baseline not within its 8: the arm is ahead by 5 at least
+        ((9, 10), (None, 8), 0),  # nobody knows who would have been first
+        ((None, 10), (4, 8), 6),  # the arm not within its 10: behind by 6 at least
+        ((None, 2), (4, 8), 0),  # the arm ended before the baseline came there: never ahead for that
+        ((None, 2), (None, 8), 0),
+    ],
+)
+def test_a_censored_time_never_beats_one_that_came_there(arm, baseline, difference):
+    """(time or None, length) of arm and baseline: the difference is that known for certain, or a tie."""
+    (a, la), (b, lb) = [(np.nan if time is None else time, length) for time, length in (arm, baseline)]
+    assert statistics.censored_differences([a], [b], [la], [lb]) == [difference]
+    assert statistics.censored_differences([b], [a], [lb], [la]) == [-difference]
+
+
+def test_fewest_seeds():
+    """Six seeds for one arm, one more for two, by Holm's first step."""
+    assert [statistics.fewest_seeds(arms) for arms in (1, 2, 3, 4)] == [6, 7, 7, 8]
 
 
 def test_the_advice_is_about_right(draws):
@@ -199,7 +220,8 @@ def paired_same(row):
 @pytest.mark.parametrize("share", [0.2, 0.5])
 def test_censoring_keeps_the_false_verdicts_down(share, draws):
     """A/A comparisons of times of which a share never came to the target: still at most 6.5 % false verdicts."""
-    times = np.log(draws.exponential(1.0, (2, EXPERIMENTS, 10)) + 1)
+    times = draws.exponential(1.0, (2, EXPERIMENTS, 10)) + 1
     horizon = np.quantile(times, 1 - share)
-    arm, base = statistics.complete(np.where(times > horizon, np.nan, times), horizon)
-    assert np.mean(sign_flip_p(arm - base) <= statistics.LEVEL) <= 0.065
+    arm, base = np.where(times > horizon, np.nan, np.log(times))
+    differences = statistics.censored_differences(arm, base, np.log(horizon), np.log(horizon))
+    assert np.mean(sign_flip_p(differences) <= statistics.LEVEL) <= 0.065

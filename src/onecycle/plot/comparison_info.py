@@ -165,6 +165,7 @@ def _label(result: Comparison, arm: str) -> str:
     there = [run["epochs_to_target"] for run in runs if run["reached"]]
     diverged = sum(run["diverged"] is not None for run in runs)
     label = f"{arm}: target never" if not there else f"{arm}: target after {np.mean(there):.3g} epochs"
+    label += ", finder included" if there and any(run["finder"] for run in runs) else ""
     label += f" ({len(there)} of {len(runs)})" if 0 < len(there) < len(runs) else ""
     return label + (f", {diverged} diverged" if diverged else "")
 
@@ -184,7 +185,7 @@ def _limits(curves: tuple[ArmCurve, ...], target: float | None) -> tuple[float, 
 
 def _differences(arm: str, verdict: Verdict) -> ArmDifferences:
     interval = (verdict.low, verdict.high) if np.isfinite([verdict.low, verdict.high]).all() else None
-    more = f", about {verdict.more_seeds} more seeds" if verdict.more_seeds is not None else ""
+    more = "" if verdict.more_seeds is None else f", seeds wanted: about {verdict.more_seeds} more"
     return ArmDifferences(
         name=arm,
         values=np.asarray(verdict.differences, dtype=np.float64),

@@ -13,7 +13,7 @@ Every number is of the differences, arm minus baseline, one for each seed.
 * Where several arms are held against one baseline, p is adjusted by Holm's method.
 * "No practical difference" needs a margin given before the runs, and both one-sided t tests against it (TOST). It goes
   before "better" and "worse": a difference may be certain and too small to matter.
-* Differences that are not finite, of runs that diverged or never came to the target, are never dropped: see `complete`.
+* Runs that diverged, or never came to the target, are never dropped: see `complete` and `censored_differences`.
 """
 
 from __future__ import annotations
@@ -137,6 +137,15 @@ def holm(p: ArrayLike) -> Array:
     return result
 
 
+def adjusted(founds: list[Paired]) -> list[tuple[float, float]]:
+    """Returns (p, p of equivalence) of each arm, adjusted for the number of arms."""
+    return list(
+        zip(
+            holm([found.p for found in founds]).tolist(), holm([found.p_same for found in founds]).tolist(), strict=True
+        )
+    )
+
+
 def decide(found: Paired, p: float, p_same: float) -> str:
     """Returns the verdict, from p values that are adjusted already; positive differences are better."""
     if found.seeds < FEWEST_SEEDS:
@@ -159,26 +168,47 @@ def more_seeds(found: Paired, margin: float | None, arms: int = 1) -> int | None
         arms: Number of arms tested, for Holm's first step.
     """
     if found.seeds < 2:
-        return FEWEST_SEEDS - found.seeds
+        return fewest_seeds(arms) - found.seeds
     needed = [_seeds_for(abs(found.mean), found.deviation, LEVEL / 2 / arms, POWER)]
     if margin is not None:
         # Both of its one-sided tests have to come out.
         needed.append(_seeds_for(margin - abs(found.mean), found.deviation, LEVEL / arms, (1 + POWER) / 2))
-    total = max(min(needed), _fewest(arms), found.seeds + 1)
+    total = max(min(needed), fewest_seeds(arms), found.seeds + 1)
     return None if total > MOST_SEEDS else int(total - found.seeds)
 
 
-def complete(values: ArrayLike, worst: float) -> Array:
-    """Returns the values with those that are not finite put at the worst there is.
+def fewest_seeds(arms: int) -> int:
+    """Returns the number of seeds below which no result can be significant: 6 with one arm, 7 with two."""
+    return math.ceil(math.log2(2 * arms / LEVEL))
 
-    A run that never came to the target is censored: its time is beyond the end of the run, nobody knows how far. It
-    counts as `worst`, the longest of all runs of the comparison, so that against a run that came there it is always
-    the slower one, and two such runs are a tie. The sign-flip test stays valid, since under no difference the two runs
-    of a pair are exchangeable still. The mean and its interval are then of times cut off at that length: an arm whose
-    baseline is censored is at least so much better; where the arm itself is censored, they flatter it.
-    """
+
+def complete(values: ArrayLike, worst: float) -> Array:
+    """Returns the values with those that are not finite, of runs that diverged, put at the worst there is."""
     numbers = np.asarray(values, dtype=np.float64)
     return np.where(np.isfinite(numbers), numbers, worst)
+
+
+def censored_differences(
+    arm: ArrayLike, baseline: ArrayLike, arm_lengths: ArrayLike, baseline_lengths: ArrayLike
+) -> Array:
+    """Returns arm minus baseline for times to a target, some of which are censored: the run ended before it got there.
+
+    A censored time is beyond the run's length, nobody knows how far. It is counted at that length, or at the other
+    run's time where that is longer, so that a run that did not get there never beats one that did; and two censored
+    runs are a tie. So arm and baseline are treated alike, and the sign-flip test stays valid: under no difference the
+    two runs of a pair are exchangeable still. The mean and its interval are of differences cut short towards a tie: a
+    better arm is better still, a worse one worse still.
+
+    Args:
+        arm: float array, (n,), the arm's times (or their logarithms); NaN where censored.
+        baseline: float array, (n,), the baseline's.
+        arm_lengths: float array, (n,), how long each of the arm's runs was, in the same units.
+        baseline_lengths: float array, (n,), the same of the baseline's.
+    """
+    one, other = np.asarray(arm, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    filled = np.where(np.isnan(one), np.fmax(arm_lengths, other), one)
+    others = np.where(np.isnan(other), np.fmax(baseline_lengths, one), other)
+    return np.where(np.isnan(one) & np.isnan(other), 0.0, filled - others)
 
 
 def _checked(differences: ArrayLike) -> Array:
@@ -207,16 +237,3 @@ def _seeds_for(distance: float, deviation: float, level: float, power: float) ->
         return math.inf
     z = special.ndtri(1 - level)
     return math.ceil(((z + special.ndtri(power)) * deviation / distance) ** 2 + z**2 / 2)
-
-
-def _fewest(arms: int) -> int:
-    return math.ceil(math.log2(2 * arms / LEVEL))
-
-
-def adjusted(founds: list[Paired]) -> list[tuple[float, float]]:
-    """Returns (p, p of equivalence) of each arm, adjusted for the number of arms."""
-    return list(
-        zip(
-            holm([found.p for found in founds]).tolist(), holm([found.p_same for found in founds]).tolist(), strict=True
-        )
-    )

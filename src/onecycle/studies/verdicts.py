@@ -43,40 +43,33 @@ class Table:
     Attributes:
         measure: its name.
         arms: the arms, the baseline first.
-        values: (arms, seeds): the measure, of a time its logarithm; the worst there is where a run has none.
-        missing: (arms, seeds): whether the run has none: it diverged, or never came to the target.
+        values: (arms, seeds): the measure, of a time its logarithm; NaN where the run diverged, or never came to the
+            target.
+        lengths: (arms, seeds): how long each run was, in the same units, for times.
         sign: 1 where higher is better, -1 where lower is.
         margin: what does not matter, in the units of `values`, or None.
-        measured: whether any run has this measure.
     """
 
     measure: str
     arms: tuple[str, ...]
     values: Array
-    missing: NDArray[np.bool_]
+    lengths: Array
     sign: float
     margin: float | None
-    measured: bool
 
     @classmethod
     def read(cls, runs: Sequence[Run], arms: Sequence[str], measure: str, mode: str, margin: float | None) -> Table:
         rows = [sorted((run for run in runs if run["arm"] == arm), key=lambda run: run["seed"]) for arm in arms]
         is_time = measure in TIMES
-        sign = -1.0 if is_time or measure == "loss" or mode == "min" else 1.0
-        known = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
-        finite = known[np.isfinite(known)]
-        worst = [finite.max() if sign < 0 else finite.min()] if finite.size else [0.0]
-        if is_time:
-            worst += [np.log(whole_length(run)[measure] or 1) for run in runs]
-        own_margin = math.log(TIME_MARGIN) if is_time else None if measure == "loss" else margin
+        values = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
+        lengths = np.array([[_length(run, measure) for run in row] for row in rows], dtype=np.float64)
         return cls(
             measure=measure,
             arms=tuple(arms),
-            values=statistics.complete(known, max(worst)),
-            missing=~np.isfinite(known),
-            sign=sign,
-            margin=own_margin,
-            measured=bool(finite.size),
+            values=np.where(np.isfinite(values), values, np.nan),
+            lengths=lengths,
+            sign=-1.0 if is_time or measure == "loss" or mode == "min" else 1.0,
+            margin=math.log(TIME_MARGIN) if is_time else None if measure == "loss" else margin,
         )
 
     @property
@@ -85,9 +78,9 @@ class Table:
 
     def verdicts(self) -> dict[str, Verdict]:
         """The verdict on each arm but the baseline, p adjusted for their number."""
-        if not self.measured:
+        if np.isnan(self.values).all():
             return {arm: _nothing(arm, self.measure) for arm in self.arms[1:]}
-        differences = self.values[1:] - self.values[0]
+        differences = [self._differences(arm) for arm in range(1, len(self.arms))]
         # Positive is better, whatever is measured.
         founds = [statistics.paired(self.sign * row, self.margin) for row in differences]
         adjusted = statistics.adjusted(founds)
@@ -95,6 +88,12 @@ class Table:
             arm: self._verdict(k, differences[k - 1], founds[k - 1], *adjusted[k - 1])
             for k, arm in enumerate(self.arms[1:], 1)
         }
+
+    def _differences(self, arm: int) -> Array:
+        if self.is_time:
+            return statistics.censored_differences(self.values[arm], self.values[0], self.lengths[arm], self.lengths[0])
+        worst = np.nanmax(self.values) if self.sign < 0 else np.nanmin(self.values)
+        return statistics.complete(self.values[arm], worst) - statistics.complete(self.values[0], worst)
 
     def _verdict(self, arm: int, differences: Array, found: Paired, p: float, p_same: float) -> Verdict:
         kind = statistics.decide(found, p, p_same)
@@ -114,7 +113,7 @@ class Table:
             more_seeds=more,
             sentence=self._sentence(arm, kind, (effect, low, high), p, found.seeds, more),
             differences=tuple(self._shown(number) for number in differences),
-            censored=tuple((self.missing[arm] | self.missing[0]).tolist()),
+            censored=tuple(np.isnan(self.values[arm] + self.values[0]).tolist()),
         )
 
     def _shown(self, number: float) -> float:
@@ -127,24 +126,29 @@ class Table:
         name, baseline = self.arms[arm], self.arms[0]
         effect, low, high = numbers
         what = f"{effect:.3g} times the {self.measure} to the target" if self.is_time else _told(effect, self.measure)
-        interval = f" (95 % interval {low:.3g} to {high:.3g}; p = {p:.2g})" if seeds > 1 else ""
+        interval = f" (95 % interval {low:.3g} to {high:.3g}; p = {p:.2g}{self._family})" if seeds > 1 else ""
         margin = "" if self.margin is None else f"{self._shown(self.margin):.3g}"
         verdict = {
             BETTER: f"{name} is better than {baseline}",
             WORSE: f"{name} is worse than {baseline}",
             SAME: f"{name} makes no practical difference to {baseline} (margin {margin})",
-            UNKNOWN: f"{name} against {baseline}: cannot tell yet ({_advice(more, seeds)})",
+            UNKNOWN: f"{name} against {baseline}: cannot tell yet ({_advice(more, seeds, len(self.arms) - 1)})",
         }[kind]
         return f"{verdict}: {what}{interval}.{self._caveat(arm, seeds)}"
 
+    @property
+    def _family(self) -> str:
+        others = len(self.arms) - 1
+        return f" for {others} arms" if others > 1 else ""
+
     def _caveat(self, arm: int, seeds: int) -> str:
-        missing = [int(self.missing[row].sum()) for row in (arm, 0)]
+        missing = [int(np.isnan(self.values[row]).sum()) for row in (arm, 0)]
         if not any(missing):
             return ""
         if not self.is_time:
             return f" Runs that diverged count as the worst: {missing[0]} of {seeds}, and {missing[1]} of the baseline."
         reached = f"{seeds - missing[0]} of {seeds} runs came there, and {seeds - missing[1]} of the baseline's"
-        return f" {reached}; the others count as the longest run, so the ratio is a bound."
+        return f" {reached}; a run that did not counts as no longer than it was, which draws the ratio towards 1."
 
 
 def _value(run: Run, measure: str) -> float:
@@ -160,16 +164,24 @@ def _told(effect: float, measure: str) -> str:
     return f"{effect:+.3g} {words[measure]}"
 
 
-def _advice(more: int | None, seeds: int) -> str:
+def _length(run: Run, measure: str) -> float:
+    """How long a run was, as a logarithm, for times; else nothing."""
+    length = whole_length(run)[measure] if measure in TIMES else None
+    return math.nan if not length else math.log(length)
+
+
+def _advice(more: int | None, seeds: int, arms: int) -> str:
     if more is None:
         return f"more than {statistics.MOST_SEEDS} seeds would be needed"
-    few = f"{seeds} seeds can never tell; " if seeds < statistics.FEWEST_SEEDS else ""
+    of = f" for {arms} arms" if arms > 1 else ""
+    few = f"{seeds} seeds{of} never can; " if seeds < statistics.fewest_seeds(arms) else ""
     return f"{few}about {more} more seed{'s' if more != 1 else ''} would"
 
 
 def _nothing(arm: str, measure: str) -> Verdict:
     nan = math.nan
+    sentence = f"{arm}: no {measure} to the target to compare: no run of any arm came there, or they were not counted."
     return Verdict(
         measure=measure, kind=NOT_MEASURED, effect=nan, low=nan, high=nan, p=nan, probability=nan, seeds=0,
-        margin=None, more_seeds=None, sentence=f"{arm}: no {measure} to the target, which no run of any arm came to.",
+        margin=None, more_seeds=None, sentence=sentence,
     )  # fmt: skip

@@ -1,0 +1,294 @@
+"""What one comparison does with a person's model and data, on every backend."""
+
+import keras
+import numpy as np
+import pytest
+
+from onecycle import results
+from onecycle.schedules import OneCycle, WarmupLinearDecay
+from onecycle.studies import compare
+
+ROWS, HELD_OUT = 96, 32
+
+
+def data_of(seed=0):
+    """Two classes that a small net learns in a few epochs."""
+    draws = np.random.default_rng(seed)
+    x = draws.normal(size=(ROWS + HELD_OUT, 4)).astype("float32")
+    y = (x[:, 0] + x[:, 1] > 0).astype("int32")
+    return (x[:ROWS], y[:ROWS]), (x[ROWS:], y[ROWS:])
+
+
+def build():
+    """A net with one hidden layer and plain SGD."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.5), loss, metrics=["accuracy"])
+    return model
+
+
+def compared(arms, *, seeds=1, epochs=2, **options):
+    """A comparison in silence."""
+    return compare(build, data_of(), arms, seeds=seeds, epochs=epochs, **{"verbose": 0, **options})
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Arms of every kind, two seeds."""
+    arms = {
+        "plain": {},
+        "again": {},
+        "cycle": {"max_learning_rate": 0.5},
+        "adam": {"optimizer": keras.optimizers.Adam(0.01), "batch_size": 16, "epochs": 1},
+    }
+    return compared(arms, seeds=[3, 5], target=0.0)
+
+
+def test_an_arm_against_itself_differs_in_nothing(several):
+    """Same weights, same batches, same split: two plain arms have the same history to the last bit."""
+    for one, other in zip(several.of("plain"), several.of("again"), strict=True):
+        assert one["history"] == other["history"]
+    assert several.verdicts["again"]["final"].differences == (0.0, 0.0)
+
+
+def test_every_arm_of_a_seed_starts_alike(several):
+    """Initial weights and data are the same in every arm of a seed, and the weights others with another seed."""
+    assert several.problems == ()
+    assert len({run["config"]["initial_weights"] for run in several.runs}) == 2
+    assert len({(run["seed"], run["config"]["initial_weights"]) for run in several.runs}) == 2
+
+
+def test_an_empty_arm_is_a_plain_fit(several):
+    """What it gives is what seeding, building, seeding and `fit` give by hand."""
+    (x, y), validation = data_of()
+    keras.utils.set_random_seed(3)
+    model = build()
+    keras.utils.set_random_seed(3)
+    history = model.fit(x, y, epochs=2, batch_size=32, validation_data=validation, verbose=0).history
+    assert several.of("plain")[0]["history"] == history
+
+
+def test_steps_samples_and_seconds_are_counted(several):
+    """Cumulative at each epoch's end, for the arm's own batch size and epochs."""
+    plain, adam = several.of("plain")[0], several.of("adam")[0]
+    assert (plain["steps"], plain["samples"]) == ([3, 6], [96, 192])
+    assert (adam["steps"], adam["samples"]) == ([6], [96])
+    assert 0 < plain["seconds"][0] < plain["seconds"][1]
+    assert (plain["steps_to_target"], plain["epochs_to_target"], plain["samples_to_target"]) == (3, 1, 96)
+
+
+def test_a_record_says_what_it_depends_on(several):
+    """Settings, versions and machine, and no names of hosts or folders."""
+    run = several.of("adam")[1]
+    assert (run["arm"], run["seed"], run["diverged"], run["finder"]) == ("adam", 5, None, {})
+    assert (run["config"]["epochs"], run["config"]["batch_size"]) == (1, 16)
+    assert run["config"]["optimizer"]["config"]["learning_rate"] == pytest.approx(0.01)
+    assert {"keras", "numpy", "onecycle", "python", keras.backend.backend()} == set(run["versions"])
+    assert set(run["machine"]) == {"cores", "processor", "system"}
+
+
+def test_a_comparison_saves_and_loads_whole(several, tmp_path):
+    """What is loaded equals what was saved, and says the same."""
+    several.save(tmp_path / "comparison.json")
+    loaded = results.load(tmp_path / "comparison.json")
+    assert loaded == several
+    assert loaded.summary() == several.summary()
+
+
+class Order(keras.layers.Layer):
+    """Keeps a number that depends on every row it was trained on, and on their order."""
+
+    def build(self, input_shape):
+        """Makes the number."""
+        self.number = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x, training=False):
+        """Passes the rows on."""
+        if training:
+            places = keras.ops.cumsum(keras.ops.ones_like(x[:, 0]))
+            self.number.assign(1.3 * self.number + keras.ops.sum(x[:, 0] * places))
+        return x
+
+
+def test_every_arm_sees_the_same_batches_in_the_same_order():
+    """Rows come in the same order in a plain arm, in a cycle and after the finder, and in another with another seed."""
+    models = []
+
+    def ordered():
+        models.append(keras.Sequential([keras.Input((4,)), Order(), *build().layers]))
+        models[-1].compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return models[-1]
+
+    arms = {"plain": {}, "cycle": {"max_learning_rate": 0.01}, "auto": {"max_learning_rate": "auto"}}
+    compare(ordered, data_of(), arms, seeds=2, epochs=2, verbose=0)
+    # The first model was only looked at.
+    numbers = [float(keras.ops.convert_to_numpy(model.layers[0].number)) for model in models[1:]]
+    assert numbers[0] == numbers[1] == numbers[2]
+    assert numbers[3] == numbers[4] == numbers[5]
+    assert numbers[0] != numbers[3]
+
+
+def test_the_finder_leaves_no_trace_and_its_cost_is_counted():
+    """A rate that was found trains as the same rate given, to the last bit; its steps and time are added."""
+    auto = {"max_learning_rate": "auto"}
+    found = compared({"auto": auto}, target=0.0).runs[0]
+    rate = found["finder"]["learning_rate"]
+    given = compared({"auto": {"max_learning_rate": rate}}, target=0.0).runs[0]
+    assert found["history"] == given["history"]
+    assert found["steps"] == given["steps"]
+    assert found["finder"]["steps"] >= 10
+    assert 0 < found["finder"]["seconds"] < found["seconds"][0]
+    assert found["steps_to_target"] == given["steps_to_target"] + found["finder"]["steps"]
+    assert found["epochs_to_target"] == pytest.approx(1 + found["finder"]["steps"] / 3)
+    assert found["samples_to_target"] == given["samples_to_target"] + 32 * found["finder"]["steps"]
+
+
+def test_data_may_depend_on_the_seed():
+    """A function of the seed gives each seed its own split, the same for every arm."""
+    comparison = compare(build, data_of, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
+    assert comparison.problems == ()
+    assert len({run["config"]["data"] for run in comparison.runs}) == 2
+
+
+def test_a_build_that_the_seed_does_not_settle_is_reported():
+    """Where the arms of a seed start with different weights, the comparison says so."""
+    draws = np.random.default_rng()
+
+    def unsettled():
+        model = build()
+        model.set_weights([draws.normal(size=w.shape) for w in model.get_weights()])
+        return model
+
+    comparison = compare(unsettled, data_of(), {"one": {}, "two": {}}, seeds=1, epochs=1, verbose=0)
+    assert "With seed 0 the arms did not have the same initial weights" in comparison.problems[0]
+    assert "Problem: With seed 0" in comparison.summary()
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        {"schedule": "constant", "max_learning_rate": 0.1},
+        {"schedule": "pytorch", "max_learning_rate": 0.1, "momentum": (0.9, 0.8)},
+        {"schedule": "warmup_linear", "max_learning_rate": 0.1},
+        {"schedule": lambda steps, peak: WarmupLinearDecay(peak, steps), "max_learning_rate": 0.1},
+        {"schedule": OneCycle(0.1, 6), "optimizer": lambda: keras.optimizers.SGD(0.3, momentum=0.9)},
+        {"optimizer": "adam"},
+    ],
+)
+def test_every_kind_of_arm_trains(arm):
+    """Each schedule and each way to name an optimizer ends in a finite loss, twice with the same one."""
+    one, two = (compared({"arm": arm}).runs[0] for _ in range(2))
+    assert np.isfinite(one["history"]["loss"]).all()
+    assert one["history"] == two["history"]
+    assert one["identity"] == two["identity"]
+
+
+def test_a_constant_rate_is_plain_sgd_at_that_rate():
+    """The arm "constant" gives what the optimizer with that rate gives."""
+    arms = {"compiled": {"optimizer": keras.optimizers.SGD(0.1)}}
+    arms["constant"] = {"optimizer": "sgd", "schedule": "constant", "max_learning_rate": 0.1}
+    comparison = compared(arms)
+    first, second = (comparison.of(name)[0]["history"]["loss"] for name in arms)
+    assert first == pytest.approx(second, rel=1e-5)
+
+
+def test_callbacks_are_made_anew_for_each_run():
+    """The arm's function is called once a run, and what it returns is used."""
+    made = []
+
+    def callbacks():
+        made.append(keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=1e9))
+        return [made[-1]]
+
+    comparison = compared({"stopping": {"callbacks": callbacks}}, seeds=2, epochs=5)
+    assert len(made) == 2
+    assert [len(run["steps"]) for run in comparison.runs] == [2, 2]
+
+
+def test_a_run_that_diverges_is_kept_and_counts_as_the_worst():
+    """Training ends with the epoch of the first loss that is not finite; the comparison goes on."""
+    arms = {"plain": {}, "wild": {"schedule": "constant", "max_learning_rate": 1e30}}
+    comparison = compared(arms, seeds=6, epochs=3, metric="val_loss")
+    wild = comparison.of("wild")
+    assert all(run["diverged"] is not None and len(run["steps"]) == run["diverged"] for run in wild)
+    assert not any(run["reached"] for run in wild)
+    verdict = comparison.verdicts["wild"]["final"]
+    assert verdict.kind in ("worse", "cannot tell")
+    assert all(difference >= 0 for difference in verdict.differences)
+    assert "diverged" in verdict.sentence
+    assert comparison.summary()
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"rate": 0.1}, r"Arm 'arm' may have schedule, max_learning_rate, .*Received: 'rate'"),
+        ({"schedule": "zigzag"}, r"Arm 'arm': Argument `schedule` must be one of .*'zigzag'"),
+        ({"schedule": 3}, r"must be a name, a keras LearningRateSchedule or a callable"),
+        ({"schedule": "none", "max_learning_rate": 0.1}, r"says nothing to a plain `fit`"),
+        ({"max_learning_rate": "best"}, r'must be a number or "auto"'),
+        ({"max_learning_rate": -1}, r"must be > 0"),
+        ({"schedule": OneCycle(0.1, 6), "max_learning_rate": 0.1}, r"give either `schedule` or `max_learning_rate`"),
+        ({"optimizer": 3}, r"must be a name, a keras optimizer or a function"),
+        ({"batch_size": 0}, r"`batch_size` must be >= 1"),
+        ({"epochs": 0}, r"`epochs` must be >= 1"),
+        ({"callbacks": []}, r"must be a function that returns a list"),
+        ({"momentum": (0.1, 0.9), "max_learning_rate": 1.0}, r"0 <= low <= high"),
+        ({"schedule": "constant", "max_learning_rate": 0.1, "momentum": (0.9, 0.8)}, r"has no cycle"),
+        ("adam", r"must be a dict"),
+    ],
+)
+def test_a_wrong_arm_is_refused_before_any_run(arm, message):
+    """The error names the arm and says what it may be."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        compare(lambda: pytest.fail("built"), data_of(), {"arm": arm}, seeds=1, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "`seeds` must be"),
+        ({"seeds": [1, 1]}, "`seeds` must be"),
+        ({"epochs": 0}, "`epochs` must be >= 1"),
+        ({"batch_size": 0}, "`batch_size` must be >= 1"),
+        ({"margin": 0}, "`margin` must be > 0"),
+        ({"target": "high"}, "`target` must be a finite number"),
+        ({"mode": "up"}, '`mode` must be "auto", "max" or "min"'),
+        ({"metric": "val_fancy"}, 'pass `mode="max"`'),
+        ({"jobs": 0}, "`jobs` must be >= 1"),
+        ({"jobs": 2, "cluster": "ray"}, "either `jobs` or `cluster`"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_run(options, message):
+    """The error is in Keras' form, and nothing is built."""
+    arguments = {"seeds": 1, "epochs": 1, **options}
+    with pytest.raises((TypeError, ValueError), match=message):
+        compare(lambda: pytest.fail("built"), data_of(), {"arm": {}}, **arguments)
+
+
+def test_a_model_that_is_not_compiled_is_refused():
+    """What `build` must return is said before any run."""
+    with pytest.raises(ValueError, match="returns a compiled keras"):
+        compare(lambda: keras.Sequential([keras.Input((4,))]), data_of(), {"arm": {}}, seeds=1, epochs=1)
+
+
+def test_data_without_validation_is_refused():
+    """The form of `data` is said."""
+    with pytest.raises(ValueError, match=r"`data` must be \(\(x, y\), \(x_val, y_val\)\)"):
+        compare(build, data_of()[0], {"arm": {}}, seeds=1, epochs=1)
+
+
+def test_a_metric_that_no_run_has_is_named():
+    """The error lists what there is."""
+    with pytest.raises(ValueError, match="must be one of accuracy, loss, val_accuracy, val_loss"):
+        compared({"arm": {}}, metric="val_auc")
+
+
+def test_a_run_that_fails_says_which():
+    """The error names the arm and the seed, and what went wrong."""
+
+    def broken():
+        raise OSError("no more")
+
+    with pytest.raises(RuntimeError, match="Arm 'second' with seed 0: OSError: no more"):
+        compared({"first": {}, "second": {"callbacks": broken}})
