@@ -238,6 +238,53 @@ def fast_steps_per_execution(model: Any) -> int:
     return 1 if model.distribute_strategy.num_replicas_in_sync > 1 else 32
 
 
+def compiles_programs() -> bool:
+    """Whether a loop over training steps can be compiled from the outside, through Keras' stateless calls: JAX."""
+    return keras.backend.backend() == "jax"
+
+
+def compiled_program(function: Callable[..., Any], arguments: tuple[Any, ...], members: Any = None) -> Any:
+    """A function of arrays compiled for arguments of these shapes (JAX).
+
+    Args:
+        members: Where given, the function is mapped over the first axis of the arguments whose entry is 0.
+    """
+    import jax
+
+    if members is not None:
+        function = jax.vmap(function, in_axes=members)
+    return jax.jit(function).lower(*arguments).compile()
+
+
+def value_and_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that also gives the gradients by its first argument; it returns (loss, others) (JAX)."""
+    import jax
+
+    found: Callable[..., Any] = jax.value_and_grad(function, has_aux=True)
+    return found
+
+
+def on_device(values: Any) -> Any:
+    """Nested arrays, where a compiled program takes them from (JAX)."""
+    import jax
+
+    return jax.device_put(values)
+
+
+def on_host(values: Any) -> Any:
+    """Nested arrays as NumPy, once they are computed (JAX)."""
+    import jax
+
+    return jax.device_get(values)
+
+
+def wait_for(values: Any) -> Any:
+    """The arrays, once they are computed (JAX)."""
+    import jax
+
+    return jax.block_until_ready(values)
+
+
 def answering_not_zero(value: Any) -> Any:
     """The momentum in a form that Keras' SGD and RMSprop can ask `!= 0` and `> 0` while their step is traced."""
     if isinstance(value, float):

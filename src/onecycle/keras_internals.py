@@ -14,6 +14,8 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.backend.config import is_nnx_enabled
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.utils import file_utils
 
 from onecycle import backends
@@ -203,6 +205,14 @@ def callbacks_beside(callback: Any) -> list[Any]:
     return [] if calling is None else list(calling.callbacks)
 
 
+def call_first(callback: Any) -> None:
+    """From within a callback's hook: have its later hooks called before those of all others."""
+    calling = _calling_list(callback)
+    if calling is not None:
+        calling.callbacks.remove(callback)
+        calling.callbacks.insert(0, callback)  # the loop that is calling goes on with the same one
+
+
 def call_last(callback: Any, last: Any) -> None:
     """From within a callback's hook: have that hook of another callback called after those of all others."""
     calling = _calling_list(callback)
@@ -269,3 +279,52 @@ def backups_to_restore(callback: Any) -> tuple[tuple[str, ...], bool]:
     found = [c for c in callbacks_beside(callback) if isinstance(c, keras.callbacks.BackupAndRestore)]
     folders = tuple(str(backup.backup_dir) for backup in found)
     return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)
+
+
+_TRAINING = ("fit", "make_train_function", "train_step", "compute_loss_and_updates", "_update_metrics_variables")
+_REPORTING = ("compute_metrics", "get_metrics_result", "test_step")
+
+
+def method_of_ones_own(model: Any, *others: str) -> str | None:
+    """The name of a method in which the model's training is not Keras' own, or None.
+
+    Args:
+        others: Further methods that must be Keras' own.
+    """
+    names = (*_TRAINING, *_REPORTING, *others)
+    own = (name for name in names if name in vars(model) or _defined(type(model), name) != _defined(keras.Model, name))
+    return next(own, None)
+
+
+def _defined(kind: type, name: str) -> Any:
+    return getattr(kind, name, None)
+
+
+def trains_through_nnx() -> bool:
+    """Whether Keras' layers are Flax modules, whose training is another."""
+    return bool(is_nnx_enabled())
+
+
+def training_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) whole, as `fit` on JAX would hand them to the step batch by batch."""
+    rows = keras.tree.flatten(x)[0].shape[0]
+    adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=rows, class_weight=class_weight)
+    return keras.utils.unpack_x_y_sample_weight(next(iter(adapter.get_jax_iterator())))
+
+
+def build_as_fit_does(model: Any, batch: Any) -> None:
+    """Build the loss, the metrics and the optimizer, from a batch (x, y, sample_weight) that is not looked into."""
+    model._symbolic_build(data_batch=batch)
+
+
+def updated_metrics(
+    model: Any, metrics_variables: list[Any], loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
+) -> list[Any]:
+    """The metrics' variables after a training step on JAX, the mean of the losses among them."""
+    _, updated = model._update_metrics_variables(metrics_variables, loss, x, y, y_pred, sample_weight)
+    return list(updated)
+
+
+def is_loss_tracker(model: Any, metric: Any) -> bool:
+    """Whether a metric is the one in which every model keeps the mean of its losses."""
+    return metric is model._loss_tracker

@@ -1,0 +1,286 @@
+"""Members trained by compiled programs over arrays in memory: JAX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from onecycle import backends, batches
+from onecycle import keras_internals as internals
+from onecycle.engine import feeding
+from onecycle.engine.cache import Kept, kept, layout
+from onecycle.engine.choice import Choice, chosen
+from onecycle.engine.members import Array, Member
+from onecycle.engine.order import Order, Plan
+from onecycle.engine.program import Evaluation, Form, Program, State, Tables
+
+BLOCK = 256  # steps of one call at least, whole epochs: each call costs a tenth of a millisecond
+MOST_BYTES = 2**31  # of data kept on the device
+
+
+def unsuited(model: Any, x: Any, y: Any, *others: str) -> str | None:
+    """Why a model's training on these data cannot be one compiled program, as the end of a sentence; None if it can.
+
+    Args:
+        others: Further methods of the model that must be Keras' own.
+    """
+    if not backends.compiles_programs():
+        return f"{backends.name()} has no loop over training steps that could be compiled"
+    if not batches.is_arrays(x) or not (y is None or batches.is_arrays(y)):
+        return "the data are not arrays"
+    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
+    if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
+        return "the data hold strings or single values"
+    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MOST_BYTES:
+        return "the data are too large to be kept on the device"
+    own = internals.method_of_ones_own(model, *others)
+    if own is not None:
+        return f"the model's `{own}` is not Keras' own"
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        return "loss scaling skips steps"
+    if keras.distribution.distribution() is not None or internals.trains_through_nnx():
+        return "the model is distributed or made of Flax modules"
+    if model.run_eagerly or not model.jit_compile:
+        return "the model is not to be compiled by XLA"
+    return None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it, before it is told as a `MemberRuns`; None stands for nothing asked for."""
+
+    losses: Array
+    metrics: dict[str, Array]
+    validation: dict[str, Array]
+    weights: tuple[list[Any], ...] | None
+    choice: Choice
+    compile_seconds: float
+
+
+class CompiledMembers:
+    """The training of all members, by one program for all or one after the other.
+
+    Args:
+        data: (x, y, sample_weight), arrays.
+        validation: The same, or None.
+        each_epoch: Whether validation follows every epoch, else the last alone.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        members: Sequence[Member],
+        *,
+        epochs: int,
+        batch_size: int,
+        validation: Any = None,
+        each_epoch: bool = False,
+        shuffle: bool = True,
+        engine: str = "auto",
+    ) -> None:
+        self._model, self._members, self._epochs = model, members, epochs
+        self._plan = Plan(len(keras.tree.flatten(data)[0]), batch_size)
+        self._validation_plan = validation and Plan(len(keras.tree.flatten(validation)[0]), batch_size)
+        self._shuffle, self._engine, self._each_epoch = shuffle, engine, each_epoch
+        first = keras.tree.map_structure(lambda whole: None if whole is None else whole[:batch_size], data)
+        internals.build_as_fit_does(model, first)
+        self._data, self._validation = backends.on_device(data), backends.on_device(validation)
+        self._kept: Kept = kept(model)
+        self._layout = layout(model, data, validation)
+        self._start = State.of(model)
+        model.reset_metrics()
+        self._fresh = State.of(model).metrics
+        self._names = tuple(model.get_metrics_result())
+        self._compile_seconds = 0.0
+        self._rates = self._tabulated()
+        self._block = 1 if each_epoch and validation else -(-BLOCK // self._plan.steps)
+
+    def train(self, weights: bool) -> Trained:
+        """Train all members; the model's own variables stay as they are."""
+        choice = self._choose()
+        groups = [range(len(self._members))] if choice.engine == "vmap" else [[k] for k in range(len(self._members))]
+        found = [self._group(list(group), choice.engine == "vmap") for group in groups]
+        losses = np.concatenate([one[0] for one in found])
+        reports = np.concatenate([one[1] for one in found])
+        validated = np.concatenate([one[2] for one in found])
+        metrics = {name: reports[..., k] for k, name in enumerate(self._reports)} or {"loss": self._mean_losses(losses)}
+        return Trained(
+            losses,
+            metrics,
+            {name: validated[..., k] for k, name in enumerate(self._names)} if self._validation else {},
+            tuple(own for one in found for own in self._weights(one[3])) if weights else None,
+            choice,
+            self._compile_seconds,
+        )
+
+    @property
+    def _reports(self) -> tuple[str, ...]:
+        """Metrics kept step by step; the mean of the losses alone is worked out afterwards."""
+        metrics = self._model.metrics
+        return () if all(internals.is_loss_tracker(self._model, metric) for metric in metrics) else self._names
+
+    def _tabulated(self) -> list[feeding.Rates]:
+        optimizer, steps = self._model.optimizer, self._epochs * self._plan.steps
+        own = feeding.own_momentum(optimizer, self._members)
+        return [feeding.rates(self._model, member, steps, own) for member in self._members]
+
+    def _program(self, members: int | None) -> Program:
+        form = Form(
+            self._plan,
+            self._block * self._plan.steps,
+            self._block,
+            self._reports,
+            freezes=True,
+            momentum=self._rates[0].momenta is not None,
+            members=members,
+        )
+
+        def make() -> Program:
+            steps = self._block * self._plan.steps
+            who = list(range(members)) if members else [0]
+            arguments = self._arguments(self._states(who, members is not None), who, self._orders(who), 0, steps)
+            program = Program(self._model, form, arguments)
+            self._compile_seconds += program.compile_seconds
+            return program
+
+        return self._kept.get((self._layout, form), make)
+
+    def _group(self, who: list[int], mapped: bool) -> tuple[Array, Array, Array, State]:
+        """Losses, metrics and validation of some members trained together, and their last states."""
+        program = self._program(len(who) if mapped else None)
+        orders, state = self._orders(who), self._states(who, mapped)
+        steps, block = self._epochs * self._plan.steps, self._block * self._plan.steps
+        losses = np.full((len(who), steps), np.nan)
+        reports = np.full((len(who), self._epochs, len(self._reports)), np.nan)
+        validated = []
+        for first in range(0, steps, block):
+            many = min(block, steps - first)
+            state, *found = program(*self._arguments(state, who, orders, first, many))
+            own_losses, own_reports = (np.asarray(one) if mapped else np.asarray(one)[None] for one in found)
+            losses[:, first : first + many] = own_losses[:, :many]
+            epochs = slice(first // self._plan.steps, (first + many) // self._plan.steps)
+            reports[:, epochs] = own_reports[:, : epochs.stop - epochs.start]
+            if self._validation and (self._each_epoch or first + many == steps):
+                state, own = self._evaluated(state, mapped, len(who))
+                validated.append(own)
+            elif not np.isfinite(losses[:, first + many - 1]).any():
+                break  # nobody is left to train
+        return losses, reports, self._stacked(validated, len(who)), state
+
+    def _stacked(self, validated: list[Array], members: int) -> Array:
+        evaluations = self._epochs if self._each_epoch else 1
+        found = np.full((members, evaluations, len(self._names)), np.nan)
+        for k, one in enumerate(validated):
+            found[:, k] = one
+        return found
+
+    def _evaluated(self, state: State, mapped: bool, members: int) -> tuple[State, Array]:
+        arguments = (state, self._validation, self._fresh)
+
+        def make() -> Evaluation:
+            plan, axis = self._validation_plan, members if mapped else None
+            evaluation = Evaluation(self._model, plan, self._names, axis, arguments)
+            self._compile_seconds += evaluation.compile_seconds
+            return evaluation
+
+        key = (self._layout, "evaluation", self._validation_plan, members if mapped else None)
+        state, reports = self._kept.get(key, make)(*arguments)
+        return state, np.asarray(reports) if mapped else np.asarray(reports)[None]
+
+    def _orders(self, who: list[int]) -> list[Order]:
+        return [Order(self._plan, self._members[k].seed, self._shuffle) for k in who]
+
+    def _states(self, who: list[int], mapped: bool) -> State:
+        if not mapped:
+            return self._start
+        return keras.tree.map_structure(lambda leaf: ops.stack([leaf] * len(who)), self._start)
+
+    def _arguments(self, state: State, who: list[int], orders: list[Order], first: int, steps: int) -> tuple[Any, ...]:
+        """The arguments of a program for so many steps from `first` on."""
+        room = self._block * self._plan.steps
+        tables = [self._table(self._rates[k], order, first, steps, room) for k, order in zip(who, orders, strict=True)]
+        segments = self._plan.segments(first, steps)
+        data, fresh = self._data, self._fresh
+        mapped = len(state.alive.shape) > 0
+        together = keras.tree.map_structure(_stack, *tables) if mapped else tables[0]
+        return state, data, together, segments.padded(self._block), fresh, np.int32(len(segments))
+
+    def _table(self, rates: feeding.Rates, order: Order, first: int, steps: int, room: int) -> Tables:
+        def part(column: Any) -> Any:
+            own = column[first : first + steps]
+            return np.pad(own, (0, room - len(own)))
+
+        rows = np.pad(order.take(steps), ((0, room - steps), (0, 0)))
+        momenta = None if rates.momenta is None else part(rates.momenta)
+        longest = [max(len(own.products[k]) for own in self._rates) for k in range(len(rates.products))]
+        products = zip(rates.products, longest, strict=True)  # all end in a 0, which stands for all that follow
+        return Tables(
+            rows,
+            part(rates.learning_rates),
+            momenta,
+            tuple(np.pad(own, (0, length - len(own))) for own, length in products),
+        )
+
+    def _choose(self) -> Choice:
+        if self._engine != "auto":
+            return Choice(self._engine, "It was asked for.")
+        steps, members = self._epochs * self._plan.steps, len(self._members)
+
+        def seconds(mapped: bool) -> tuple[float, float]:
+            return self._trial(mapped)
+
+        return self._kept.get(
+            (self._layout, "choice", members, steps, self._block), lambda: chosen(members, steps, seconds)
+        )
+
+    def _trial(self, mapped: bool) -> tuple[float, float]:
+        """Seconds that a step takes for one member, and those that compiling it took."""
+        who = list(range(len(self._members))) if mapped else [0]
+        program = self._program(len(who) if mapped else None)
+        steps = 1
+        while True:
+            arguments = self._arguments(self._states(who, mapped), who, self._orders(who), 0, steps)
+            arguments = backends.on_device(arguments)
+            taken = []
+            for _ in range(3):
+                began = time.perf_counter()
+                backends.wait_for(program(*arguments))
+                taken.append(time.perf_counter() - began)
+            most = self._block * self._plan.steps
+            if min(taken) > 0.005 or steps >= most:
+                return min(taken) / steps / len(who), program.compile_seconds
+            steps = min(4 * steps, most)
+
+    def _mean_losses(self, losses: Array) -> Array:
+        sizes = self._plan.sizes(self._plan.steps)
+        by_epoch = losses.reshape(len(losses), self._epochs, self._plan.steps)
+        return np.asarray((by_epoch * sizes).sum(axis=2) / self._plan.rows)
+
+    def _weights(self, state: State) -> list[list[Any]]:
+        """What `get_weights` gives of each member in a state, after what `fit` does as it ends."""
+        host = backends.on_host(state)
+        if np.ndim(host.alive) == 0:
+            host = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[None], host)
+        return [
+            self._weights_of(keras.tree.map_structure(lambda leaf, k=k: leaf[k], host)) for k in range(len(host.alive))
+        ]
+
+    def _weights_of(self, state: State) -> list[Any]:
+        model = self._model
+        groups = (model.trainable_variables, state.trainable), (model.non_trainable_variables, state.non_trainable)
+        for variables, values in (*groups, (model.optimizer.variables, state.optimizer)):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        return list(model.get_weights())
+
+
+def _stack(*own: Any) -> Any:
+    return None if own[0] is None else np.stack(own)

@@ -1,0 +1,223 @@
+"""Training as one compiled program: a loop over the steps of a block, through Keras' stateless calls."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from onecycle import backends
+from onecycle import keras_internals as internals
+from onecycle.engine.feeding import Feed, correct_by
+from onecycle.engine.order import Plan
+
+
+class State(NamedTuple):
+    """What a training step takes and gives; of several members each leaf has them in front."""
+
+    trainable: list[Any]
+    non_trainable: list[Any]
+    optimizer: list[Any]
+    metrics: list[Any]
+    alive: Any
+
+    @classmethod
+    def of(cls, model: Any) -> State:
+        """The state that the model is in."""
+        groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+        values = [[variable.value for variable in group] for group in (*groups, model.metrics_variables)]
+        return cls._make((*values, ops.convert_to_tensor(True)))
+
+
+class Tables(NamedTuple):
+    """What the steps of a block are fed; of several members each leaf has them in front.
+
+    Attributes:
+        order: (steps, batch) rows of each batch.
+        learning_rates: (steps,).
+        momenta: (steps,) or None.
+        products: Products of betas for each optimizer that corrects by them.
+    """
+
+    order: Any
+    learning_rates: Any
+    momenta: Any
+    products: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a program is compiled for, beside the model and the shapes of its data.
+
+    Attributes:
+        plan: How an epoch is cut into batches.
+        steps: Steps that a block has room for.
+        segments: Stretches of whole batches that a block has room for.
+        reports: Names of the metrics that are kept; empty where none is.
+        freezes: Whether a member whose loss is not finite stays as it is from that step on.
+        momentum: Whether the momentum is fed.
+        members: How many members one call trains; None for one without an axis of members.
+    """
+
+    plan: Plan
+    steps: int
+    segments: int
+    reports: tuple[str, ...]
+    freezes: bool
+    momentum: bool
+    members: int | None = None
+
+
+class Program:
+    """A compiled block of training steps.
+
+    Called with a `State`, the data (x, y, sample_weight), `Tables`, the four padded columns of `Segments`, the metrics'
+    variables as an epoch begins with them, and the number of segments, it returns the new state, the losses (steps,),
+    NaN where no step was made or a member had diverged, and what the metrics say at each segment's end.
+    """
+
+    def __init__(self, model: Any, form: Form, arguments: tuple[Any, ...]) -> None:
+        self.form = form
+        feed = Feed(form.momentum)
+        block = _Block(weakref.ref(model), form, feed)
+        began = time.perf_counter()
+        members = None if form.members is None else (0, None, 0, None, None, None)
+        with feed.installed(model):
+            self._run = backends.compiled_program(block, arguments, members)
+        self.compile_seconds = time.perf_counter() - began
+
+    def __call__(self, *arguments: Any) -> tuple[State, Any, Any]:
+        state, losses, reports = self._run(*arguments)
+        return State(*state), losses, reports
+
+
+class _Block:
+    """The function that is compiled; it holds the model weakly, since the program outlives the call."""
+
+    def __init__(self, model: Callable[[], Any], form: Form, feed: Feed) -> None:
+        self._model, self._form, self._feed = model, form, feed
+
+    def __call__(self, state: State, data: Any, tables: Tables, segments: Any, fresh_metrics: Any, count: Any) -> Any:
+        form, model = self._form, self._model()
+        starts, stops, shorts, fresh = segments
+        if form.momentum:
+            correct_by(model, tables.products)
+
+        def step(at: Any, carry: Any, rows: int) -> Any:
+            state, losses = carry
+            momentum = None if tables.momenta is None else tables.momenta[at]
+            self._feed.set(tables.learning_rates[at], momentum)
+            batch = _rows(data, tables.order[at, :rows])
+            state, loss = training_step(model, state, batch, keeps_metrics=bool(form.reports), freezes=form.freezes)
+            return state, ops.slice_update(losses, (at,), ops.reshape(ops.cast(loss, "float32"), (1,)))
+
+        def segment(k: Any, carry: Any) -> Any:
+            state, losses, reports = carry
+            if form.reports:
+                state = state._replace(metrics=_where(fresh[k], list(fresh_metrics), state.metrics))
+            carry = state, losses
+            if form.plan.full:
+                whole = form.plan.batch_size
+                carry = ops.fori_loop(starts[k], stops[k], lambda at, carry: step(at, carry, whole), carry)
+            if form.plan.remainder:
+                rest = form.plan.remainder
+                carry = ops.cond(shorts[k], lambda: step(stops[k], carry, rest), lambda: carry)
+            state, losses = carry
+            if form.reports:
+                row = ops.reshape(report(model, state.metrics, form.reports), (1, -1))
+                reports = ops.slice_update(reports, (k, 0), row)
+            return state, losses, reports
+
+        losses = ops.full((form.steps,), float("nan"), "float32")
+        reports = ops.full((form.segments, len(form.reports)), float("nan"), "float32")
+        return ops.fori_loop(0, count, segment, (state, losses, reports))
+
+
+def training_step(model: Any, state: State, batch: Any, *, keeps_metrics: bool, freezes: bool) -> tuple[State, Any]:
+    """One step as Keras' own `train_step` on JAX does it, and the loss of its batch."""
+    x, y, sample_weight = batch
+    (_, (loss, y_pred, non_trainable, metrics)), gradients = backends.value_and_gradients(
+        model.compute_loss_and_updates
+    )(
+        state.trainable,
+        state.non_trainable,
+        state.metrics,
+        x,
+        y,
+        sample_weight,
+        training=True,
+        optimizer_variables=state.optimizer,
+    )
+    trainable, optimizer = model.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
+    if keeps_metrics:
+        metrics = internals.updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
+    else:
+        metrics = state.metrics
+    new = State(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.alive)
+    if not freezes:
+        return new, loss
+    alive = ops.logical_and(state.alive, ops.isfinite(loss))
+    kept = State._make((*(_where(alive, new[k], state[k]) for k in range(4)), alive))
+    return kept, ops.where(state.alive, loss, float("nan"))
+
+
+class Evaluation:
+    """A compiled pass over validation data: (state, data, fresh metrics) → (state, reports), as `evaluate` does it."""
+
+    def __init__(
+        self, model: Any, plan: Plan, reports: tuple[str, ...], members: int | None, arguments: tuple[Any, ...]
+    ) -> None:
+        self._model, self._plan, self._reports = weakref.ref(model), plan, reports
+        began = time.perf_counter()
+        axes = None if members is None else (0, None, None)
+        self._run = backends.compiled_program(self._evaluate, arguments, axes)
+        self.compile_seconds = time.perf_counter() - began
+
+    def __call__(self, *arguments: Any) -> tuple[State, Any]:
+        state, reports = self._run(*arguments)
+        return State(*state), reports
+
+    def _evaluate(self, state: State, data: Any, fresh_metrics: Any) -> Any:
+        model, plan = self._model(), self._plan
+        training_metrics = state.metrics
+
+        def step(at: Any, state: State, rows: int) -> State:
+            batch = _rows(data, at * plan.batch_size + ops.arange(rows, dtype="int32"))
+            return _test_step(model, state, batch)
+
+        state = state._replace(metrics=list(fresh_metrics))
+        if plan.full:
+            state = ops.fori_loop(0, plan.full, lambda at, state: step(at, state, plan.batch_size), state)
+        if plan.remainder:
+            state = step(plan.full, state, plan.remainder)
+        found = report(model, state.metrics, self._reports)
+        return state._replace(metrics=training_metrics), found
+
+
+def _test_step(model: Any, state: State, batch: Any) -> State:
+    x, y, sample_weight = batch
+    _, (loss, y_pred, non_trainable, metrics) = model.compute_loss_and_updates(
+        state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
+    )
+    metrics = internals.updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
+    return state._replace(non_trainable=list(non_trainable), metrics=metrics)
+
+
+def report(model: Any, metrics: Sequence[Any], names: Sequence[str]) -> Any:
+    """(names,) what the metrics say when their variables have these values."""
+    with keras.StatelessScope(state_mapping=[*zip(model.metrics_variables, metrics, strict=True)]):
+        found = model.get_metrics_result()
+        return ops.stack([ops.cast(found[name], "float32") for name in names])
+
+
+def _rows(data: Any, rows: Any) -> Any:
+    return keras.tree.map_structure(lambda whole: None if whole is None else whole[rows], data)
+
+
+def _where(condition: Any, yes: list[Any], no: list[Any]) -> list[Any]:
+    return [ops.where(condition, one, other) for one, other in zip(yes, no, strict=True)]
