@@ -12,7 +12,8 @@ from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle import batches
 from onecycle._schedule_base import count, number
-from onecycle.callbacks import OneCycleScheduler, refuse_rivals
+from onecycle.callbacks import OneCycleScheduler
+from onecycle.callbacks.rivals import refuse_rivals
 from onecycle.hyperparameters import require_compiled, require_momentum
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest

@@ -546,3 +546,24 @@ def draws():
 
         drawn.append(float(torch.rand(())))
     return drawn
+
+
+def test_a_callback_can_be_called_first():
+    """A callback that moves itself to the front while the list is calling: each is called once, and it first later."""
+    called = []
+
+    class Named(keras.callbacks.Callback):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def on_train_begin(self, logs=None):
+            called.append(self.name)
+            if self.name == "c":
+                internals.call_first(self)
+
+        def on_epoch_begin(self, epoch, logs=None):
+            called.append(self.name)
+
+    fit(compiled(keras.optimizers.SGD()), callbacks=[Named(name) for name in "abcd"])
+    assert "".join(called) == "abcd" + "cabd"

@@ -89,7 +89,7 @@ def choose_rates(protocol: Protocol, folder: Path, options: dict[str, Any]) -> t
     while True:
         arms = {grid_name(m, rate): article.constant(m, rate) for m in rates for rate in rates[m]}
         grid = compare(build, data, arms, seeds=seeds, epochs=protocol.grid_epochs, directory=folder, **options)
-        best = {m: max(rates[m], key=lambda rate, m=m: _merit(grid, grid_name(m, rate))) for m in rates}
+        best = {m: max((_merit(grid, grid_name(m, rate)), rate) for rate in rates[m])[1] for m in rates}
         grown = {m: _grown(sorted(rates[m]), best[m]) for m in rates}
         if grown == {m: sorted(rates[m]) for m in rates}:
             return best, grid

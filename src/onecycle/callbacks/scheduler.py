@@ -1,8 +1,8 @@
-"""The Keras callbacks: the cycle and the range test inside a person's own call of `fit`."""
+"""`OneCycleScheduler`: one cycle in a person's own call of `fit`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,9 @@ from keras.optimizers.schedules import LearningRateSchedule as Schedule
 from onecycle import cycle, hyperparameters
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, number
-from onecycle.ramp import MIN_STEPS, Ramp, RampRun, check_ramp, measured
-from onecycle.results import RangeTest
+from onecycle.callbacks.progress import ShownRate
+from onecycle.callbacks.rivals import refuse_rivals
 from onecycle.schedules import OneCycle
-from onecycle.suggestions import DEFAULT_RULE
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
 
@@ -25,7 +24,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     The cycle is put into the optimizer when the first epoch begins and taken out when training ends: afterwards the
     optimizer is as it was, its rate included, and the next `fit` with this callback runs a whole cycle of its own. The
-    values are computed inside the compiled step (see `schedule_hyperparameters`); nothing runs per batch.
+    values are computed inside the compiled step (see `schedule_hyperparameters`); nothing runs per batch but what
+    shows the rate in Keras' progress bar, where there is one.
 
     When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle is continued. After an
     exception the cycle is taken out by the next `fit` or by `unschedule_hyperparameters`. `History` carries a
@@ -54,6 +54,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
     References:
         L. N. Smith, A disciplined approach to neural network hyper-parameters (2018), arXiv:1803.09820, section 4.
     """
+
+    sets_learning_rate = True  # see `refuse_rivals`
 
     def __init__(
         self,
@@ -94,15 +96,18 @@ class OneCycleScheduler(keras.callbacks.Callback):
             )
         self._run = None
         self._epochs = 0
+        self._shown = ShownRate(internals.callbacks_beside(self))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._run is None:
             self._begin(epoch)
+        self._shown.first_step = internals.raw_step(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._epochs += 1
 
     def on_train_end(self, logs: Any = None) -> None:
+        self._shown.end()
         if self._run is None:
             return
         self._run.end()
@@ -135,6 +140,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             max_learning_rate=self.max_learning_rate,
         )
         self._run = cycle.CycleRun(self.model, rate, momentum)
+        self._shown.begin(rate)
         self._resumption.began(start)
 
     def _make(self, length: Any) -> Any:
@@ -163,96 +169,6 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return replace(self._report, steps=now - self._report.start_step, skipped_steps=skipped)
 
 
-class LearningRateFinder(keras.callbacks.Callback):
-    """The learning rate range test inside a person's own call of `fit`.
-
-    From the first step on the rate rises over the smaller of `num_steps` and the steps of this `fit`. When the loss
-    diverges or the ramp is over, weights, optimizer, seed generators and global random states are put back before
-    any other callback or the validation sees them, and training ends. The result is in `result`.
-
-    The model must be built (have its weights) before `fit`; `find_learning_rate` also takes one that is not.
-
-    Args:
-        min_learning_rate: The first rate, > 0.
-        max_learning_rate: The last rate, above the first.
-        num_steps: Steps of the ramp, at least 10.
-        spacing: `"exponential"` or `"linear"`.
-        rule: Name of the rule whose suggestion is `result.learning_rate`, or a rule of your own.
-
-    Attributes:
-        result: The `RangeTest` once training has ended; None before.
-
-    Raises:
-        ValueError: For bad arguments; and before training for a model without weights or another callback beside it
-            that sets the learning rate.
-
-    Example:
-
-    ```python
-    finder = onecycle.LearningRateFinder()
-    model.fit(x, y, epochs=5, callbacks=[finder])
-    print(finder.result.learning_rate)
-    ```
-
-    References:
-        L. N. Smith, Cyclical learning rates for training neural networks (2015), arXiv:1506.01186, section 3.3.
-    """
-
-    def __init__(
-        self,
-        min_learning_rate: float = 1e-6,
-        max_learning_rate: float = 10.0,
-        num_steps: int = 300,
-        *,
-        spacing: str = "exponential",
-        rule: Any = DEFAULT_RULE,
-    ) -> None:
-        super().__init__()
-        check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
-        self.min_learning_rate = min_learning_rate
-        self.max_learning_rate = max_learning_rate
-        self.num_steps = num_steps
-        self.spacing = spacing
-        self.rule = rule
-        self.result: RangeTest | None = None
-        self._run: RampRun | None = None
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        hyperparameters.require_compiled(self.model)
-        refuse_rivals(self, internals.callbacks_beside(self))
-        if not self.model.built:
-            raise ValueError(
-                "LearningRateFinder gives the weights back, so the model must have them before `fit`. "
-                "Call the model on a batch of data first, or use `find_learning_rate`."
-            )
-        self._run, self.result = None, None
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._run is not None:
-            return
-        per_epoch = self.params.get("steps")
-        available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch
-        steps = min(self.num_steps, available)
-        if steps < MIN_STEPS:
-            raise ValueError(
-                f"A range test needs at least {MIN_STEPS} steps, and this `fit` has {steps}. Train for more epochs, or "
-                "use `find_learning_rate`, which repeats short data."
-            )
-        run = RampRun(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
-        run.start()
-        internals.on_error_of_callbacks(self, run.abandon)
-        self._run = run
-
-    def on_train_end(self, logs: Any = None) -> None:
-        if self._run is None:
-            return
-        # Other callbacks may write weights of the ramp when training ends, as EarlyStopping does.
-        internals.call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
-        self._run.finish()
-        self.result = measured(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self.num_steps)
-        self._run = None
-
-
 def _check_one_of(max_learning_rate: Any, schedule: Any) -> None:
     if (max_learning_rate is None) == (schedule is None):
         raise ValueError(
@@ -279,19 +195,3 @@ def _checked_pair(momentum: Any) -> Any:
             f"Argument `momentum` is a pair (high, low) with 0 <= low <= high < 1. Received: momentum={tuple(momentum)}"
         )
     return high, low
-
-
-def refuse_rivals(callback: Any, beside: Sequence[Any]) -> None:
-    """Raise if another callback of the same `fit` sets the learning rate too."""
-    kinds = (
-        keras.callbacks.LearningRateScheduler,
-        keras.callbacks.ReduceLROnPlateau,
-        OneCycleScheduler,
-        LearningRateFinder,
-    )
-    for other in beside:
-        if other is not callback and isinstance(other, kinds):
-            raise ValueError(
-                f"{type(callback).__name__} and {type(other).__name__} would both set the learning rate in one `fit`. "
-                "Keep one of them."
-            )
