@@ -20,7 +20,7 @@ from onecycle._comparison import RunRecord
 from onecycle.studies.arms import Arm
 from onecycle.studies.runs import Setting, train_run
 from onecycle.studies.store import Store
-from onecycle.studies.worker import work
+from onecycle.studies.worker import work, work_apart
 
 Task = tuple[str, int]  # arm, seed
 PASSED_ON = ("ONECYCLE_DATA", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR")
@@ -78,7 +78,7 @@ def _in_processes(job: Job, tasks: Sequence[Task], jobs: int) -> Iterator[RunRec
         before = len(done)
         try:
             with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=threads):
-                for record in _spread(job, missing, environment):
+                for record in _spread(work, job, missing, environment):
                     done.add((record.arm, record.seed))
                     yield record
         except BrokenProcessPool as error:
@@ -105,7 +105,7 @@ def _written(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
 
 def _on_cluster(job: Job, tasks: Sequence[Task], cluster: str) -> Iterator[RunRecord]:
     with _cluster(cluster) as streams:
-        for record in _spread(job, tasks, _environment(), streams=streams):
+        for record in _spread(work_apart, job, tasks, _environment(), streams=streams):
             # The workers' folder may be another machine's.
             if job.store is not None and not job.store.path(record.arm, record.seed).exists():
                 job.store.write(record)
@@ -113,7 +113,7 @@ def _on_cluster(job: Job, tasks: Sequence[Task], cluster: str) -> Iterator[RunRe
 
 
 def _spread(
-    job: Job, tasks: Sequence[Task], environment: dict[str, str], *, streams: bool = True
+    do: Callable[..., Any], job: Job, tasks: Sequence[Task], environment: dict[str, str], *, streams: bool = True
 ) -> Iterator[RunRecord]:
     from joblib import Parallel, delayed
 
@@ -122,7 +122,7 @@ def _spread(
     return_as = "generator_unordered" if streams else "list"
     # One by one, so that each record is there as soon as its run has ended.
     parallel = Parallel(return_as=return_as, batch_size=1, pre_dispatch="all")
-    yield from parallel(delayed(work)(payload, arm, seed, environment, directory) for arm, seed in tasks)
+    yield from parallel(delayed(do)(payload, arm, seed, environment, directory) for arm, seed in tasks)
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
+import subprocess
 import sys
+import tempfile
 import threading
 from multiprocessing import current_process
 from pathlib import Path
@@ -13,32 +16,67 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Keras' random states belong to the process: in one of several threads a run would draw from its neighbour's.
-_one_at_a_time = threading.Lock()
+TOLD = 2000  # characters of what a process that died had said
 
 
 def work(payload: NDArray[np.uint8], arm: str, seed: int, environment: dict[str, str], directory: str | None) -> Any:
-    """Make one run, write its record where there is a folder, and return it.
+    """Make one run in this process, write its record where there is a folder, and return it.
 
     Args:
         payload: What cloudpickle made of (setting, arms): as an array, so that joblib maps it into memory once.
         arm: The arm's name.
         seed: The seed.
-        environment: Variables to set unless Keras has been loaded here already.
+        environment: Variables that must be set before Keras is loaded.
         directory: The folder of the records, or None.
     """
-    with _one_at_a_time:
-        prepare(environment)
-        import cloudpickle
+    prepare(environment)
+    import cloudpickle
 
-        from onecycle.studies.runs import train_run
-        from onecycle.studies.store import Store
+    from onecycle.studies.runs import train_run
+    from onecycle.studies.store import Store
 
-        setting, arms = cloudpickle.loads(payload.data)
-        record = train_run(setting, arms[arm], seed)
-        if directory is not None:
-            Store(Path(directory)).write(record)
-        return record
+    setting, arms = cloudpickle.loads(payload.data)
+    record = train_run(setting, arms[arm], seed)
+    if directory is not None:
+        Store(Path(directory)).write(record)
+    return record
+
+
+def work_apart(
+    payload: NDArray[np.uint8], arm: str, seed: int, environment: dict[str, str], directory: str | None
+) -> Any:
+    """Make one run in a process of its own, for clusters, and return its record.
+
+    The threads of a Dask worker draw from Python's global random state, from which Keras takes the seeds of a model's
+    weights: runs with the same seed began with different ones. A process of its own also leaves no GPU memory behind.
+
+    Raises:
+        RuntimeError: What went wrong in the run, or that its process was killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="onecycle-") as folder:
+        task = Path(folder, "task")
+        task.write_bytes(pickle.dumps((bytes(payload), arm, seed, environment, directory), protocol=5))
+        path = os.pathsep.join(filter(None, sys.path))
+        # It ends when its input does: so it does not outlive a worker that is killed.
+        with subprocess.Popen(
+            [sys.executable, "-m", __name__, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment, "PYTHONPATH": path},
+        ) as process:
+            assert process.stderr is not None
+            said = process.stderr.read().decode(errors="replace")
+        outcome = Path(folder, "outcome")
+        if not outcome.exists():
+            raise RuntimeError(
+                f"Arm {arm!r} with seed {seed}: its process ended with code {process.returncode}, perhaps for lack of "
+                f"memory. It said: {said[-TOLD:]}"
+            )
+        found = pickle.loads(outcome.read_bytes())
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def prepare(environment: dict[str, str]) -> None:
@@ -67,3 +105,25 @@ def own_device(devices: list[str]) -> str:
     """The worker's share of the machine's devices: joblib numbers its processes, LokyProcess-1, -2 and so on."""
     numbers = re.findall(r"\d+", current_process().name)
     return devices[(int(numbers[-1]) - 1) % len(devices)] if numbers else ",".join(devices)
+
+
+def main(folder: str) -> None:
+    """Do the task that is in the folder, and leave the outcome there."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    payload, arm, seed, environment, directory = pickle.loads(Path(folder, "task").read_bytes())
+    try:
+        outcome: Any = work(np.frombuffer(payload, dtype=np.uint8), arm, seed, environment, directory)
+    except Exception as error:  # noqa: BLE001  # it is raised again where the task came from
+        outcome = RuntimeError(str(error))
+    draft = Path(folder, "draft")
+    draft.write_bytes(pickle.dumps(outcome))
+    draft.rename(Path(folder, "outcome"))
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,227 @@
+"""Records on disk: whole or not there, resumed, and never taken for another run's."""
+
+import json
+import os
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+from onecycle.studies import compare
+from onecycle.studies.store import Store, slug
+
+BUILT = []
+
+
+def build():
+    """A net of a few weights; counts how often it is made."""
+    BUILT.append(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+DRAWS = np.random.default_rng(0)
+X = DRAWS.normal(size=(40, 2)).astype("float32")
+DATA = ((X[:32], X[:32, :1]), (X[32:], X[32:, :1]))
+ARMS = {"plain": {}, "A cycle": {"max_learning_rate": 0.1}}
+
+
+def compared(directory, *, arms=ARMS, make=build, data=DATA, **options):
+    """A small comparison in that folder."""
+    return compare(make, data, arms, **{"seeds": 2, "epochs": 1, "verbose": 0, "directory": directory, **options})
+
+
+def files(directory):
+    """The folder's files by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with all records, and its comparison."""
+    directory = tmp_path_factory.mktemp("runs")
+    return directory, compared(directory)
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of the folder, for one test to spoil."""
+    for name, content in files(finished[0]).items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def trained():
+    """How many runs were made since the last call; each comparison builds one model more, to look at it."""
+    count = len(BUILT) - 1
+    BUILT.clear()
+    return count
+
+
+@pytest.fixture(autouse=True)
+def _count_anew():
+    BUILT.clear()
+
+
+def test_each_run_has_its_record(finished):
+    """One file a run, JSON for any parser, with a format version, and no name of the machine or its folders."""
+    directory, comparison = finished
+    assert sorted(files(directory)) == sorted(
+        [f"{name}_{seed}.json" for name in ("plain", slug("A cycle")) for seed in (0, 1)]
+    )
+    for content in files(directory).values():
+        document = json.loads(content, parse_constant=lambda name: pytest.fail(name))
+        assert (document["format"], document["version"], document["type"]) == ("onecycle-result", 1, "RunRecord")
+        assert os.uname().nodename not in content.decode()
+        assert str(directory) not in content.decode()
+    assert comparison.problems == ()
+
+
+def test_started_again_nothing_is_run_and_nothing_changes(finished, folder):
+    """With all records there, the same comparison comes back and no file is touched."""
+    again = compared(folder)
+    assert trained() == 0
+    assert again == finished[1]
+    assert files(folder) == files(finished[0])
+
+
+def test_more_seeds_are_added_to_those_there(folder):
+    """The number of seeds is no part of a run: only the new seed is run."""
+    comparison = compared(folder, seeds=3)
+    assert trained() == 2
+    assert len(comparison.runs) == 6
+
+
+def test_another_metric_or_target_needs_no_run(folder):
+    """Records do not depend on what is asked of them."""
+    comparison = compared(folder, metric="loss", target=1e9, margin=0.5)
+    assert trained() == 0
+    assert all(run["reached"] for run in comparison.runs)
+
+
+def test_what_is_missing_is_run_and_no_more(finished, folder):
+    """One record lost, one run made; it is the same as before but for the time it took."""
+    (folder / "plain_1.json").unlink()
+    again = compared(folder)
+    assert trained() == 1
+    assert [run["history"] for run in again.runs] == [run["history"] for run in finished[1].runs]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"format": "onecycle-result", "version": 1, "type": "RunRe', b"\xff\xfe", b"[1, 2]", b"{}"]
+)
+def test_a_torn_file_is_reported_moved_aside_and_run_again(content, folder):
+    """The warning and the comparison name it, its bytes are kept, and its run is made anew."""
+    (folder / "plain_0.json").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"plain_0\.json.*moved to plain_0\.json\.rejected"):
+        again = compared(folder)
+    assert trained() == 1
+    assert len(again.problems) == 1
+    assert "plain_0.json" in again.summary()
+    assert str(folder) not in again.summary()
+    assert (folder / "plain_0.json.rejected").read_bytes() == content
+    assert compared(folder).problems == ()
+
+
+def test_every_cut_of_a_record_is_rejected(finished, folder):
+    """However short a record was cut, it is not used."""
+    store = Store(folder)
+    whole = (folder / "plain_0.json").read_bytes()
+    identity = json.loads(whole)["fields"]["identity"]
+    assert store.read("plain", 0, identity) is not None
+    for end in range(0, len(whole) - 2, len(whole) // 20):
+        (folder / "plain_0.json").write_bytes(whole[:end])
+        with pytest.warns(UserWarning, match="torn"):
+            assert store.read("plain", 0, identity) is None
+
+
+def test_earlier_rejected_files_are_kept(folder):
+    """A second file moved aside does not replace the first."""
+    for content in (b"1", b"2"):
+        (folder / "plain_0.json").write_bytes(content)
+        with pytest.warns(UserWarning, match="moved to"):
+            compared(folder)
+    assert (folder / "plain_0.json.rejected").read_bytes() == b"1"
+    assert (folder / "plain_0.json.rejected.2").read_bytes() == b"2"
+
+
+def wider():
+    """Another model."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="tanh"), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def faster():
+    """The same net with another rate."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.3), "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 2},
+        {"batch_size": 16},
+        {"make": wider},
+        {"make": faster},
+        {"data": ((X[:32], X[:32, 1:]), (X[32:], X[32:, 1:]))},
+        {"arms": {"plain": {"optimizer": "adam"}, "A cycle": {"max_learning_rate": 0.2}}},
+    ],
+)
+def test_records_of_other_settings_are_never_used(change, folder):
+    """Other epochs, batch size, model, rate, data or arm: every record is reported, moved aside and made anew."""
+    with pytest.warns(UserWarning, match="other settings"):
+        comparison = compared(folder, **change)
+    assert len(comparison.problems) == 4
+    assert len(list(folder.glob("*.rejected"))) == 4
+    assert len(list(folder.glob("*.json"))) == 4
+
+
+def test_a_record_in_anothers_place_is_not_used(folder):
+    """A record copied over another run's file is foreign there."""
+    (folder / "plain_0.json").write_bytes((folder / "plain_1.json").read_bytes())
+    with pytest.warns(UserWarning, match="other settings"):
+        compared(folder)
+    assert trained() == 1
+
+
+def test_strangers_are_reported_and_left_alone(folder):
+    """A file of no run of this comparison is named, unread and untouched."""
+    (folder / "notes.json").write_text("mine")
+    comparison = compared(folder, seeds=1)
+    assert trained() == 0
+    assert [text.split()[0] for text in comparison.problems] == [
+        f"{slug('A cycle')}_1.json",
+        "notes.json",
+        "plain_1.json",
+    ]
+    assert (folder / "notes.json").read_text() == "mine"
+
+
+def test_runs_that_ended_before_an_error_are_kept(tmp_path):
+    """A comparison that fails half-way leaves the records of what it had finished."""
+
+    def broken():
+        raise OSError("no more")
+
+    arms = {"first": {}, "second": {"callbacks": broken}}
+    with pytest.raises(RuntimeError, match="'second' with seed 0"):
+        compared(tmp_path, arms=arms)
+    assert list(files(tmp_path)) == ["first_0.json"]
+
+
+def test_names_make_different_files():
+    """Names that differ only in what a file name may not have get different files."""
+    names = ["a b", "a-b", "A b", "a/b", "a  b", "é", "ü"]
+    assert len({slug(name) for name in names}) == len(names)
+    assert slug("a-b") == "a-b"
+    assert all("/" not in slug(name) and len(slug("x" * 300)) < 100 for name in names)
+
+
+def test_a_comparison_pickles(finished):
+    """Results may travel between processes."""
+    assert pickle.loads(pickle.dumps(finished[1])) == finished[1]
