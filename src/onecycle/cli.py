@@ -157,3 +157,46 @@ def fit(
             )
             outcome.write(save=save, plot=plot, model=model)
         console.show(outcome.summary(), outcome.facts(), as_json=as_json)
+
+
+@app.command()
+def compare(
+    parts: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (build, data, arms).",
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm; below 6 nothing can be told.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples in a batch.")] = 32,
+    metric: Annotated[str | None, typer.Option(help="What to compare, such as val_accuracy.")] = None,
+    mode: Annotated[str, typer.Option(help="Whether a higher metric is better: auto, max or min.")] = "auto",
+    target: Annotated[float | None, typer.Option(help="Count the steps to this; else to the baseline's best.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Difference of the metric that does not matter.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the records; started again, only the rest is run.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    cluster: Annotated[str | None, typer.Option(help="dask://HOST:PORT, ray or ray://HOST:PORT.")] = None,
+    backend: BackendChoice = None,
+    save: Save = None,
+    plot: Plot = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare ways to train your model: same starts, several seeds, honest statistics."""
+    with console.answering(debug=debug):
+        check_writable(save=save, plot=plot)
+        with console.quiet(as_json=as_json):
+            use_backend(backend)
+            use_files_only()
+            from onecycle.commands.compare import compare, facts, load_parts
+
+            result = compare(
+                load_parts(parts), save=save, plot=plot, seeds=seeds, epochs=epochs, batch_size=batch_size,
+                metric=metric, mode=mode, target=target, margin=margin, directory=directory, jobs=jobs,
+                cluster=cluster, verbose=0 if as_json else "auto",
+            )  # fmt: skip
+        console.show(result.summary(), facts(result), as_json=as_json)

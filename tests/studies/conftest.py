@@ -1,12 +1,20 @@
 """What the tests of records and engines share. No backend changes them, so they run once, on JAX."""
 
+import atexit
 import os
+import shutil
+import tempfile
 import textwrap
 
 import pytest
 
 # The comparisons in worker processes compile the same few steps again and again.
 os.environ.setdefault("KERAS_BACKEND", "jax")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 PERSON = '''
 """A person's own module: a small net, two classes, arms that take long enough to be killed at."""

@@ -96,7 +96,8 @@ def test_two_processes_give_what_one_gives(mine, tmp_path):
         mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, jobs=2, directory=tmp_path / "runs"
     )
     assert without_times(here) == without_times(spread)
-    assert here.arms == spread.arms
+    spread.save(tmp_path / "saved.json")
+    assert load(tmp_path / "saved.json") == spread
     assert len(names(tmp_path / "runs")) == 4
     processes = [process for process, _ in begun()]
     assert processes[:4] == [os.getpid()] * 4
@@ -196,12 +197,12 @@ def test_a_dask_cluster_finishes_though_a_worker_is_killed(cluster, mine, tmp_pa
     killer.start()
     runs = tmp_path / "runs"
     comparison = compare(
-        mine.build, mine.data, mine.ARMS, seeds=3, epochs=1, verbose=0, cluster=address, directory=runs
+        mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, cluster=address, directory=runs
     )
     killer.join()
-    assert once_each(comparison, seeds=3)
-    assert len(names(runs)) == 6
-    assert len(begun()) > 6  # the killed worker's run was begun twice
+    assert once_each(comparison, seeds=2)
+    assert len(names(runs)) == 4
+    assert len(begun()) > 4  # the killed worker's run was begun twice
     assert not Path(f"/proc/{killed[0]}").exists()  # and did not go on without it
     assert comparison.problems == ()
 
@@ -211,16 +212,16 @@ def test_a_second_driver_finishes_what_a_killed_one_began_on_dask(cluster, drive
     """The driver is killed in mid-run: a second one on the same cluster makes the rest, and every run is there once."""
     address = cluster.scheduler_address.replace("tcp://", "dask://")
     runs = tmp_path / "runs"
-    process = driver(runs, cluster=address, seeds=3, pause=1.5)
-    until(lambda: len(names(runs)) >= 2)
+    process = driver(runs, cluster=address, seeds=2, pause=1.5)
+    until(lambda: len(names(runs)) >= 1)
     process.kill()
     process.wait(WAIT)
-    kept = {name: (runs / name).read_bytes() for name in names(runs)[:2]}
+    kept = {name: (runs / name).read_bytes() for name in names(runs)[:1]}
     comparison = compare(
-        mine.build, mine.data, mine.ARMS, seeds=3, epochs=1, verbose=0, cluster=address, directory=runs
+        mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, cluster=address, directory=runs
     )
-    assert once_each(comparison, seeds=3)
-    assert len(names(runs)) == 6
+    assert once_each(comparison, seeds=2)
+    assert len(names(runs)) == 4
     assert comparison.problems == ()
     assert {name: (runs / name).read_bytes() for name in kept} == kept
 
@@ -269,10 +270,3 @@ def test_each_process_takes_its_own_device(monkeypatch):
         monkeypatch.setattr(Process, "name", f"LokyProcess-{number}")
         taken.append(worker_module.own_device(["0", "3"]))
     assert taken == ["0", "3", "0", "3", "0"]
-
-
-def test_a_saved_comparison_of_processes_loads(mine, tmp_path):
-    """A result of several processes is like any other."""
-    comparison = compare(mine.build, mine.data, mine.ARMS, seeds=1, epochs=1, verbose=0, jobs=2)
-    comparison.save(tmp_path / "saved.json")
-    assert load(tmp_path / "saved.json") == comparison
