@@ -16,6 +16,7 @@ from onecycle._comparison import Comparison
 from onecycle.studies import article
 from onecycle.studies.article import BASELINE, Protocol
 from onecycle.studies.comparing import compare
+from onecycle.studies.savings import Savings, savings
 from onecycle.studies.store import slug
 from onecycle.studies.task_runs import held_out_split, task_model, task_split
 
@@ -37,6 +38,27 @@ class Reproduction:
     grid: Comparison
     main: Comparison
     side: Comparison
+
+    def savings(self) -> list[Savings]:
+        """What whole cycles save against the baseline and the tuned constants."""
+        cycles = tuple(arm for arm in self.main.arms if arm.startswith(article.CYCLE))
+        return [savings(self.main, arm, cycles) for arm in self.main.arms if arm not in cycles]
+
+    def summary(self) -> str:
+        """Returns the result as text: the tables, and the epochs that whole cycles save."""
+        rates = " and ".join(f"{rate:.2g} with momentum {momentum:g}" for momentum, rate in self.tuned.items())
+        lines = [f"{self.protocol.task}: constant rates chosen on held-out training data: {rates}.", ""]
+        lines += [self.main.table(), "", self.side.table(), ""]
+        return "\n".join([*lines, *(found.summary() for found in self.savings())])
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a program wants to know of it, as JSON can hold it; the runs are in the folder."""
+        return {
+            "task": self.protocol.task,
+            "tuned": {f"momentum {momentum:g}": rate for momentum, rate in self.tuned.items()},
+            "arms": [*self.main.rows(), *self.side.rows()[1:]],
+            "savings": [found.summary() for found in self.savings()],
+        }
 
 
 def reproduce(
