@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onecycle import _json, smoothing, suggestions
-from onecycle._comparison import Comparison, Verdict
+from onecycle._comparison import Comparison, RunRecord, Verdict
 from onecycle._result import Result
 from onecycle.smoothing import StopReason
 from onecycle.suggestions import DEFAULT_RULE, RULES, Rule, Suggestion
@@ -19,7 +19,7 @@ from onecycle.suggestions import DEFAULT_RULE, RULES, Rule, Suggestion
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Comparison", "RangeTest", "Result", "StopReason", "Suggestion", "Verdict", "load"]
+__all__ = ["Comparison", "RangeTest", "Result", "RunRecord", "StopReason", "Suggestion", "Verdict", "load"]
 
 _json.storable(StopReason)
 _json.storable(Suggestion)

@@ -174,7 +174,7 @@ def _advice(more: int | None, seeds: int, arms: int) -> str:
     if more is None:
         return f"more than {statistics.MOST_SEEDS} seeds would be needed"
     of = f" for {arms} arms" if arms > 1 else ""
-    few = f"{seeds} seeds{of} never can; " if seeds < statistics.fewest_seeds(arms) else ""
+    few = f"{seeds} seed{'s' if seeds != 1 else ''}{of} never can; " if seeds < statistics.fewest_seeds(arms) else ""
     return f"{few}about {more} more seed{'s' if more != 1 else ''} would"
 
 
