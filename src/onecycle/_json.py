@@ -43,7 +43,7 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     """
     encoded = _encode(result)
     document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
-    _write_whole(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_whole(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> object:
@@ -171,7 +171,8 @@ def _class(name: str) -> type:
     return _classes[name]
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file; an existing one is replaced at once, or not touched on an error."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

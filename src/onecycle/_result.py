@@ -35,9 +35,26 @@ class Result(ABC):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the result on `ax`, or on a new figure, and returns the Axes; shows nothing."""
 
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes the result as one HTML file: pictures that can be asked, tables, and how to repeat it. No network.
+
+        Raises:
+            ImportError: without plotly; the message says what to install.
+            OSError: if the file cannot be written.
+        """
+        from onecycle.report import write_report
+
+        write_report([self], path)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the result as JSON, whole or not at all; `onecycle.load(path)` gives it back, equal."""
         _json.save(self, path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the table that says most, and the picture where there is matplotlib."""
+        from onecycle.report.notebook import notebook_html
+
+        return notebook_html(self)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
