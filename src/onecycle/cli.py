@@ -200,3 +200,20 @@ def compare(
                 cluster=cluster, verbose=0 if as_json else "auto",
             )  # fmt: skip
         console.show(result.summary(), facts(result), as_json=as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Saved results, as --save writes them.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", dir_okay=False, help="Write the report here.")
+    ] = Path("report.html"),
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Make one HTML file of saved results: pictures, tables, verdicts; no model or network is needed."""
+    with console.answering(debug=debug):
+        from onecycle.commands.report import facts, report
+
+        found = facts(report(results, output), output)
+        console.show(f"Wrote {output}, {found['bytes'] / 1e6:.1f} MB: open it in a browser.", found, as_json=as_json)

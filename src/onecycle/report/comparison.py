@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -188,10 +189,14 @@ def _epochs(result: Comparison) -> Table:
 
 def _code(result: Comparison) -> tuple[str, ...]:
     arms = ", ".join(f"{arm!r}: ..." for arm in result.arms)
-    given = f"seeds={list(result.seeds)!r}, metric={result.metric!r}, mode={result.mode!r}"
-    for name in ("epochs", "batch_size"):
-        given += f", {name}={result.config[name]!r}" if name in result.config else ""
-    if result.target_from == "given before the runs":
-        given += f", target={result.target!r}"
-    given += "" if result.margin is None else f", margin={result.margin!r}"
-    return (f"onecycle.studies.compare(build, data, {{{arms}}}, {given})",)
+    given: dict[str, Any] = {"metric": result.metric, "mode": result.mode}
+    given |= {name: result.config[name] for name in ("epochs", "batch_size") if name in result.config}
+    given |= {"target": result.target} if result.target_from == "given before the runs" else {}
+    given |= {} if result.margin is None else {"margin": result.margin}
+    seeds = list(result.seeds)
+    told = "".join(f", {name}={value!r}" for name, value in given.items())
+    call = f"onecycle.studies.compare(build, data, {{{arms}}}, seeds={seeds!r}{told})"
+    if seeds != list(range(len(seeds))):
+        return (call,)
+    options = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items())
+    return (call, f"onecycle compare MODULE:FUNCTION --seeds {len(seeds)}{options}")
