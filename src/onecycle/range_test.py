@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from onecycle import backends, batches
+from onecycle import keras_internals as internals
 from onecycle._schedule_base import count
+from onecycle.engine.compiled import unsuited
+from onecycle.engine.ramp import CompiledRamp, CompiledRampRun
 from onecycle.hyperparameters import require_compiled
 from onecycle.left_behind import release
 from onecycle.ramp import Ramp, RampRun, check_ramp, measured
@@ -65,8 +68,9 @@ def find_learning_rate(
             `(learning_rates, losses) -> Suggestion`.
         seed: Makes data order and unseeded layers repeat exactly on the same machine and backend. None leaves the
             global random states in charge.
-        steps_per_execution: Steps per call of the compiled function: `"auto"` for what is fast on this backend, None
-            for what the model was compiled with, or a number.
+        steps_per_execution: Steps per call of the compiled function: `"auto"` for what is fastest on this backend (on
+            JAX, with arrays and a model that trains in Keras' own way, a loop inside one compiled program, which later
+            tests use again), None for what the model was compiled with, or a number.
         verbose: 0 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:
@@ -95,14 +99,21 @@ def find_learning_rate(
     batches.build(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     fit = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    runs: list[Any]
+    seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
     with preserved(model):
-        _choose_steps_per_execution(model, steps_per_execution, validation_data)
-        start = VariableSnapshot(model)
-        runs = []
-        for repeat in range(repeats):
-            start.restore()
-            own_seed = None if seed is None else int(seed + repeat) % 2**32
-            runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps), own_seed))
+        compiled = None
+        if steps_per_execution == "auto" and validation_data is None:
+            compiled = _compiled(model, ramp, fit)
+        if compiled is not None:
+            runs = [_run_compiled(compiled, ramp, verbose, own_seed) for own_seed in seeds]
+        else:
+            _choose_steps_per_execution(model, steps_per_execution, validation_data)
+            start = VariableSnapshot(model)
+            runs = []
+            for own_seed in seeds:
+                start.restore()
+                runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps), own_seed))
     return measured(
         model,
         runs,
@@ -164,15 +175,29 @@ def _seed(seed: int | None) -> None:
         keras.utils.set_random_seed(seed)
 
 
-def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar: Any, seed: int | None) -> RampRun:
-    def show(steps: int, loss: float) -> None:
-        rate = float(ramp.value_at(min(steps, ramp.total_steps) - 1))
-        bar.update(min(steps, ramp.total_steps), [("loss", loss), ("learning_rate", rate)])
+def _compiled(model: Any, ramp: Ramp, fit: dict[str, Any]) -> CompiledRamp | None:
+    """The test as a compiled program, or None where it has to go through `fit`."""
+    # Where a model's own `compute_loss` calls itself, `RampRun` is the one that notices.
+    if unsuited(model, fit["x"], fit["y"], "compute_loss"):
+        return None
+    data = internals.training_arrays(fit["x"], fit["y"], fit["sample_weight"], fit["class_weight"])
+    compiled = CompiledRamp(model, ramp.values(), data, fit["batch_size"] or batches.DEFAULT_BATCH_SIZE)
+    return None if compiled.refusal else compiled
 
+
+def _run_compiled(compiled: CompiledRamp, ramp: Ramp, verbose: int | str, seed: int | None) -> CompiledRampRun:
+    bar = _progress(verbose, ramp.total_steps)
+    _seed(seed)
+    run = compiled.run(_shower(bar, ramp))
+    _finish(bar, len(run.losses), ramp)
+    return run
+
+
+def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar: Any, seed: int | None) -> RampRun:
     run = RampRun(
         model,
         ramp,
-        after_read=show if bar else lambda steps, loss: None,
+        after_read=_shower(bar, ramp),
         validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
     )
     try:
@@ -185,8 +210,7 @@ def _run(model: Any, ramp: Ramp, fit: dict[str, Any], validation_data: Any, bar:
         release(model)
     if not len(run.losses):
         raise ValueError("Argument `x` must have at least one batch. Received: data without any")
-    if bar and len(run.losses) < ramp.total_steps:
-        bar.update(len(run.losses), finalize=True)  # else what is printed next stands in the bar's line
+    _finish(bar, len(run.losses), ramp)
     return run
 
 
@@ -210,6 +234,19 @@ def _progress(verbose: int | str, num_steps: int) -> Any:
     if not verbose:
         return None
     return keras.utils.Progbar(num_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
+
+
+def _shower(bar: Any, ramp: Ramp) -> Callable[[int, float], None]:
+    def show(steps: int, loss: float) -> None:
+        rate = float(ramp.value_at(min(steps, ramp.total_steps) - 1))
+        bar.update(min(steps, ramp.total_steps), [("loss", loss), ("learning_rate", rate)])
+
+    return show if bar else lambda steps, loss: None
+
+
+def _finish(bar: Any, steps: int, ramp: Ramp) -> None:
+    if bar and steps < ramp.total_steps:
+        bar.update(steps, finalize=True)  # else what is printed next stands in the bar's line
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""All members at once, or one after the other: measured, not guessed."""
+"""All members at once, one after the other, or through `fit`: measured, not guessed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 WORTH = 2.0  # times what compiling takes that the members must take, before another program is tried
+# Where a step is short, `fit` adds to it more than it could save; so many seconds of a step, and of all.
+SLOW, LONG = 2e-3, 20.0
+CLEARLY = 0.9  # of the time one after the other, that `fit` must stay below
 
 
 @dataclass(frozen=True)
@@ -16,22 +19,42 @@ class Choice:
     reason: str
 
 
-def chosen(members: int, steps: int, trial: Callable[[bool], tuple[float, float]]) -> Choice:
-    """The faster of a program for one member and one for all.
+@dataclass(frozen=True)
+class Trial:
+    """What a program was found to be.
+
+    Attributes:
+        seconds: That a step takes for one member.
+        compiling: Seconds that making it took.
+        refusal: Why it was not made, as the end of a sentence, or None.
+    """
+
+    seconds: float
+    compiling: float = 0.0
+    refusal: str | None = None
+
+
+def chosen(members: int, steps: int, trial: Callable[[str], Trial]) -> Choice:
+    """The fastest of a program for one member, one for all, and `fit`.
 
     Args:
         members: How many there are.
         steps: Steps of each.
-        trial: Compiles the program for all (True) or for one (False); returns the seconds that a step takes for one
-            member, and those that compiling took.
+        trial: Makes and times what an engine needs, by its name.
     """
-    if members == 1:
-        return Choice("scan", "There is one member.")
-    one, compiling = trial(False)
-    whole = one * members * steps
-    told = f"One by one, {members} members × {steps} steps take {whole:.2g} s ({1e6 * one:.3g} µs a step)"
-    if whole < WORTH * compiling:
-        return Choice("scan", f"{told}: less than another program would have to save.")
-    together, _ = trial(True)
-    told = f"{told}, all at once {together * members * steps:.2g} s ({1e6 * together:.3g} µs)."
-    return Choice("vmap" if together < one else "scan", told)
+    one = trial("scan")
+    if one.refusal:
+        return Choice("fit", f"{one.refusal[0].upper()}{one.refusal[1:]}.")
+    tried, whole = {"scan": one.seconds}, one.seconds * members * steps
+    if members > 1 and whole > WORTH * one.compiling:
+        tried["vmap"] = trial("vmap").seconds
+    if one.seconds > SLOW and whole > LONG:
+        tried["fit"] = trial("fit").seconds
+    engine = min(tried, key=lambda name: tried[name])
+    if engine == "fit" and tried["fit"] > CLEARLY * tried["scan"]:
+        engine = "scan"
+    told = ", ".join(f"{_TOLD[name]} {1e6 * seconds:.3g} µs" for name, seconds in tried.items())
+    return Choice(engine, f"A member's step takes {told}; {members} × {steps} steps are to be made.")
+
+
+_TOLD = {"scan": "one after the other", "vmap": "all at once", "fit": "through `fit`"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -15,12 +15,13 @@ from onecycle import backends, batches
 from onecycle import keras_internals as internals
 from onecycle.engine import feeding
 from onecycle.engine.cache import Kept, kept, layout
-from onecycle.engine.choice import Choice, chosen
+from onecycle.engine.choice import Choice, Trial, chosen
 from onecycle.engine.members import Array, Member
 from onecycle.engine.order import Order, Plan
 from onecycle.engine.program import Evaluation, Form, Program, State, Tables
 
 BLOCK = 256  # steps of one call at least, whole epochs: each call costs a tenth of a millisecond
+LONG_ENOUGH = 0.005  # seconds that a trial must take to be believed
 MOST_BYTES = 2**31  # of data kept on the device
 
 
@@ -59,7 +60,6 @@ class Trained:
     metrics: dict[str, Array]
     validation: dict[str, Array]
     weights: tuple[list[Any], ...] | None
-    choice: Choice
     compile_seconds: float
 
 
@@ -102,11 +102,10 @@ class CompiledMembers:
         self._rates = self._tabulated()
         self._block = 1 if each_epoch and validation else -(-BLOCK // self._plan.steps)
 
-    def train(self, weights: bool) -> Trained:
-        """Train all members; the model's own variables stay as they are."""
-        choice = self._choose()
-        groups = [range(len(self._members))] if choice.engine == "vmap" else [[k] for k in range(len(self._members))]
-        found = [self._group(list(group), choice.engine == "vmap") for group in groups]
+    def train(self, mapped: bool, weights: bool) -> Trained:
+        """Train all members, together or one after the other; the model's own variables stay as they are."""
+        groups = [range(len(self._members))] if mapped else [[k] for k in range(len(self._members))]
+        found = [self._group(list(group), mapped) for group in groups]
         losses = np.concatenate([one[0] for one in found])
         reports = np.concatenate([one[1] for one in found])
         validated = np.concatenate([one[2] for one in found])
@@ -116,7 +115,6 @@ class CompiledMembers:
             metrics,
             {name: validated[..., k] for k, name in enumerate(self._names)} if self._validation else {},
             tuple(own for one in found for own in self._weights(one[3])) if weights else None,
-            choice,
             self._compile_seconds,
         )
 
@@ -146,11 +144,12 @@ class CompiledMembers:
             steps = self._block * self._plan.steps
             who = list(range(members)) if members else [0]
             arguments = self._arguments(self._states(who, members is not None), who, self._orders(who), 0, steps)
-            program = Program(self._model, form, arguments)
+            program = Program(self._model, form, arguments, anyway=anyway)
             self._compile_seconds += program.compile_seconds
             return program
 
-        return self._kept.get((self._layout, form), make)
+        anyway = self._engine != "auto"
+        return self._kept.get((self._layout, form, anyway), make)
 
     def _group(self, who: list[int], mapped: bool) -> tuple[Array, Array, Array, State]:
         """Losses, metrics and validation of some members trained together, and their last states."""
@@ -228,34 +227,34 @@ class CompiledMembers:
             tuple(np.pad(own, (0, length - len(own))) for own, length in products),
         )
 
-    def _choose(self) -> Choice:
+    def choose(self, fit_trial: Callable[[], float]) -> Choice:
+        """The engine for these members, tried out unless it was asked for.
+
+        Args:
+            fit_trial: Returns the seconds that a step of `fit` takes.
+        """
         if self._engine != "auto":
             return Choice(self._engine, "It was asked for.")
         steps, members = self._epochs * self._plan.steps, len(self._members)
 
-        def seconds(mapped: bool) -> tuple[float, float]:
-            return self._trial(mapped)
+        def trial(engine: str) -> Trial:
+            return Trial(fit_trial()) if engine == "fit" else self._trial(engine == "vmap")
 
-        return self._kept.get(
-            (self._layout, "choice", members, steps, self._block), lambda: chosen(members, steps, seconds)
-        )
+        key = (self._layout, "choice", members, steps, self._block)
+        return self._kept.get(key, lambda: chosen(members, steps, trial))
 
-    def _trial(self, mapped: bool) -> tuple[float, float]:
-        """Seconds that a step takes for one member, and those that compiling it took."""
+    def _trial(self, mapped: bool) -> Trial:
         who = list(range(len(self._members))) if mapped else [0]
         program = self._program(len(who) if mapped else None)
-        steps = 1
+        if program.refusal:
+            return Trial(float("inf"), program.compile_seconds, program.refusal)
+        steps, most = 1, self._block * self._plan.steps
         while True:
             arguments = self._arguments(self._states(who, mapped), who, self._orders(who), 0, steps)
             arguments = backends.on_device(arguments)
-            taken = []
-            for _ in range(3):
-                began = time.perf_counter()
-                backends.wait_for(program(*arguments))
-                taken.append(time.perf_counter() - began)
-            most = self._block * self._plan.steps
-            if min(taken) > 0.005 or steps >= most:
-                return min(taken) / steps / len(who), program.compile_seconds
+            taken = min(backends.seconds(lambda arguments=arguments: program(*arguments)) for _ in range(3))
+            if taken > LONG_ENOUGH or steps >= most:
+                return Trial(taken / steps / len(who), program.compile_seconds)
             steps = min(4 * steps, most)
 
     def _mean_losses(self, losses: Array) -> Array:
@@ -268,9 +267,7 @@ class CompiledMembers:
         host = backends.on_host(state)
         if np.ndim(host.alive) == 0:
             host = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[None], host)
-        return [
-            self._weights_of(keras.tree.map_structure(lambda leaf, k=k: leaf[k], host)) for k in range(len(host.alive))
-        ]
+        return [self._weights_of(keras.tree.map_structure(itemgetter(k), host)) for k in range(len(host.alive))]
 
     def _weights_of(self, state: State) -> list[Any]:
         model = self._model

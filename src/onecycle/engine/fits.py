@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from onecycle.hyperparameters import schedule_hyperparameters
 from onecycle.recorder import LossRecorder
 from onecycle.snapshot import VariableSnapshot
 
+TRIAL_STEPS = 16
 MOST_RECORDED = 1024  # losses on the device before they are read
 
 
@@ -59,6 +61,20 @@ def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weight
     evaluations = max((len(own.get("val_loss", ())) for own in histories), default=0)
     validation = {name[4:]: own for name, own in _table(histories, evaluations).items() if name[:4] == "val_"}
     return Fitted(_stacked(losses), metrics, validation, tuple(found) if weights else None)
+
+
+def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
+    """What a step of `fit` takes, of arrays, in seconds; the model is put back."""
+    rows = TRIAL_STEPS * (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE)
+    x, y = keras.tree.map_structure(lambda whole: None if whole is None else whole[:rows], (fit["x"], fit["y"]))
+    start = VariableSnapshot(model)
+    taken = []
+    for _ in range(2):  # the first compiles
+        began = time.perf_counter()
+        model.fit(x, y, batch_size=fit["batch_size"], verbose=0)
+        taken.append(time.perf_counter() - began)
+    start.restore()
+    return taken[-1] / -(-len(keras.tree.flatten(x)[0]) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE))
 
 
 class _Dials:

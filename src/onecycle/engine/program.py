@@ -16,6 +16,8 @@ from onecycle import keras_internals as internals
 from onecycle.engine.feeding import Feed, correct_by
 from onecycle.engine.order import Plan
 
+MOST_CONVOLVED = 4_000_000  # operations of a step's convolutions, about a millisecond inside a loop on a CPU
+
 
 class State(NamedTuple):
     """What a training step takes and gives; of several members each leaf has them in front."""
@@ -79,16 +81,32 @@ class Program:
     Called with a `State`, the data (x, y, sample_weight), `Tables`, the four padded columns of `Segments`, the metrics'
     variables as an epoch begins with them, and the number of segments, it returns the new state, the losses (steps,),
     NaN where no step was made or a member had diverged, and what the metrics say at each segment's end.
+
+    Args:
+        arguments: Such as it will be called with.
+        anyway: Whether it is compiled even where a loop is slow.
+
+    Attributes:
+        refusal: Why it was not compiled and cannot be called, as the end of a sentence, or None.
+        compile_seconds: What making it took.
     """
 
-    def __init__(self, model: Any, form: Form, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, model: Any, form: Form, arguments: tuple[Any, ...], *, anyway: bool = False) -> None:
         self.form = form
         feed = Feed(form.momentum)
         block = _Block(weakref.ref(model), form, feed)
         began = time.perf_counter()
         members = None if form.members is None else (0, None, 0, None, None, None)
         with feed.installed(model):
-            self._run = backends.compiled_program(block, arguments, members)
+            traced = backends.traced_program(block, arguments, members)
+        heavy = backends.convolutions_in_loops(traced)
+        self.refusal = None
+        if heavy > MOST_CONVOLVED and not anyway:
+            self.refusal = (
+                f"convolutions of {heavy / 1e6:.3g} million operations a step are slow inside a loop on this CPU"
+            )
+        else:
+            self._run = backends.compiled(traced)
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(self, *arguments: Any) -> tuple[State, Any, Any]:
@@ -175,7 +193,7 @@ class Evaluation:
         self._model, self._plan, self._reports = weakref.ref(model), plan, reports
         began = time.perf_counter()
         axes = None if members is None else (0, None, None)
-        self._run = backends.compiled_program(self._evaluate, arguments, axes)
+        self._run = backends.compiled(backends.traced_program(self._evaluate, arguments, axes))
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(self, *arguments: Any) -> tuple[State, Any]:

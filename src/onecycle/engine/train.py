@@ -13,7 +13,7 @@ from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, one_of
 from onecycle.engine.choice import Choice
 from onecycle.engine.compiled import CompiledMembers, unsuited
-from onecycle.engine.fits import fitted
+from onecycle.engine.fits import fitted, seconds_of_fit
 from onecycle.engine.members import Array, Member, MemberRuns, checked, diverged_at
 from onecycle.hyperparameters import require_compiled
 from onecycle.snapshot import preserved
@@ -67,12 +67,7 @@ def train_members(
         ValueError: For bad arguments, or an engine that cannot train this model.
     """
     require_compiled(model)
-    one_of("engine", engine, ENGINES)
-    one_of("validate", validate, ("last", "each"))
-    count("epochs", epochs)
-    batches.check(x, y, batch_size)
-    if batches.is_one_shot(x):
-        raise ValueError("Argument `x` must be data that can be read again. Received: a generator")
+    _check(x, y, batch_size, epochs, validate, engine)
     found = checked(members, model.optimizer)
     batches.build(model, x, y, batch_size)
     why_not = unsuited(model, x, y) or _unsuited_validation(validation_data)
@@ -91,13 +86,7 @@ def train_members(
     }
     with preserved(model):
         began = time.perf_counter()
-        if why_not or engine == "fit":
-            reason = f"{why_not[0].upper()}{why_not[1:]}." if why_not else "It was asked for."
-            done: Any = fitted(model, fit, found, weights=weights)
-            choice, compiling = Choice("fit", reason), None
-        else:
-            done = _compiled(model, fit, found, engine).train(weights)
-            choice, compiling = done.choice, done.compile_seconds
+        choice, compiling, done = _trained(model, fit, found, why_not, engine, weights)
         seconds = time.perf_counter() - began - (compiling or 0.0)
     losses, metrics, validation, ended = _without_diverged(done)
     return MemberRuns(
@@ -112,6 +101,30 @@ def train_members(
         compile_seconds=compiling,
         train_seconds=seconds,
     )
+
+
+def _check(x: Any, y: Any, batch_size: int | None, epochs: int, validate: str, engine: str) -> None:
+    one_of("engine", engine, ENGINES)
+    one_of("validate", validate, ("last", "each"))
+    count("epochs", epochs)
+    batches.check(x, y, batch_size)
+    if batches.is_one_shot(x):
+        raise ValueError("Argument `x` must be data that can be read again. Received: a generator")
+
+
+def _trained(
+    model: Any, fit: dict[str, Any], members: tuple[Member, ...], why_not: str | None, engine: str, weights: bool
+) -> tuple[Choice, float | None, Any]:
+    """The engine that was chosen, the seconds that compiling took, and what came of it."""
+    if why_not or engine == "fit":
+        reason = f"{why_not[0].upper()}{why_not[1:]}." if why_not else "It was asked for."
+        return Choice("fit", reason), None, fitted(model, fit, members, weights=weights)
+    compiled = _compiled(model, fit, members, engine)
+    choice = compiled.choose(lambda: seconds_of_fit(model, fit))
+    if choice.engine == "fit":
+        return choice, None, fitted(model, fit, members, weights=weights)
+    done = compiled.train(choice.engine == "vmap", weights)
+    return choice, done.compile_seconds, done
 
 
 def _compiled(model: Any, fit: dict[str, Any], members: tuple[Member, ...], engine: str) -> CompiledMembers:

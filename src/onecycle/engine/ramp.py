@@ -1,0 +1,106 @@
+"""The range test as a compiled program over arrays in memory: JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from onecycle import backends
+from onecycle import keras_internals as internals
+from onecycle.engine.cache import kept, layout
+from onecycle.engine.order import Order, Plan
+from onecycle.engine.program import Form, Program, State, Tables
+from onecycle.smoothing import DivergenceRule, StopReason
+
+CHUNK = 64  # steps between two looks at the losses
+
+
+class CompiledRamp:
+    """A range test that trains in chunks of steps, each one call, from a state that the model's variables keep.
+
+    Args:
+        model: A compiled model that `engine.compiled.unsuited` has nothing against.
+        learning_rates: (steps,) those of the ramp.
+        data: (x, y, sample_weight), arrays.
+        batch_size: Rows of a batch.
+
+    Attributes:
+        refusal: Why the test cannot be run so, as the end of a sentence, or None.
+    """
+
+    def __init__(self, model: Any, learning_rates: NDArray[np.float64], data: Any, batch_size: int) -> None:
+        self._rates = learning_rates
+        self._plan = Plan(len(keras.tree.flatten(data)[0]), batch_size)
+        internals.build_as_fit_does(model, _first(data, batch_size))
+        self._start, self._data = _start(model), backends.on_device(data)
+        segments = -(-CHUNK // self._plan.steps) + 1
+        self._form = Form(self._plan, CHUNK, segments, reports=(), freezes=False, momentum=False)
+        self._program = kept(model).get(
+            (layout(model, data), self._form),
+            lambda: Program(model, self._form, self._arguments(self._start, _nothing(self._plan), 0, 1)),
+        )
+        self.refusal: str | None = self._program.refusal
+
+    def run(self, after_read: Callable[[int, float], None]) -> CompiledRampRun:
+        """Train until the ramp's end or until the loss diverges, the order drawn from NumPy's global generator.
+
+        Args:
+            after_read: Called with the number of steps and the last loss whenever losses were read.
+        """
+        state, order, rule = self._start, Order(self._plan, None), DivergenceRule()
+        losses: list[float] = []
+        while rule.stop_reason is None and len(losses) < len(self._rates):
+            steps = min(CHUNK, len(self._rates) - len(losses))
+            state, found, _ = self._program(*self._arguments(state, order, len(losses), steps))
+            new = np.asarray(found)[:steps].tolist()
+            losses += new
+            rule.update(new)
+            after_read(len(losses), losses[-1])
+        end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
+        reason = rule.stop_reason or StopReason.COMPLETED
+        return CompiledRampRun(self._rates[:end], np.array(losses[:end]), reason)
+
+    def _arguments(self, state: State, order: Order, first: int, steps: int) -> tuple[Any, ...]:
+        room = CHUNK - steps
+        rates = np.pad(self._rates[first : first + steps].astype("float32"), (0, room))
+        rows = np.pad(order.take(steps), ((0, room), (0, 0)))
+        segments = self._plan.segments(first, steps)
+        columns = segments.padded(self._form.segments)
+        return state, self._data, Tables(rows, rates, None, ()), columns, self._start.metrics, np.int32(len(segments))
+
+
+class CompiledRampRun:
+    """A range test that is over.
+
+    Attributes:
+        losses: (n,) the true loss of each batch, up to and with the one that ended the test.
+        stop_reason: Why it ended.
+    """
+
+    def __init__(self, rates: NDArray[np.float64], losses: NDArray[np.float64], stop_reason: StopReason) -> None:
+        self._rates, self.losses, self.stop_reason = rates, losses, stop_reason
+
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rates (n,), rising, and losses (n,)."""
+        return self._rates, self.losses
+
+
+def _start(model: Any) -> State:
+    """The model's state, without the velocities of another rate, which would drown the ramp's first steps."""
+    state = State.of(model)
+    velocities = {id(variable) for variable in internals.velocities(model.optimizer)}
+    pairs = zip(model.optimizer.variables, state.optimizer, strict=True)
+    return state._replace(optimizer=[value * 0 if id(variable) in velocities else value for variable, value in pairs])
+
+
+def _nothing(plan: Plan) -> Order:
+    """An order that draws from no generator, for a program that is compiled and not called."""
+    return Order(plan, None, shuffle=False)
+
+
+def _first(data: Any, rows: int) -> Any:
+    return keras.tree.map_structure(lambda whole: None if whole is None else whole[:rows], data)
