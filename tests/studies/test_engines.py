@@ -105,11 +105,11 @@ def test_two_processes_give_what_one_gives(mine, tmp_path):
 
 
 def test_what_closes_over_the_tests_own_values_travels(tmp_path):
-    """Functions made in functions, and lambdas, are sent to other processes whole."""
+    """Functions made in functions, and lambdas, are sent to other processes whole, and so are arrays of megabytes."""
     import keras
     import numpy as np
 
-    x = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(200_000, 2)).astype("float32")
     rate = 0.01
 
     def make():
@@ -118,7 +118,9 @@ def test_what_closes_over_the_tests_own_values_travels(tmp_path):
         return model
 
     arms = {"plain": {}, "adam": {"optimizer": lambda: keras.optimizers.Adam(rate)}}
-    comparison = compare(make, ((x, x[:, :1]), (x, x[:, :1])), arms, seeds=1, epochs=1, jobs=2, verbose=0)
+    comparison = compare(
+        make, ((x, x[:, :1]), (x, x[:, :1])), arms, seeds=1, epochs=1, batch_size=2000, jobs=2, verbose=0
+    )
     assert len(comparison.runs) == 2
 
 
@@ -197,12 +199,12 @@ def test_a_dask_cluster_finishes_though_a_worker_is_killed(cluster, mine, tmp_pa
     killer.start()
     runs = tmp_path / "runs"
     comparison = compare(
-        mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, cluster=address, directory=runs
+        mine.build, mine.data, mine.ARMS, seeds=1, epochs=1, verbose=0, cluster=address, directory=runs
     )
     killer.join()
-    assert once_each(comparison, seeds=2)
-    assert len(names(runs)) == 4
-    assert len(begun()) > 4  # the killed worker's run was begun twice
+    assert once_each(comparison, seeds=1)
+    assert len(names(runs)) == 2
+    assert len(begun()) == 3  # the killed worker's run was begun twice
     assert not Path(f"/proc/{killed[0]}").exists()  # and did not go on without it
     assert comparison.problems == ()
 

@@ -16,7 +16,7 @@ def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
     """Draws the training curves on `ax` or on a new figure."""
     ax = _axes(ax)
     for number, curve in enumerate(picture.curves):
-        _draw_arm(ax, curve, RUN_STYLES[number % len(RUN_STYLES)])
+        _draw_arm(ax, curve, _style(number))
     if picture.target is not None:
         ax.axhline(
             picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
@@ -41,7 +41,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         ax.axvspan(*picture.margin, color=GREY, alpha=0.15, linewidth=0, label="does not matter")
     ax.axvline(picture.zero, color=GREY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
-        _draw_row(ax, row, arm, RUN_STYLES[(row + 1) % len(RUN_STYLES)], first=row == 0)
+        _draw_row(ax, row, arm, _style(row + 1), first=row == 0)
     ax.set_yticks(range(len(picture.arms)), [arm.name for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)
     arrow = "← better" if picture.better == "left" else "better →"
@@ -54,6 +54,13 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
     else:
         ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
     return ax
+
+
+def _style(number: int) -> tuple[str, str, str]:
+    """Colour, line and marker of an arm; where the colours begin again, line and marker are others."""
+    turns, kinds = number // len(RUN_STYLES), len(RUN_STYLES)
+    colour, line, marker = (RUN_STYLES[(number + part * turns) % kinds][part] for part in range(3))
+    return colour, line, marker
 
 
 def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str]) -> None:
