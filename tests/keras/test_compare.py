@@ -84,7 +84,7 @@ def test_a_record_says_what_it_depends_on(several):
     assert (run["config"]["epochs"], run["config"]["batch_size"]) == (1, 16)
     assert run["config"]["optimizer"]["config"]["learning_rate"] == pytest.approx(0.01)
     assert {"keras", "numpy", "onecycle", "python", keras.backend.backend()} == set(run["versions"])
-    assert set(run["machine"]) == {"cores", "processor", "system"}
+    assert set(run["machine"]) == {"cores", "processor", "system", "devices"}
 
 
 def test_a_comparison_saves_and_loads_whole(several, tmp_path):
@@ -148,6 +148,32 @@ def test_data_may_depend_on_the_seed():
     comparison = compare(build, data_of, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
     assert comparison.problems == ()
     assert len({run["config"]["data"] for run in comparison.runs}) == 2
+
+
+class Batches(keras.utils.PyDataset):
+    """The same rows, in batches of its own."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x) // 32
+
+    def __getitem__(self, index):
+        return self.x[32 * index : 32 * index + 32], self.y[32 * index : 32 * index + 32]
+
+
+def test_data_may_be_data_sets():
+    """A data set that holds its targets stands with None beside it; its rows cannot be counted, all else is."""
+    train, held_out = (Batches(*part) for part in data_of())
+    data = ((train, None), (held_out, None))
+    comparison = compare(build, data, {"one": {}, "two": {}}, seeds=1, epochs=2, target=0.0, verbose=0)
+    one, two = comparison.runs
+    assert (one["steps"], one["samples"]) == ([3, 6], [])
+    assert one["history"]["loss"] == pytest.approx(two["history"]["loss"])
+    assert comparison.verdicts["two"]["steps"].effect == 1.0
+    assert comparison.verdicts["two"]["samples"].kind == "not measured"
 
 
 def test_a_build_that_the_seed_does_not_settle_is_reported():

@@ -55,7 +55,8 @@ def compare(
     Args:
         build: Takes nothing and returns a new compiled model; called after seeding.
         data: `((x, y), (x_val, y_val))`, or a function of the seed that returns that, for a split of its own for each
-            seed or for data that worker processes had better read themselves.
+            seed or for data that worker processes had better read themselves. Data sets that hold their targets go
+            with None: `((train, None), (validation, None))`; their order is their own affair.
         arms: Name -> dict, the baseline first. A dict may have `schedule`, `max_learning_rate`, `optimizer`,
             `batch_size`, `momentum`, `epochs` and `callbacks` (see `onecycle.studies.arms.Arm`); an empty one is a
             plain `fit` of the model as it is compiled.
@@ -73,8 +74,11 @@ def compare(
         directory: Folder for the records, one file a run, written as it ends. Started again with the same folder, only
             what is missing is run. Without a folder nothing is kept but the result.
         jobs: Processes on this machine, each with its share of the cores and, where there are GPUs, its own; 1 is this
-            process alone.
-        cluster: "dask://host:port", "ray" or "ray://host:port", in place of `jobs`.
+            process alone. `build`, `data` and the arms' functions travel to them with their module, not with what that
+            module imports.
+        cluster: "dask://host:port", "ray" or "ray://host:port", in place of `jobs`: a cluster whose workers have
+            onecycle and the backend installed. Each run has a process of its own there. With a folder that the workers
+            share, a run is kept even if this process is killed meanwhile.
         verbose: 0 for silence, 1 for a progress bar, "auto" for 1.
 
     Returns:

@@ -181,7 +181,12 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """What the machine is, without saying whose: no host name, no paths."""
-    return {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
+    try:
+        devices = keras.distribution.list_devices()
+    except (AttributeError, NotImplementedError):  # not every backend can tell
+        devices = []
+    facts = {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
+    return facts | {"devices": devices}
 
 
 def _rows(x: Any) -> int | None:
