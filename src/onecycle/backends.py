@@ -307,12 +307,12 @@ def on_host(values: Any) -> Any:
     return jax.device_get(values)
 
 
-def seconds(function: Callable[[], Any]) -> float:
+def seconds(function: Callable[..., Any], *arguments: Any) -> float:
     """What a call takes until its arrays are computed (JAX)."""
     import jax
 
     began = time.perf_counter()
-    jax.block_until_ready(function())
+    jax.block_until_ready(function(*arguments))
     return time.perf_counter() - began
 
 

@@ -251,8 +251,7 @@ class CompiledMembers:
         steps, most = 1, self._block * self._plan.steps
         while True:
             arguments = self._arguments(self._states(who, mapped), who, self._orders(who), 0, steps)
-            arguments = backends.on_device(arguments)
-            taken = min(backends.seconds(lambda arguments=arguments: program(*arguments)) for _ in range(3))
+            taken = min(backends.seconds(program, *backends.on_device(arguments)) for _ in range(3))
             if taken > LONG_ENOUGH or steps >= most:
                 return Trial(taken / steps / len(who), program.compile_seconds)
             steps = min(4 * steps, most)
