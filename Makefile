@@ -9,7 +9,7 @@ READY := $(VENV)/.installed
 # --dist loadfile: what a file's tests share (a compiled model, a data set) is made once.
 PYTEST := $(BIN)/python -m pytest --quiet
 PARALLEL := -n $(JOBS) --dist loadfile
-ONCE := tests/house tests/pure tests/render tests/studies
+ONCE := tests/house tests/pure tests/render tests/studies tests/docs
 
 # TensorFlow's C++ code reports its instruction sets at every start.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The package that pip builds must not pick up a bytecode cache or a plain checkout from the caller's path.
 unexport PYTHONPATH
 
-.PHONY: demo test test-once test-lower-bound test-long lint bench wheel clean
+.PHONY: demo test test-once test-lower-bound test-long lint bench docs docs-pictures wheel clean
 .NOTPARALLEL:
 
 demo: $(READY)
@@ -26,7 +26,7 @@ demo: $(READY)
 test: test-once test-lower-bound
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Keras on $$backend"; \
-	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests --ignore-glob='tests/house/*' --ignore-glob='tests/pure/*' --ignore-glob='tests/render/*' --ignore-glob='tests/studies/*'; \
+	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests --ignore-glob='tests/house/*' --ignore-glob='tests/pure/*' --ignore-glob='tests/render/*' --ignore-glob='tests/studies/*' --ignore-glob='tests/docs/*'; \
 	done
 
 test-once: $(READY)
@@ -65,11 +65,20 @@ bench: $(READY)
 	  KERAS_BACKEND=$$backend $(BIN)/python -m benchmarks; \
 	done
 
+# Warnings are errors: a link that leads nowhere, a name that the library does not have.
+docs: $(READY)
+	@$(BIN)/python -m mkdocs build --quiet --strict
+	@echo "docs: site/index.html"
+
+# From real runs on the digits, some minutes; the pictures are committed.
+docs-pictures: $(READY)
+	@KERAS_BACKEND=jax $(BIN)/python docs/pictures.py
+
 wheel: $(READY)
 	@$(BIN)/python -m hatchling build --target wheel
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build site
 
 # The stamp comes last, so that an install that was interrupted is done again.
 $(READY): pyproject.toml constraints.txt
