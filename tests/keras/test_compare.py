@@ -1,5 +1,7 @@
 """What one comparison does with a person's model and data, on every backend."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from onecycle import results
 from onecycle.schedules import OneCycle, WarmupLinearDecay
 from onecycle.studies import compare
+from onecycle.studies.runs import finder_facts
 
 ROWS, HELD_OUT = 96, 32
 
@@ -141,6 +144,14 @@ def test_the_finder_leaves_no_trace_and_its_cost_is_counted():
     assert found["steps_to_target"] == given["steps_to_target"] + found["finder"]["steps"]
     assert found["epochs_to_target"] == pytest.approx(1 + found["finder"]["steps"] / 3)
     assert found["samples_to_target"] == given["samples_to_target"] + 32 * found["finder"]["steps"]
+
+
+def test_a_second_range_test_is_counted_with_the_first():
+    """Where `fit_one_cycle` had to test twice, the steps are those of the second and the most that the first had."""
+    rates = np.geomspace(1e-8, 1e3, 50)
+    second = results.RangeTest.from_losses(rates, np.ones(50), results.StopReason.DIVERGED, num_steps=900)
+    history = SimpleNamespace(onecycle=SimpleNamespace(range_test=second, max_learning_rate=0.1))
+    assert finder_facts(history, SimpleNamespace(before_training=1.5))["steps"] == 50 + 300
 
 
 def test_data_may_depend_on_the_seed():

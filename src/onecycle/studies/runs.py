@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import platform
@@ -17,9 +18,11 @@ import numpy as np
 from onecycle import backends, batches
 from onecycle import keras_internals as internals
 from onecycle._comparison import RunRecord
+from onecycle.range_test import find_learning_rate
 from onecycle.studies.arms import Arm
 from onecycle.studies.identity import array_digest, digest, weights_digest
 
+FIRST_TEST: int = inspect.signature(find_learning_rate).parameters["num_steps"].default
 RECORD_FORMAT = 1  # part of every identity: raised when the same settings would give another record
 
 
@@ -163,11 +166,12 @@ def finder_facts(history: Any, watch: EpochWatch) -> dict[str, Any]:
     test = getattr(report, "range_test", None)
     if report is None or test is None:
         return {}
-    repeats = len(test.losses) if test.losses.ndim == 2 else 1
+    # Where the first test shows no rate, `fit_one_cycle` makes a longer one and keeps that: the first is counted whole.
+    before = 0 if test.num_steps == FIRST_TEST else FIRST_TEST
     return {
         "learning_rate": report.max_learning_rate,
         "reason": test.suggestion.reason,
-        "steps": len(test.learning_rates) * repeats,
+        "steps": len(test.learning_rates) + before,
         # Up to the first epoch of the training proper; what is compiled for the finder is the finder's.
         "seconds": watch.before_training,
     }
