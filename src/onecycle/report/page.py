@@ -45,7 +45,7 @@ def page(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
             '<button type="button" id="theme" aria-pressed="false" hidden>Dark colours</button></header>',
             '<main id="main">',
             _short(sections, named),
-            "<noscript><p>The pictures and the playground need JavaScript; the tables hold all numbers.</p></noscript>",
+            '<p id="no-script">The pictures and the playground need JavaScript; the tables hold all numbers.</p>',
             body,
             playground(sections),
             _repeat(sections, named),

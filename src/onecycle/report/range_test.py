@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -86,17 +87,18 @@ def _traces(result: RangeTest, picture: RangeTestPicture, styles: dict[str, Styl
     leaving = _leaving(result, picture)
     if leaving.any():
         traces.append(_leavers(picture, leaving))
-    return traces + [_mark(mark, styles[mark.rule]) for mark in reversed(picture.marks)]
+    for mark in reversed(picture.marks):
+        traces += _mark(mark, styles[mark.rule])
+    return traces
 
 
-def _mark(mark: Mark, style: Style) -> dict[str, object]:
+def _mark(mark: Mark, style: Style) -> list[dict[str, Any]]:
     name = f"{mark.rule}{' (suggested)' if mark.chosen else ''}"
-    trace = scatter(
-        [mark.learning_rate], [mark.loss], style, name=name, keys=[f"rule {mark.rule}"], hover=HOVER,
-        size=15 if mark.chosen else 11,
-    )  # fmt: skip
-    trace["marker"] |= {"line": {"color": "@paper", "width": 1.5}}
-    return trace
+    at, keys = ([mark.learning_rate], [mark.loss]), [f"rule {mark.rule}"]
+    drawn = scatter(*at, style, name=name, keys=keys, hover=HOVER, size=15 if mark.chosen else 11)
+    drawn["marker"] |= {"line": {"color": "@paper", "width": 1.5}}
+    # On hover plotly lets small markers win over large ones; this one, unseen, lets the mark win over the curve.
+    return [drawn, scatter(*at, style, name=name, keys=keys, hover=HOVER, size=5, opacity=0)]
 
 
 def _leaving(result: RangeTest, picture: RangeTestPicture) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -153,6 +153,7 @@ window.onecycle = (() => {
     tell();
   }
 
+  document.getElementById("no-script").remove();
   themes();
   const specs = JSON.parse(document.getElementById("figures").textContent);
   const ready = Promise.all(Object.entries(specs).map(([name, spec]) => add(name, spec)));
