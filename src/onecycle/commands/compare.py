@@ -66,6 +66,12 @@ def facts(result: Any) -> dict[str, Any]:
     }
 
 
+def table(result: Any) -> list[dict[str, str]]:
+    """Return the arms, a row each."""
+    rows: list[dict[str, str]] = result.rows()
+    return rows
+
+
 def verdict_facts(verdict: Any) -> dict[str, Any]:
     """Return a verdict as JSON can hold it."""
     numbers = {name: finite(getattr(verdict, name)) for name in ("effect", "low", "high", "p", "probability")}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,13 +20,30 @@ class WrongUse(Exception):
     """The command was called wrongly; its text is one sentence with the remedy."""
 
 
+class Interrupted(Exception):
+    """The person ended the command early; its text says what was kept, and where."""
+
+
 @contextmanager
-def answering(*, debug: bool) -> Iterator[None]:
-    """Turn an exception into one sentence on standard error and an exit code; with `debug` the traceback as well."""
+def answering(*, debug: bool, kept_in: Path | None = None) -> Iterator[None]:
+    """Turn an exception into one sentence on standard error and an exit code; with `debug` the traceback as well.
+
+    Args:
+        debug: Whether the traceback is shown.
+        kept_in: The folder in which finished runs are kept, for the sentence after Ctrl-C.
+    """
     try:
         yield
     except typer.Exit:
         raise
+    except Interrupted as stop:
+        typer.echo(str(stop), err=True)
+        raise typer.Exit(FAILED) from stop
+    except KeyboardInterrupt as stop:
+        where = "Nothing was kept." if kept_in is None else f"The finished runs are kept in {kept_in}"
+        again = "" if kept_in is None else ": the same command goes on from there."
+        typer.echo(f"Interrupted. {where}{again}", err=True)
+        raise typer.Exit(FAILED) from stop
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -46,6 +64,61 @@ def quiet(*, as_json: bool) -> redirect_stdout[Any] | nullcontext[None]:
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
-def show(text: str, facts: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the outcome: the facts as JSON for programs, or the text for people."""
-    typer.echo(json.dumps(facts, indent=2, allow_nan=False) if as_json else text)
+@contextmanager
+def bad_options() -> Iterator[None]:
+    """Count what is wrong with a value as wrong use: everything within was given as an option."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise WrongUse(sentence(error)) from error
+
+
+def bars(*, as_json: bool, else_lines: bool = False) -> int:
+    """What `verbose` Keras gets: bars on a terminal; elsewhere nothing, or one plain line an epoch."""
+    if as_json:
+        return 0
+    return 1 if sys.stdout.isatty() else 2 if else_lines else 0
+
+
+def kept(written: Sequence[Path]) -> str:
+    """Where what was finished is, in a sentence."""
+    return f"Kept: {', '.join(map(str, written))}." if written else "Nothing was kept: --save or --model would have."
+
+
+def show(
+    text: str, facts: Mapping[str, Any], *, as_json: bool, table: Sequence[Mapping[str, str]] | None = None
+) -> None:
+    """Print the outcome: the facts as JSON for programs, or for people the text, on a terminal with its table drawn.
+
+    Args:
+        text: The outcome for people, its table included where there is one, in plain characters.
+        facts: The outcome for programs.
+        as_json: Which of the two.
+        table: The rows that `text` has as lines beginning with a mark, for a terminal.
+    """
+    if as_json or table is None or not sys.stdout.isatty():
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False) if as_json else text)
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(text_alone(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(drawn(table))
+
+
+def text_alone(text: str) -> str:
+    """The text without the lines of its table, which begin with | or with the mark of a chosen rule."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("|", "* ", "  "))).rstrip()
+
+
+def drawn(rows: Sequence[Mapping[str, str]]) -> Any:
+    """Return the rows as a table of rich's."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row.values()))
+    return table

@@ -30,3 +30,16 @@ def facts(result: Any) -> dict[str, Any]:
         "steps": len(result.learning_rates),
         "suggestions": {name: suggestion.learning_rate for name, suggestion in result.suggestions.items()},
     }
+
+
+def table(result: Any) -> list[dict[str, str]]:
+    """Return what each rule says, a row each, the deciding one first."""
+    names = sorted(result.suggestions, key=lambda name: name != result.rule)
+    return [
+        {
+            "rule": f"{name} (decides)" if name == result.rule else name,
+            "learning rate": "none" if found.learning_rate is None else f"{found.learning_rate:.3g}",
+            "why": found.reason,
+        }
+        for name, found in ((name, result.suggestions[name]) for name in names)
+    ]

@@ -24,13 +24,17 @@ def reproduce(
     seeds: int | None,
     epochs: int | None,
     jobs: int,
+    save: Path | None,
     verbose: int | str,
 ) -> Any:
-    """Make the runs that are missing in the folder and return the `Reproduction`."""
+    """Make the runs that are missing in the folder, write the comparison if asked, and return the `Reproduction`."""
     if data_dir is not None:
         os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())  # worker processes read it too
     from onecycle.studies import reproduction
 
-    return reproduction.reproduce(
+    found = reproduction.reproduce(
         task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs, verbose=verbose
     )
+    if save is not None:
+        found.main.save(save)
+    return found
