@@ -149,6 +149,17 @@ def drop_variable(model: Any, variable: Any) -> None:
     generators[:] = [other for other in generators if other.state is not variable]
 
 
+def carry_with_optimizer(optimizer: Any, variable: Any) -> None:
+    """Let the optimizer's steps on JAX, which see no variables but the optimizer's, see one more."""
+    list.append(inner_optimizers(optimizer)[0]._variables, variable)
+
+
+def drop_from_optimizer(optimizer: Any, variable: Any) -> None:
+    """Undo `carry_with_optimizer`."""
+    variables = inner_optimizers(optimizer)[0]._variables
+    list.__setitem__(variables, slice(None), [other for other in variables if other is not variable])
+
+
 def keeps_what_is_assigned() -> bool:
     """Whether a stateless scope is open, in which alone JAX keeps what a traced step assigns to a variable."""
     return in_stateless_scope()

@@ -1,5 +1,8 @@
 """`train_members` gives what `fit` gives, for many members, and leaves the model as it was."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -168,6 +171,17 @@ class _Listed(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @each_engine
+def test_a_later_call_takes_its_own_hyperparameters(engine):
+    """What an earlier call of the same shapes trained with is not found in the next one."""
+    model = make()
+    x, y = arrays(model)
+    options = {"epochs": 1, "batch_size": BATCH, "engine": engine}
+    found = [train_members(model, x, y, members=[own], **options).losses[0] for own in (0.01, (0.01, 0.2), (0.01, 0.9))]
+    assert not np.allclose(found[0], found[1], rtol=1e-4)
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-5)  # 0.9 is the optimizer's own
+
+
+@each_engine
 def test_weights_of_samples_and_classes_count(engine):
     """They multiply the losses, of classes too."""
     model = make(loss="binary_crossentropy")
@@ -241,3 +255,50 @@ def test_bad_arguments_are_refused(options, named):
     with pytest.raises(ValueError, match=named):
         train_members(model, **{"x": x, "y": y, "members": [0.1], "epochs": 1, **options})
     assert not model.optimizer.built
+
+
+@jax_only
+def test_programs_are_used_again():
+    """A second call of the same shapes compiles nothing, whatever its epochs, rates and seeds; another model does."""
+    model = make()
+    x, y = arrays(model)
+    first = train_members(model, x, y, members=[0.01, 0.02], epochs=2, batch_size=BATCH, engine="scan")
+    second = train_members(model, x, y, members=[(CYCLE, None, 7)], epochs=5, batch_size=BATCH, engine="scan")
+    assert first.compile_seconds > 0
+    assert second.compile_seconds == 0
+    model.compile(sgd(), "mae")
+    assert train_members(model, x, y, members=[0.01], epochs=1, batch_size=BATCH).compile_seconds > 0
+
+
+@jax_only
+def test_a_model_is_freed_with_its_programs():
+    """What is kept for a model does not keep the model."""
+    model = make()
+    x, y = arrays(model)
+    train_members(model, x, y, members=[0.01], epochs=1, validation_data=(x, y))
+    seen = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert seen() is None
+
+
+@jax_only
+def test_what_cannot_be_one_program_says_why():
+    """A training step of one's own, a loss scale: the reason names it, and asking for a program is an error."""
+
+    class OwnStep(keras.Sequential):
+        def train_step(self, state, data):
+            return super().train_step(state, data)
+
+    own = OwnStep([keras.Input((4,)), layers.Dense(1)])
+    own.compile("sgd", "mse")
+    scaled = make(optimizer=lambda: keras.optimizers.LossScaleOptimizer(sgd()))
+    for model, told in ((own, "train_step"), (scaled, "oss scaling")):
+        x, y = arrays(model)
+        runs = train_members(model, x, y, members=[0.01, 0.02], epochs=1)
+        assert runs.engine == "fit"
+        assert told in runs.reason
+        assert np.isfinite(runs.losses).all()
+        with pytest.raises(ValueError, match=told):
+            train_members(model, x, y, members=[0.01], epochs=1, engine="vmap")

@@ -57,6 +57,7 @@ def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weight
                 found.append(list(model.get_weights()) if weights else [])
         finally:
             recording.end()
+            dials.end()
     metrics = {name: column for name, column in _table(histories, fit["epochs"]).items() if name[:4] != "val_"}
     evaluations = max((len(own.get("val_loss", ())) for own in histories), default=0)
     validation = {name[4:]: own for name, own in _table(histories, evaluations).items() if name[:4] == "val_"}
@@ -78,18 +79,14 @@ def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
 
 
 class _Dials:
-    """The learning rate as a table in a variable, so that the next member needs no new trace; momentum is traced.
-
-    On JAX a step sees no variable that is not the optimizer's: there every member's rate is traced.
-    """
+    """The learning rate as a table in a variable, so that the next member needs no new trace; momentum is traced."""
 
     def __init__(self, model: Any, members: Sequence[Member], steps: int | None) -> None:
         self._model, self._steps = model, steps
         self._first = internals.raw_step(model.optimizer)
         self._own = feeding.own_momentum(model.optimizer, members)
         length = steps if any(callable(member.learning_rate) for member in members) else 1
-        tabled = length is not None and not backends.carries_state()
-        self._table = _Table(model, self._first, length) if tabled and length else None
+        self._table = None if length is None else _Table(model, self._first, length)
         self._traced: Any = None
 
     def turn_to(self, member: Member) -> None:
@@ -105,7 +102,14 @@ class _Dials:
             return
         later = None if momentum is None else feeding.from_step(momentum, self._first)
         schedule_hyperparameters(self._model, learning_rate=rate, momentum=later)
+        # JAX would take the trace of an earlier call, with its momentum, for that of this one.
+        internals.make_train_function_anew(self._model, self._model.make_train_function)
         self._traced = traced
+
+    def end(self) -> None:
+        """Take the table out of the optimizer's state."""
+        if self._table is not None and backends.carries_state():
+            internals.drop_from_optimizer(self._model.optimizer, self._table.variable)
 
 
 class _Table(keras.optimizers.schedules.LearningRateSchedule):
@@ -116,6 +120,8 @@ class _Table(keras.optimizers.schedules.LearningRateSchedule):
         self._values = np.zeros(steps, "float32")
         with backends.placement(model):
             self.variable = keras.Variable(self._values, trainable=False, autocast=False, name="onecycle_rates")
+        if backends.carries_state():
+            internals.carry_with_optimizer(model.optimizer, self.variable)
 
     def fill(self, values: Any) -> None:
         self._values = values
