@@ -101,7 +101,7 @@ class Comparison(Result):
         seeds: the seeds.
         runs: a dict for each run: the fields of its record, and `final`, `best`, `loss`, `reached` (whether it came to
             the target) and `steps_to_target`, `epochs_to_target`, `samples_to_target`, `seconds_to_target` (None where
-            it did not: censored at its own length).
+            it did not; then `censored_at` holds how long the run was, in all four).
         verdicts: arm -> measure -> Verdict, for all arms but the baseline.
         metric: what is compared, a key of the history.
         mode: "max" where a higher metric is better, "min" where a lower is.
@@ -190,15 +190,21 @@ class Comparison(Result):
 
     def _row(self, arm: str) -> dict[str, str]:
         runs = self.of(arm)
-        reached = [run for run in runs if run["reached"]]
         row = {"arm": arm, f"final {self.metric}": _spread([run["final"] for run in runs])}
         row["best"] = _spread([run["best"] for run in runs])
-        row["target reached"] = f"{len(reached)} of {len(runs)}"
-        for name in TIMES:
-            values = [run[f"{name}_to_target"] for run in reached]
-            row[name] = f"{sum(values) / len(values):.4g}" if values and None not in values else "-"
+        row["target reached"] = f"{sum(run['reached'] for run in runs)} of {len(runs)}"
+        row |= {name: _mean_time(runs, name) for name in TIMES}
         verdict = self.verdicts[arm]["final"].kind if arm in self.verdicts else "baseline"
         return row | {"verdict": verdict}
+
+
+def _mean_time(runs: tuple[Mapping[str, Any], ...], name: str) -> str:
+    """Mean time to the target, runs that never came there counted as long as they were: then it is a lower bound."""
+    values = [run[f"{name}_to_target"] if run["reached"] else run["censored_at"][name] for run in runs]
+    if None in values:
+        return "-"
+    bound = "" if all(run["reached"] for run in runs) else "> "
+    return f"{bound}{sum(values) / len(values):.4g}"
 
 
 def _spread(values: list[float]) -> str:

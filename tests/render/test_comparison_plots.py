@@ -168,6 +168,14 @@ def test_censored_runs_are_kept_and_told_of():
     assert verdict.kind == "better"
 
 
+def test_the_table_does_not_drop_censored_runs():
+    """A mean time with censored runs in it counts them as long as they were, and is marked as a lower bound."""
+    records = [record("slow", seed, [0.5, 0.6, 0.91 if seed < 1 else 0.6, 0.6]) for seed in range(2)]
+    row = comparison(records).rows()[0]
+    assert (row["target reached"], row["epochs"], row["steps"]) == ("1 of 2", "> 3.5", "> 35")
+    assert COMPARISONS["pretty"].rows()[1]["epochs"][0].isdigit()
+
+
 def test_a_diverged_run_counts_as_the_worst():
     """A run whose metric ended as NaN is as bad as the worst of all runs, and is told of."""
     result = COMPARISONS["diverged"]

@@ -76,6 +76,7 @@ def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[s
         "best": best_of(values, mode),
         "loss": losses[-1],
         "reached": epoch is not None,
+        "censored_at": whole_length(asdict(record)) if epoch is None else None,
         **{f"{name}_to_target": value for name, value in reached.items()},
     }
 
