@@ -34,7 +34,7 @@ def dense(*widths: int) -> Callable[[], keras.Model]:
 
 
 SUBJECTS = (
-    Subject("13-64-64-1", dense(13, 64, 64, 1), (13,), 0, {"jax": 100, "tensorflow": 96, "torch": 96}),
+    Subject("13-64-64-1", dense(13, 64, 64, 1), (13,), 0, {"jax": 600, "tensorflow": 96, "torch": 96}),
     Subject("784-300-100-10", dense(784, 300, 100, 10), (784,), 10, {"jax": 64, "tensorflow": 96, "torch": 64}),
     Subject("fashion-mnist-cnn", models.fashion_net, (28, 28, 1), 10, {"jax": 16, "tensorflow": 32, "torch": 16}),
 )

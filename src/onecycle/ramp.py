@@ -25,7 +25,7 @@ from onecycle.suggestions import Rule, find_rule
 MIN_STEPS = 10  # fewer losses tell nothing
 # A diverged run trains on until its losses are read: that is the later of so many steps and so many seconds, since
 # each read costs, but never more than the third.
-STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MOST_STEPS_BETWEEN_READS = 16, 0.02, 128
+STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MOST_STEPS_BETWEEN_READS = 16, 0.1, 512
 
 
 class Ramp(PhasedSchedule):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,12 +72,12 @@ def test_wrong_previews(arguments, sentence, capsys):
     assert "Traceback" not in told
 
 
-def test_completion(capsys):
-    """A shell can be told how to complete the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "onecycle", "--show-completion", "bash"], capture_output=True, text=True, check=False
-    )
-    assert "onecycle" in done.stdout
+def test_completion():
+    """The shell asks the command how to complete it; the words are the commands."""
+    command = Path(sys.executable).parent / "onecycle"
+    asked = {"_ONECYCLE_COMPLETE": "complete_bash", "COMP_WORDS": "onecycle re", "COMP_CWORD": "1"}
+    done = subprocess.run([command], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["reproduce", "report"]
     assert done.returncode == 0
 
 

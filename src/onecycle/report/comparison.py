@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from onecycle.plot.comparison_info import comparison_picture
+from onecycle.plot.comparison_info import ArmCurve, comparison_picture
 from onecycle.report.differences import differences_figure
 from onecycle.report.parts import Cell, Figure, Section, Style, Table, Toggle, View
-from onecycle.report.traces import NUMBER, band, line_across, positive, scatter, style_of
+from onecycle.report.traces import NUMBER, band, line_across, positive, scatter, short, style_of
 from onecycle.results import Comparison, Verdict
 
+MOST_POINTS = 20_000  # of all seeds' curves together; beyond, they have fewer, and the file stays below 6 MB
 TIMES = ("steps", "epochs", "samples", "seconds")
 KINDS = {
     "better": "is better",
@@ -41,7 +42,7 @@ def comparison_section(result: Comparison) -> Section:
         details=(*told, *(f"Problem: {problem}" for problem in result.problems)),
         brief=_arms(result),
         figures=figures,
-        tables=(_verdicts(result), _runs(result), *_arm_settings(result)),
+        tables=(*_verdicts(result), _runs(result), *_arm_settings(result)),
         settings=settings | {name: value for name, value in result.config.items() if name != "arms"},
         versions=result.versions,
         code=_code(result),
@@ -58,8 +59,12 @@ def in_one_sentence(result: Comparison) -> str:
     for arm in result.arms[1:]:
         verdict = result.verdicts[arm]["final"]
         by_kind.setdefault(verdict.kind, []).append(f"{arm}{_effect(verdict)}")
-    parts = [f"{' and '.join(arms)} {_kind(kind, len(arms))}" for kind, arms in by_kind.items()]
+    parts = [f"{_listed(arms)} {_kind(kind, len(arms))}" for kind, arms in by_kind.items()]
     return f"Against {result.baseline}, in {result.metric} after the last epoch over {seeds}: {'; '.join(parts)}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _kind(kind: str, count: int) -> str:
@@ -70,8 +75,10 @@ def _kind(kind: str, count: int) -> str:
 def _effect(verdict: Verdict) -> str:
     if not math.isfinite(verdict.effect):
         return ""
-    interval = f", 95 % {verdict.low:+.3g} to {verdict.high:+.3g}" if math.isfinite(verdict.low + verdict.high) else ""
-    return f" ({verdict.effect:+.3g}{interval})"
+    # Adding 0 makes a plain zero of a negative one.
+    low, high, effect = verdict.low + 0.0, verdict.high + 0.0, verdict.effect + 0.0
+    interval = f", 95 % {low:+.3g} to {high:+.3g}" if math.isfinite(low + high) else ""
+    return f" ({effect:+.3g}{interval})"
 
 
 def _curves(result: Comparison) -> Figure:
@@ -89,42 +96,44 @@ def _curves(result: Comparison) -> Figure:
     }
     if picture.target is not None:
         layout["shapes"] = [line_across("y", picture.target, "grey", keys=["target"], dash="dot")]
-    traces = [trace for arm in range(len(result.arms)) for trace in _arm_traces(result, arm, picture.curves[arm])]
+    stride = math.ceil(sum(len(values) for curve in picture.curves for values in curve.runs) / MOST_POINTS) or 1
+    traces = [
+        trace for arm in range(len(result.arms)) for trace in _arm_traces(result, arm, picture.curves[arm], stride)
+    ]
+    thinned = f" Seeds are drawn every {stride} epochs." if stride > 1 else ""
     arms = [Toggle(f"arm {n}", picture.curves[n].label, style_of(n)) for n in range(len(result.arms))]
     return Figure(
         title=f"{result.metric} over the epochs",
-        says=f"{picture.caption.capitalize()}. A star: a mean meets the target; a cross: a run diverged.",
+        says=f"{picture.caption.capitalize()}. A star: a mean meets the target; a cross: a run diverged.{thinned}",
         views=(View("", traces, layout, logs),),
         toggles={"Arms": arms, "Shown": shown} | ({"Seeds": seeds} if len(seeds) > 1 else {}),
         tables=(_epochs(result),),
     )
 
 
-def _arm_traces(result: Comparison, number: int, curve: Any) -> list[dict[str, Any]]:
+def _arm_traces(result: Comparison, number: int, curve: ArmCurve, stride: int) -> list[dict[str, Any]]:
     arm, style, key = result.arms[number], style_of(number), f"arm {number}"
     epochs = list(range(1, len(curve.mean) + 1))
     hover, mean = f"epoch %{{x}}<br>%{{y:{NUMBER}}}", f"epoch %{{x}}<br>mean %{{y:{NUMBER}}}"
-    traces = [band(epochs, (curve.low, curve.high), style.color, name=arm, keys=[key, "interval"])]
+    traces = [band(epochs, (short(curve.low), short(curve.high)), style.color, name=arm, keys=[key, "interval"])]
     thin = Style(style.color, dash=style.dash)
     for run, values in zip(result.of(arm), curve.runs, strict=True):
         keys = [key, "runs", f"seed {run['seed']}"]
-        x = list(range(1, len(values) + 1))
-        traces.append(
-            scatter(x, values, thin, name=f"{arm}, seed {run['seed']}", keys=keys, hover=hover, width=1,
-                    opacity=0.45)
-        )  # fmt: skip
+        name = f"{arm}, seed {run['seed']}"
+        drawn = [*range(0, len(values) - 1, stride), len(values) - 1] if len(values) else []
+        x = None if stride == 1 else [epoch + 1 for epoch in drawn]
+        line = scatter(x, short(values[drawn]), thin, name=name, keys=keys, hover=hover, width=1, opacity=0.45)
+        traces.append(line)
         ends = [(e, v) for e, v in enumerate(values, 1) if math.isfinite(v)][-1:] if run["diverged"] is not None else []
-        traces += [
-            scatter([e], [v], Style(style.color, marker="x"), name=f"{arm}, seed {run['seed']}", keys=keys,
-                    hover=f"diverged after {hover}", size=10)
-            for e, v in ends
-        ]  # fmt: skip
-    traces.append(scatter(epochs, curve.mean, style, name=arm, keys=[key, "mean"], hover=mean, width=2.5))
+        cross, lost = Style(style.color, marker="x"), f"diverged after {hover}"
+        traces += [scatter([e], [v], cross, name=name, keys=keys, hover=lost, size=10) for e, v in ends]
+    traces.append(scatter(None, curve.mean, style, name=arm, keys=[key, "mean"], hover=mean, width=2.5))
     if curve.crossing is not None:
-        x, y = curve.crossing
         star = Style(style.color, marker="star")
         met = f"meets the target<br>{mean}"
-        traces.append(scatter([x], [y], star, name=arm, keys=[key, "mean", "target"], hover=met, size=15))
+        traces.append(
+            scatter(*([at] for at in curve.crossing), star, name=arm, keys=[key, "mean", "target"], hover=met, size=15)
+        )
     return traces
 
 
@@ -136,7 +145,7 @@ def _arms(result: Comparison) -> Table:
     )  # fmt: skip
 
 
-def _verdicts(result: Comparison) -> Table:
+def _verdicts(result: Comparison) -> tuple[Table, ...]:
     rows = [
         (arm, f"{v.measure} (ratio)" if v.measure in TIMES else v.measure, v.kind, v.effect, v.low, v.high, v.p,
          v.probability, v.seeds)
@@ -144,7 +153,7 @@ def _verdicts(result: Comparison) -> Table:
         for v in result.verdicts[arm].values()
     ]  # fmt: skip
     headings = ("arm", "measure", "verdict", "effect", "95 % from", "to", "p", "chance to be better", "seeds")
-    return Table(f"Every verdict, against {result.baseline}", headings, rows, folded=True)
+    return (Table(f"Every verdict, against {result.baseline}", headings, rows, folded=True),) if rows else ()
 
 
 def _runs(result: Comparison) -> Table:

@@ -16,6 +16,8 @@ from onecycle.report.playground import FIGURE, NAME, playground
 
 STYLES = "'unsafe-inline'"  # plotly writes style attributes and rules of its own
 
+MOST_DETAILS = 6  # beyond, they are folded away
+
 
 def page(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
     """Returns the report's HTML.
@@ -109,7 +111,7 @@ def _section(section: Section, number: int, source: str) -> str:
     parts.append(f'<h2 id="{name}-title">{markup.text(section.kind)}</h2>')
     parts.append(f'<p class="verdict">{markup.text(section.verdict)}</p>')
     if section.details:
-        parts.append(f'<ul class="details">{"".join(f"<li>{markup.text(line)}</li>" for line in section.details)}</ul>')
+        parts.append(_details(section.details))
     beside = [figure.beside for figure in section.figures]
     if section.brief is not None and section.brief not in beside:
         parts.append(markup.table(section.brief))
@@ -118,6 +120,12 @@ def _section(section: Section, number: int, source: str) -> str:
     if section.plain:
         parts.append(f'<pre tabindex="0">{markup.text(section.plain)}</pre>')
     return f'<section id="{name}" aria-labelledby="{name}-title">{"".join(parts)}</section>'
+
+
+def _details(lines: Sequence[str]) -> str:
+    told = f'<ul class="details">{"".join(f"<li>{markup.text(line)}</li>" for line in lines)}</ul>'
+    few = len(lines) <= MOST_DETAILS
+    return told if few else f"<details><summary>In words: {len(lines)} sentences</summary>{told}</details>"
 
 
 def _repeat(sections: Sequence[Section], sources: Sequence[str]) -> str:

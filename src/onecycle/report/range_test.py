@@ -43,7 +43,12 @@ def range_test_section(result: RangeTest) -> Section:
 
 
 def _suggestions(result: RangeTest) -> Table:
-    rows = [(name, suggestion.learning_rate, suggestion.reason) for name, suggestion in result.suggestions.items()]
+    told: dict[str, str] = {}
+    rows: list[tuple[str, float | None, str]] = []
+    for name, suggestion in result.suggestions.items():
+        # Where nothing can be suggested every rule gives the same reason.
+        first = told.setdefault(suggestion.reason, name)
+        rows.append((name, suggestion.learning_rate, suggestion.reason if first == name else f"as for {first}"))
     return Table(f"What each rule suggests; {result.rule} decides", ("rule", "learning rate", "why"), rows)
 
 

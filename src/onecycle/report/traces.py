@@ -26,13 +26,13 @@ def plain(text: object) -> str:
     return html.escape(" ".join(str(text).split()), quote=False)
 
 
-def numbers(values: Iterable[Any]) -> list[float | None]:
+def numbers(values: Iterable[Any]) -> list[float | int | None]:
     """Returns numbers as JSON has them: None for NaN and infinities, which plotly leaves out."""
-    return [float(value) if value is not None and math.isfinite(value) else None for value in values]
+    return [_number(value) if value is not None and math.isfinite(value) else None for value in values]
 
 
 def scatter(
-    x: Iterable[Any],
+    x: Iterable[Any] | None,
     y: Iterable[Any],
     style: Style,
     *,
@@ -47,7 +47,7 @@ def scatter(
     """Returns a trace of lines, markers or both, whichever its style has.
 
     Args:
-        x, y: numbers; what is not finite leaves a gap.
+        x, y: numbers; what is not finite leaves a gap. No `x` counts from 1, in less room than the numbers take.
         style: its look.
         name: text from outside; shown in the hover label.
         keys: toggles that must be ticked.
@@ -58,7 +58,8 @@ def scatter(
         **more: anything else of plotly's scatter.
     """
     parts = [part for part, there in (("lines", style.dash), ("markers", style.marker)) if there]
-    trace: dict[str, Any] = {"type": "scatter", "mode": "+".join(parts), "x": numbers(x), "y": numbers(y)}
+    trace: dict[str, Any] = {"type": "scatter", "mode": "+".join(parts), "y": numbers(y)}
+    trace |= {"x0": 1, "dx": 1} if x is None else {"x": numbers(x)}
     trace |= {"name": plain(name), "meta": {"keys": list(keys)}, "opacity": opacity}
     if style.dash:
         trace["line"] = {"color": f"@{style.color}", "width": width, "dash": style.dash}
@@ -71,7 +72,7 @@ def scatter(
 def band(x: Iterable[Any], ends: Iterable[Any], color: str, *, name: str, keys: Sequence[str]) -> dict[str, Any]:
     """Returns a trace that fills the area between two curves, (low, high), where both are finite."""
     low, high = map(numbers, ends)
-    there = [(float(at), a, b) for at, a, b in zip(x, low, high, strict=True) if a is not None and b is not None]
+    there = [(at, a, b) for at, a, b in zip(numbers(x), low, high, strict=True) if a is not None and b is not None]
     trace: dict[str, Any] = {"type": "scatter", "mode": "lines", "fill": "toself", "hoverinfo": "skip"}
     trace |= {"line": {"width": 0, "color": f"@{color}"}, "fillcolor": f"@{color}/0.18"}
     trace |= {"name": plain(name), "meta": {"keys": list(keys)}}
@@ -88,7 +89,16 @@ def line_across(axis: str, value: float, color: str, *, keys: Sequence[str] = ()
     return {"type": "line", "layer": "below", "line": line, "keys": list(keys), **ends}
 
 
+def short(values: Iterable[Any]) -> list[float]:
+    """Returns numbers in the eight digits that a hover label can show, for curves of which there are hundreds."""
+    return [float(f"{value:.8g}") for value in values]
+
+
 def positive(values: Iterable[Any]) -> bool:
     """Whether there are finite values and all are above 0, so that a logarithmic axis can show them."""
     finite = [value for value in numbers(values) if value is not None]
     return bool(finite) and min(finite) > 0
+
+
+def _number(value: Any) -> float | int:
+    return value if isinstance(value, int) else float(value)
