@@ -129,9 +129,9 @@ def _arm_traces(result: Comparison, number: int, curve: ArmCurve, stride: int) -
         traces += [scatter([e], [v], cross, name=name, keys=keys, hover=lost, size=10) for e, v in ends]
     traces.append(scatter(None, curve.mean, style, name=arm, keys=[key, "mean"], hover=mean, width=2.5))
     if curve.crossing is not None:
-        (x, y), star = curve.crossing, Style(style.color, marker="star")
+        (at, level), star = curve.crossing, Style(style.color, marker="star")
         met, keys = f"meets the target<br>{mean}", [key, "mean", "target"]
-        traces.append(scatter([x], [y], star, name=arm, keys=keys, hover=met, size=15))
+        traces.append(scatter([at], [level], star, name=arm, keys=keys, hover=met, size=15))
     return traces
 
 
