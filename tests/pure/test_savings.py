@@ -1,0 +1,89 @@
+"""The epochs that whole cycles save, on comparisons made by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from onecycle._comparison import RunRecord
+from onecycle.studies.comparing import concluded
+from onecycle.studies.savings import savings
+
+PER_EPOCH = 10
+CYCLES = ("cycle 2", "cycle 4", "cycle 8")
+
+
+def run(arm, seed, values, finder_steps=0):
+    """A record whose metric took these values."""
+    epochs = range(1, len(values) + 1)
+    return RunRecord(
+        arm=arm, seed=seed, identity="", config={"batch_size": 1}, history={"loss": [1.0] * len(values), "val_accuracy": list(values)},
+        steps=[PER_EPOCH * epoch for epoch in epochs], samples=list(epochs),
+        seconds=[float(epoch) for epoch in epochs], finder={"steps": finder_steps} if finder_steps else {},
+        diverged=None, versions={}, machine={},
+    )  # fmt: skip
+
+
+def comparison(ends, finder_steps=0):
+    """A constant arm that is best (0.8) at epoch 8 of 10, and cycles of 2, 4 and 8 epochs that end at `ends`.
+
+    Args:
+        ends: For each seed the three values.
+        finder_steps: Of each cycle.
+    """
+    plain = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.75, 0.7]
+    records = []
+    for seed, values in enumerate(ends):
+        records.append(run("plain", seed, plain))
+        for arm, end in zip(CYCLES, values, strict=True):
+            # In its middle each cycle is better than it ends: that must not count.
+            length = int(arm.split()[1])
+            records.append(run(arm, seed, [0.9] * (length - 1) + [end], finder_steps))
+    return concluded(records, ("plain", *CYCLES), tuple(range(len(ends))), metric="val_accuracy")
+
+
+def test_the_shortest_cycle_that_ends_at_the_target_counts():
+    """Not a longer one, nor one that was there in its middle only; equal is reached."""
+    found = savings(comparison([(0.7, 0.8, 0.9), (0.79, 0.7, 0.85), (0.9, 0.7, 0.7)]), "plain", CYCLES)
+
+    assert found.targets == (0.8, 0.8, 0.8)
+    assert found.own == (8.0, 8.0, 8.0)
+    assert found.cycles == (4.0, 8.0, 2.0)
+
+
+def test_the_finder_is_counted():
+    """Its steps are epochs too."""
+    found = savings(comparison([(0.7, 0.8, 0.9)], finder_steps=25), "plain", CYCLES)
+
+    assert found.cycles == (6.5,)
+
+
+def test_ratio_and_interval():
+    """The geometric mean with Student's interval on the logarithms."""
+    found = savings(comparison([(0.7, 0.8, 0.9), (0.7, 0.7, 0.85), (0.9, 0.7, 0.7)]), "plain", CYCLES)
+    logs = np.log([8 / 4, 8 / 8, 8 / 2])
+    expected = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
+
+    assert found.ratio() == pytest.approx((np.exp(logs.mean()), np.exp(expected.low), np.exp(expected.high)))
+    assert "2 times fewer (95 % interval" in found.summary()
+
+
+def test_one_seed_has_no_interval():
+    """A ratio without a spread."""
+    middle, low, high = savings(comparison([(0.7, 0.8, 0.9)]), "plain", CYCLES).ratio()
+
+    assert middle == pytest.approx(2.0)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_a_target_that_no_cycle_reaches_gives_no_ratio():
+    """The factor is not known then, and is not made up of the other seeds."""
+    found = savings(comparison([(0.7, 0.8, 0.9), (0.1, 0.1, 0.1)]), "plain", CYCLES)
+
+    assert found.cycles == (4.0, math.inf)
+    assert found.reached == 1
+    assert all(map(math.isnan, found.ratio()))
+    assert "1 of 2 seeds" in found.summary()
+    assert "times fewer" not in found.summary()
