@@ -4,25 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from oracles.records import run
 from scipy import stats
 
-from onecycle._comparison import RunRecord
 from onecycle.studies.comparing import concluded
 from onecycle.studies.savings import savings
 
-PER_EPOCH = 10
 CYCLES = ("cycle 2", "cycle 4", "cycle 8")
-
-
-def run(arm, seed, values, finder_steps=0):
-    """A record whose metric took these values."""
-    epochs = range(1, len(values) + 1)
-    return RunRecord(
-        arm=arm, seed=seed, identity="", config={"batch_size": 1}, history={"loss": [1.0] * len(values), "val_accuracy": list(values)},
-        steps=[PER_EPOCH * epoch for epoch in epochs], samples=list(epochs),
-        seconds=[float(epoch) for epoch in epochs], finder={"steps": finder_steps} if finder_steps else {},
-        diverged=None, versions={}, machine={},
-    )  # fmt: skip
 
 
 def comparison(ends, finder_steps=0):

@@ -9,7 +9,6 @@ print(comparison.summary())
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from onecycle._schedule_base import count, number
 from onecycle.studies.arms import read_arms
 from onecycle.studies.engines import Job, Task, make_runs
 from onecycle.studies.identity import data_facts, model_facts
-from onecycle.studies.measures import best_of, choose_metric, choose_mode, mean_curves, measured
+from onecycle.studies.measures import best_of_baseline, choose_metric, choose_mode, mean_curves, measured
 from onecycle.studies.runs import Setting, built, versions
 from onecycle.studies.store import Store
 from onecycle.studies.verdicts import verdicts
@@ -67,8 +66,8 @@ def compare(
             the loss. The main verdict is on its value after the last epoch, what training leaves one with.
         mode: "max" where higher is better, "min" where lower is, "auto" to tell by the name.
         target: Value of the metric that steps, epochs, samples and seconds are counted to, the finder's included. By
-            default the mean over seeds of the baseline's best. A run that never reaches it is censored, not dropped:
-            see `onecycle.studies.statistics.complete`.
+            default the mean over seeds of the baseline's best, of its runs that do not diverge if there are any. A run
+            that never reaches it is censored, not dropped: see `onecycle.studies.statistics.complete`.
         margin: Difference of the metric that does not matter, given before the runs. Without it nothing is ever found
             to make "no practical difference".
         directory: Folder for the records, one file a run, written as it ends. Started again with the same folder, only
@@ -134,10 +133,7 @@ def concluded(
     mode = choose_mode(metric, mode)
     target_from = "given before the runs"
     if target is None:
-        bests = [best_of(record.history[metric], mode) for record in records if record.arm == arms[0]]
-        finite = [best for best in bests if math.isfinite(best)]
-        target = sum(finite) / len(finite) if finite else math.nan
-        target_from = f"the mean over seeds of the best of {arms[0]}"
+        target, target_from = best_of_baseline([record for record in records if record.arm == arms[0]], metric, mode)
     runs = tuple(measured(record, metric, mode, target) for record in records)
     return Comparison(
         arms=arms,

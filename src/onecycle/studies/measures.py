@@ -64,6 +64,20 @@ def best_of(values: Sequence[float], mode: str) -> float:
     return max(finite) if mode == "max" else min(finite)
 
 
+def best_of_baseline(records: Sequence[RunRecord], metric: str, mode: str) -> tuple[float, str]:
+    """Returns the mean over seeds of the baseline's best, and where it is from, in words.
+
+    The best of a run that diverged is from before it did, and would make the target one that is easily met.
+    """
+    lasting = [record for record in records if record.diverged is None]
+    bests = [best_of(record.history[metric], mode) for record in lasting or records]
+    finite = [best for best in bests if math.isfinite(best)]
+    told = f"the mean over seeds of the best of {records[0].arm}"
+    if 0 < len(lasting) < len(records):
+        told += f", without the {len(records) - len(lasting)} that diverged"
+    return (sum(finite) / len(finite) if finite else math.nan), told
+
+
 def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[str, Any]:
     """Returns a run as a dict: its record, and what is measured of it."""
     values = record.history[metric]

@@ -1,0 +1,155 @@
+"""Reads the records in runs/, draws pictures/ and fills the tables of README.md: python analysis.py; no training."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from onecycle import _json
+from onecycle._comparison import Comparison, RunRecord
+from onecycle.plot import save_figure
+from onecycle.studies import article
+from onecycle.studies.article import PROTOCOLS, Protocol
+from onecycle.studies.comparing import concluded
+from onecycle.studies.savings import savings
+
+HERE = Path(__file__).parent
+RUNS, PICTURES, README = HERE / "runs", HERE / "pictures", HERE / "README.md"
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    filled = README.read_text(encoding="utf-8")
+    for name, protocol in PROTOCOLS.items():
+        if not (RUNS / name / "main").exists():
+            print(f"{name}: not run yet")
+            continue
+        main_runs, side_runs = comparisons(protocol)
+        filled = fill(filled, name, tables(protocol, main_runs, side_runs))
+        pictures(name, main_runs)
+    for what in ("picture", "batch-size"):
+        if list((RUNS / article.PICTURE_TASK / what).glob("*.json")):
+            filled = fill(filled, what, extra(what))
+    README.write_text(filled, encoding="utf-8")
+
+
+def comparisons(protocol: Protocol) -> tuple[Comparison, Comparison | None]:
+    """The main and the side arms of an experiment, as far as all their runs are there."""
+    folder = RUNS / protocol.task
+    arms = tuple(protocol.main_arms(tuned(protocol)))
+    found = compared(folder / "main", arms, protocol)
+    there = len(list((folder / "side").glob("*.json"))) == len(protocol.side_arms()) * protocol.side_seeds
+    return found, compared(folder / "side", tuple(protocol.side_arms()), protocol) if there else None
+
+
+def compared(folder: Path, arms: tuple[str, ...], protocol: Protocol) -> Comparison:
+    """The comparison of the seeds for which every arm has its record."""
+    records = read(folder)
+    seeds = tuple(sorted({seed for _, seed in records if all((arm, seed) in records for arm in arms)}))
+    runs = [records[arm, seed] for arm in arms for seed in seeds]
+    metric = f"val_{protocol.metric}"
+    return concluded(runs, arms, seeds, metric=metric, margin=protocol.margin, config={"epochs": protocol.epochs})
+
+
+def read(folder: Path) -> dict[tuple[str, int], RunRecord]:
+    """Every record of a folder."""
+    records = [_json.load(path) for path in sorted(folder.glob("*.json"))]
+    return {(record.arm, record.seed): record for record in records}
+
+
+def tuned(protocol: Protocol) -> dict[float, float]:
+    """The constant rates that the grid chose: for each momentum the one whose best is best in the mean over seeds."""
+    return {momentum: max((merit, rate) for rate, merit in row)[1] for momentum, row in grid(protocol).items()}
+
+
+def grid(protocol: Protocol) -> dict[float, list[tuple[float, float]]]:
+    """Momentum -> (rate, mean of the runs' best, higher is better; minus infinity where one diverged)."""
+    found: dict[float, dict[float, list[float]]] = {0.0: {}, 0.9: {}}
+    for record in read(RUNS / protocol.task / "grid").values():
+        own = record.config["optimizer"]["config"]
+        values = record.history[f"val_{protocol.metric}"]
+        sign = -1 if protocol.metric == "loss" else 1
+        best = -np.inf if record.diverged else max(sign * value for value in values)
+        found[own["momentum"]].setdefault(own["learning_rate"], []).append(best)
+    return {
+        momentum: sorted((rate, float(np.mean(all_))) for rate, all_ in row.items()) for momentum, row in found.items()
+    }
+
+
+def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | None) -> str:
+    """The tables of an experiment, and its sentences."""
+    cycles = tuple(arm for arm in main_runs.arms if arm.startswith(article.CYCLE))
+    saved = [savings(main_runs, arm, cycles) for arm in main_runs.arms if arm not in cycles]
+    parts = [
+        f"{len(main_runs.seeds)} seeds. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
+        main_runs.table(),
+        "\n".join(f"- {main_runs.verdicts[arm]['final'].sentence}" for arm in main_runs.arms[1:]),
+        "Epochs that whole cycles save, the range test included:",
+        "\n".join(f"- {one.summary()}" for one in saved),
+    ]
+    if side_runs is not None:
+        parts += [f"Other ways to train, {len(side_runs.seeds)} seeds:", side_runs.table()]
+    parts += ["The grids of constant rates, on held-out training data:", grid_table(protocol)]
+    return "\n\n".join(parts)
+
+
+def grid_table(protocol: Protocol) -> str:
+    """Each constant rate's mean best."""
+    sign = -1 if protocol.metric == "loss" else 1
+    lines = ["| momentum | " + "rate: mean of the best |", "|---|---|"]
+    for momentum, row in grid(protocol).items():
+        chosen = tuned(protocol)[momentum]
+        told = ", ".join(
+            f"{'**' * (rate == chosen)}{rate:.2g}: {sign * merit:.4g}{'**' * (rate == chosen)}" for rate, merit in row
+        )
+        lines.append(f"| {momentum:g} | {told} |")
+    return "\n".join(lines)
+
+
+def extra(what: str) -> str:
+    """The arms of one of the article's pictures: training loss after each epoch, one seed."""
+    lines = ["| arm | training loss after each epoch | test accuracy at the end |", "|---|---|---|"]
+    order = article.picture_arms() if what == "picture" else article.batch_arms()
+    records = {arm: record for (arm, _), record in read(RUNS / article.PICTURE_TASK / what).items()}
+    for arm in (arm for arm in order if arm in records):
+        history = records[arm].history
+        losses = ", ".join(f"{value:.4g}" for value in history["loss"])
+        lines.append(f"| {arm} | {losses} | {history['val_accuracy'][-1]:.1%} |")
+    if what == "picture":
+        draw_rates({record.config["optimizer"]["config"]["learning_rate"]: record for record in records.values()})
+    return "\n".join(lines)
+
+
+def draw_rates(records: dict[float, RunRecord]) -> None:
+    """The article's picture: the training loss at the end over the constant rate."""
+    rates = sorted(records)
+    _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for epoch, marker in ((0, "o"), (-1, "s")):
+        losses = [records[rate].history["loss"][epoch] for rate in rates]
+        ax.plot(rates, losses, marker=marker, label="first epoch" if epoch == 0 else "last epoch")
+    ax.set(xscale="log", yscale="log", xlabel="constant learning rate", ylabel="training loss, CIFAR-10")
+    ax.legend()
+    save_figure(ax, PICTURES / "rates.png")
+
+
+def pictures(name: str, comparison: Comparison) -> None:
+    """Training curves, and where every run ended."""
+    save_figure(comparison.plot(), PICTURES / f"{name}.png")
+    save_figure(comparison.plot_differences(), PICTURES / f"{name}_differences.png")
+    plt.close("all")
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Put `content` between the marks of this name."""
+    marks = f"<!-- {name} -->", f"<!-- /{name} -->"
+    filled, count = re.subn(
+        f"{marks[0]}.*?{marks[1]}", lambda _: f"{marks[0]}\n{content}\n{marks[1]}", text, flags=re.DOTALL
+    )
+    if count != 1:
+        raise SystemExit(f"README.md has no place for {name}")
+    return filled
+
+
+if __name__ == "__main__":
+    main()
