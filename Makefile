@@ -64,6 +64,8 @@ bench: $(READY)
 	  echo "== Benchmarks, Keras on $$backend"; \
 	  KERAS_BACKEND=$$backend $(BIN)/python -m benchmarks; \
 	done
+	@echo "== What a start takes"
+	@$(BIN)/python -m benchmarks.start
 
 # Warnings are errors: a link that leads nowhere, a name that the library does not have.
 docs: $(READY)
