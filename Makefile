@@ -69,7 +69,7 @@ bench: $(READY)
 
 # Warnings are errors: a link that leads nowhere, a name that the library does not have.
 docs: $(READY)
-	@$(BIN)/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "docs: site/index.html"
 
 # From real runs on the digits, some minutes; the pictures are committed.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onecycle import results as results
     from onecycle import suggestions as suggestions
     from onecycle import tasks as tasks
-    from onecycle.callbacks import LearningRateFinder, OneCycleScheduler
+    from onecycle.callbacks import HyperparameterLogger, LearningRateFinder, OneCycleScheduler
     from onecycle.fit import fit_one_cycle
     from onecycle.hyperparameters import schedule_hyperparameters, unschedule_hyperparameters
     from onecycle.range_test import find_learning_rate
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CyclicalLearningRate",
+    "HyperparameterLogger",
     "LearningRateFinder",
     "OneCycle",
     "OneCycleScheduler",
@@ -43,6 +44,7 @@ __all__ = [
 # Where each name lives. A module is read when one of its names is first asked for: keras alone takes seconds to import.
 _HOMES = {
     "CyclicalLearningRate": "schedules",
+    "HyperparameterLogger": "callbacks",
     "LearningRateFinder": "callbacks",
     "OneCycle": "schedules",
     "OneCycleScheduler": "callbacks",
