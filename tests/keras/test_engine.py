@@ -104,6 +104,25 @@ def test_a_member_is_what_fit_would_have_been(body, optimizer, engine):
 
 
 @each_engine
+def test_a_member_may_begin_as_another_model(engine):
+    """Its weights, BatchNorm and dropout's random numbers are that model's; the member beside it keeps the model's."""
+    model = make(dense)
+    x, y = arrays(model)
+    keras.utils.set_random_seed(7)
+    other = keras.models.clone_model(model)
+    options = {"epochs": EPOCHS, "batch_size": BATCH, "weights": True, "engine": engine}
+    both = train_members(model, x, y, members=[Member(0.02), Member(0.02, start=other)], **options)
+    other.compile(sgd(), loss="mse")
+    alone = train_members(other, x, y, members=[0.02], **options)
+    assert not np.allclose(both.losses[0], both.losses[1], rtol=1e-2)
+    np.testing.assert_allclose(both.losses[1], alone.losses[0], rtol=1e-5)
+    for one, expected in zip(both.weights[1], alone.weights[0], strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=2e-6)
+    with pytest.raises(ValueError, match="with the same variables"):
+        train_members(model, x, y, members=[Member(0.02, start=make(plain))], epochs=1, engine=engine)
+
+
+@each_engine
 def test_a_member_that_diverges_troubles_no_other(engine):
     """It is marked with its step and has no number afterwards; the one beside it is what it is alone."""
     model = make()

@@ -197,9 +197,8 @@ class CompiledMembers:
         return [Order(self._plan, self._members[k].seed, self._shuffle) for k in who]
 
     def _states(self, who: list[int], mapped: bool) -> State:
-        if not mapped:
-            return self._start
-        return keras.tree.map_structure(lambda leaf: ops.stack([leaf] * len(who)), self._start)
+        states = [self._start.begun_as(self._members[k].start) for k in who]
+        return keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *states) if mapped else states[0]
 
     def _arguments(self, state: State, who: list[int], orders: list[Order], first: int, steps: int) -> tuple[Any, ...]:
         """The arguments of a program for so many steps from `first` on."""

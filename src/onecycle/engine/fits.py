@@ -44,13 +44,16 @@ def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weight
     if not model.optimizer.built:
         with backends.placement(model):
             model.optimizer.build(model.trainable_variables)
-    start = VariableSnapshot(model)
+    start, own = VariableSnapshot(model), _of_layers(model)  # as yet without what records the losses
     losses, histories, found = [], [], []
     with feeding.borrowed(model):
         dials, recording = _Dials(model, members, _steps(fit)), _Recording(model, _steps(fit) or MOST_RECORDED)
         try:
             for member in members:
                 start.restore()
+                if member.start is not None:
+                    for variable, value in zip(own, _of_layers(member.start), strict=True):
+                        variable.assign(backends.to_numpy(value))  # JAX donates what it trains on
                 dials.turn_to(member)
                 histories.append(recording.fit(fit, member.seed))
                 losses.append(recording.losses())
@@ -76,6 +79,10 @@ def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
         taken.append(time.perf_counter() - began)
     start.restore()
     return taken[-1] / -(-len(keras.tree.flatten(x)[0]) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE))
+
+
+def _of_layers(model: Any) -> list[Any]:
+    return [*model.trainable_variables, *model.non_trainable_variables]
 
 
 class _Dials:

@@ -25,11 +25,14 @@ class Member:
         momentum: What the optimizer calls momentum or beta_1: a number in [0, 1), a schedule, or None for the
             optimizer's own.
         seed: Of the data order: an integer in [0, 2**32).
+        start: Another model of the same kind, with whose weights, BatchNorm and seed generators the run begins; None
+            for those of the model itself. The optimizer begins as the model's own.
     """
 
     learning_rate: Any
     momentum: Any = None
     seed: int = 0
+    start: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ class MemberRuns:
         return np.array([step is not None for step in self.diverged_at])
 
 
-def checked(members: Sequence[Any], optimizer: Any) -> tuple[Member, ...]:
+def checked(members: Sequence[Any], model: Any) -> tuple[Member, ...]:
     """The members, each also given as (learning_rate, momentum, seed) or a shorter tuple; raises for what is none."""
     found = tuple(member if isinstance(member, Member) else Member(*_as_tuple(member)) for member in members)
     if not found:
@@ -76,9 +79,11 @@ def checked(members: Sequence[Any], optimizer: Any) -> tuple[Member, ...]:
         _check(member.learning_rate, "learning_rate")
         if member.momentum is not None:
             _check(member.momentum, "momentum")
-            require_momentum(optimizer)
+            require_momentum(model.optimizer)
         if count("seed", member.seed, least=0) >= 2**32:
             raise ValueError(f"Argument `seed` must be < 2**32. Received: seed={member.seed}")
+        if member.start is not None and _kind(member.start) != _kind(model):
+            raise ValueError("Argument `start` must be a model with the same variables. Received: one with others")
     return found
 
 
@@ -86,6 +91,11 @@ def diverged_at(losses: Array) -> tuple[int | None, ...]:
     """The first step of each row whose loss is not finite, or None; padding of shorter runs is no step."""
     bad = ~np.isfinite(losses)
     return tuple(int(np.argmax(row)) if row.any() else None for row in bad)
+
+
+def _kind(model: Any) -> list[tuple[Any, ...]]:
+    groups = model.trainable_variables, model.non_trainable_variables
+    return [(k, tuple(variable.shape), variable.dtype) for k, group in enumerate(groups) for variable in group]
 
 
 def _as_tuple(member: Any) -> tuple[Any, ...]:

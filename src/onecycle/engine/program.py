@@ -35,6 +35,13 @@ class State(NamedTuple):
         values = [[variable.value for variable in group] for group in (*groups, model.metrics_variables)]
         return cls._make((*values, ops.convert_to_tensor(True)))
 
+    def begun_as(self, model: Any) -> State:
+        """The state with the variables of another model's layers; None for none."""
+        if model is None:
+            return self
+        own = State.of(model)
+        return self._replace(trainable=own.trainable, non_trainable=own.non_trainable)
+
 
 class Tables(NamedTuple):
     """What the steps of a block are fed; of several members each leaf has them in front.

@@ -68,8 +68,8 @@ def train_members(
     """
     require_compiled(model)
     _check(x, y, batch_size, epochs, validate, engine)
-    found = checked(members, model.optimizer)
     batches.build(model, x, y, batch_size)
+    found = checked(members, model)
     why_not = unsuited(model, x, y) or _unsuited_validation(validation_data)
     if why_not and engine in ("vmap", "scan"):
         raise ValueError(f"Argument `engine` cannot be {engine!r} here: {why_not}. Pass `engine='auto'`.")
