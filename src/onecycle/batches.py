@@ -35,6 +35,14 @@ def check(x: Any, y: Any, batch_size: int | None) -> None:
         raise ValueError(f"Argument `batch_size` must be >= 1. Received: batch_size={batch_size}")
 
 
+def before_split(data: Any, validation_split: float) -> Any:
+    """What is left of arrays to train on once `fit` has cut its `validation_split` off their end."""
+    if not validation_split:
+        return data
+    rows = int(len(keras.tree.flatten(data)[0]) * (1 - validation_split))
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+
+
 def batch_size(x: Any, asked: int | None) -> int | None:
     """Rows of a batch, where that is known: it is for arrays."""
     if asked is not None:

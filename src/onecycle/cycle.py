@@ -11,10 +11,11 @@ import keras
 from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import Schedule
-from onecycle.hyperparameters import schedule_hyperparameters
+from onecycle.hyperparameters import has_momentum, schedule_hyperparameters
 from onecycle.installation import installed_state, reinstate, uninstall
 from onecycle.left_behind import Borrowed
 
+DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
 _RESUMABLE = "_onecycle_resumable"
 
 
@@ -32,6 +33,7 @@ class CycleReport:
             counted.
         max_learning_rate: The peak, or None where the schedule was given.
         range_test: The `RangeTest` that picked the peak, or None.
+        sweep: The `Sweep` that picked it, or None.
     """
 
     schedule: str
@@ -42,12 +44,24 @@ class CycleReport:
     skipped_steps: int | None
     max_learning_rate: float | None = None
     range_test: Any = None
+    sweep: Any = None
+
+    @property
+    def reason(self) -> str | None:
+        """What picked the peak, why that one, and at what cost; None where it was given."""
+        if self.sweep is not None:
+            return f"Picked by a sweep that cost {self.sweep.cost:.2g} of a run. {self.sweep.pick.reason}"
+        if self.range_test is not None:
+            steps = len(self.range_test.learning_rates)
+            return f"Picked by a range test of {steps} steps. {self.range_test.suggestion.reason}"
+        return None
 
     def summary(self) -> str:
-        """The report as a sentence or two."""
+        """The report as a few sentences."""
         momentum = "" if self.momentum is None else f", momentum {self.momentum[0]:g} to {self.momentum[1]:g} and back"
         skipped = f", {self.skipped_steps} skipped by loss scaling" if self.skipped_steps else ""
-        return f"{self.schedule}{momentum}; {self.steps} steps of a cycle of {self.total_steps}{skipped}."
+        told = f"{self.schedule}{momentum}; {self.steps} steps of a cycle of {self.total_steps}{skipped}."
+        return told if self.reason is None else f"{told} {self.reason}"
 
 
 class CycleRun:
@@ -187,6 +201,13 @@ def check_schedule(schedule: Any, total_steps: int | None, momentum: Any) -> Non
             f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
             f"schedule={schedule!r}. Pass a callable that takes the number of total steps and returns a schedule."
         )
+
+
+def momentum_pair(asked: Any, schedule: Any, optimizer: Any) -> Any:
+    """The momentum (high, low) that is meant: with "auto" the default one, where schedule and optimizer have any."""
+    if asked != "auto":
+        return asked
+    return DEFAULT_MOMENTUM if hasattr(schedule, "momentum") and has_momentum(optimizer) else None
 
 
 def matching_momentum(schedule: Any, pair: tuple[float, float]) -> Any:

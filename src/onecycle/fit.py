@@ -16,8 +16,11 @@ from onecycle.callbacks import OneCycleScheduler
 from onecycle.callbacks.rivals import refuse_rivals
 from onecycle.hyperparameters import require_compiled, require_momentum
 from onecycle.range_test import find_learning_rate
-from onecycle.results import RangeTest
+from onecycle.results import RangeTest, Sweep
+from onecycle.sweeping import sweep_learning_rates
 
+AUTO = "range test"  # what "auto" stands for
+PICKERS = ("auto", "range test", "sweep")
 # A noisy curve needs more steps to be believed, an unusually scaled one other limits.
 _SECOND_TRY: dict[str, Any] = {"min_learning_rate": 1e-8, "max_learning_rate": 1e3, "num_steps": 900}
 
@@ -28,7 +31,7 @@ def fit_one_cycle(
     y: Any = None,
     *,
     epochs: int,
-    max_learning_rate: float | str = "auto",
+    max_learning_rate: float | str | RangeTest | Sweep = "auto",
     momentum: str | tuple[float, float] | None = "auto",
     schedule: Schedule | Callable[[int, float], Schedule] | None = None,
     batch_size: int | None = None,
@@ -42,16 +45,20 @@ def fit_one_cycle(
 ) -> keras.callbacks.History:
     """Train a compiled model with one cycle of learning rate and momentum.
 
-    With `max_learning_rate="auto"` a range test picks the peak first; it leaves no trace in the model. Where it shows
-    no rate it is made once more, wider and longer.
+    The peak may be picked first, which leaves no trace in the model. A range test (`"range test"`, and what `"auto"`
+    stands for) takes some hundred steps; where it shows no rate it is made once more, wider and longer. A sweep
+    (`"sweep"`) takes half as many steps as the training itself and comes nearer to the best rate. It never looks at
+    `validation_data` or at what `validation_split` cuts off, but holds out a part of the rest, so that they stay
+    untouched; for other settings, such as its budget, make it yourself and hand over the result.
 
     Args:
         model: A compiled model.
-        x: Training data, whatever `Model.fit` takes. `"auto"` refuses a one-shot generator, since the range test
-            would use up its first batches.
+        x: Training data, whatever `Model.fit` takes. A one-shot generator is refused where the peak is to be picked,
+            since that would use up its first batches.
         y: Targets, as in `fit`.
         epochs: Number of epochs, the length of the cycle.
-        max_learning_rate: The peak, or `"auto"`.
+        max_learning_rate: The peak; `"auto"`, `"range test"` or `"sweep"` to have it picked; or the result of
+            `find_learning_rate` or of a sweep, which History then carries along.
         momentum: As in `OneCycleScheduler`.
         schedule: In place of the article's cycle: a schedule (then `max_learning_rate` must not be given), or a
             callable `(total_steps, max_learning_rate) -> schedule`, for example
@@ -59,18 +66,19 @@ def fit_one_cycle(
         batch_size: As in `fit`; the range test uses the same.
         validation_data: As in `fit`.
         callbacks: More callbacks, as in `fit`.
-        verbose: As in `fit`; 0 silences the range test too.
+        verbose: As in `fit`; 0 silences the picking too.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
-        seed: Seed of the range test's data order. The training draws from the global random states, as `fit` does.
+        seed: Seed of the range test's or the sweep's data order. The training draws from the global random states, as
+            `fit` does.
         **fit_arguments: Anything else that `fit` takes, such as `validation_split` or `steps_per_epoch`.
 
     Returns:
-        Keras' `History`. Its `onecycle` is a `CycleReport`: what was picked, and with `"auto"` the `RangeTest` that
-        picked it.
+        Keras' `History`. Its `onecycle` is a `CycleReport`: what was picked, why, at what cost, and the `RangeTest` or
+        `Sweep` that picked it.
 
     Raises:
-        ValueError: For bad arguments; with `"auto"` also where the range test suggests no rate (with the reason).
+        ValueError: For bad arguments; also where no rate could be picked (with the reason).
 
     Warns:
         UserWarning: Where the inputs are plainly not standardised.
@@ -91,10 +99,11 @@ def fit_one_cycle(
     if trouble:
         warnings.warn(trouble, stacklevel=2)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
-    range_test = None
-    if max_learning_rate == "auto" and not isinstance(schedule, Schedule):
-        range_test = _range_test(model, x, y, **data, seed=seed, verbose=verbose)
-        max_learning_rate = range_test.learning_rate
+    evidence = _evidence(
+        max_learning_rate, model, x, y, **data, epochs=epochs, momentum=momentum, schedule=schedule, seed=seed,
+        verbose=verbose, fit_arguments=fit_arguments,
+    )  # fmt: skip
+    peak = max_learning_rate if evidence is None else evidence.learning_rate
     history = model.fit(
         x,
         y,
@@ -102,10 +111,28 @@ def fit_one_cycle(
         epochs=epochs,
         validation_data=validation_data,
         verbose=verbose,
-        callbacks=[*callbacks, _scheduler(max_learning_rate, momentum, schedule)],
+        callbacks=[*callbacks, _scheduler(peak, momentum, schedule)],
         **fit_arguments,
     )
-    return _with_evidence(history, max_learning_rate, range_test)
+    return _with_evidence(history, peak, evidence)
+
+
+def _evidence(
+    asked: Any, model: Any, x: Any, y: Any, *, epochs: int, momentum: Any, schedule: Any,
+    fit_arguments: dict[str, Any], **options: Any,
+) -> RangeTest | Sweep | None:  # fmt: skip
+    """What the peak rests on: the result given, or that of the picker asked for; None for a number or a schedule."""
+    if isinstance(asked, (RangeTest, Sweep)):
+        return asked
+    if not isinstance(asked, str) or isinstance(schedule, Schedule):
+        return None
+    if (AUTO if asked == "auto" else asked) == "range test":
+        return _range_test(model, x, y, **options)
+    x, y, options["sample_weight"] = batches.before_split(
+        (x, y, options["sample_weight"]), fit_arguments.get("validation_split", 0.0)
+    )
+    epochs -= fit_arguments.get("initial_epoch", 0)
+    return sweep_learning_rates(model, x, y, epochs=epochs, momentum=momentum, schedule=schedule, **options)
 
 
 def _range_test(model: Any, x: Any, y: Any, **options: Any) -> RangeTest:
@@ -117,26 +144,29 @@ def _range_test(model: Any, x: Any, y: Any, **options: Any) -> RangeTest:
 
 
 def _check(model: Any, x: Any, max_learning_rate: Any, momentum: Any, schedule: Any, callbacks: Sequence[Any]) -> None:
-    """Raise for bad arguments before the range test takes its time."""
+    """Raise for bad arguments before the picking takes its time."""
+    picks = isinstance(max_learning_rate, str)
+    if picks and max_learning_rate not in PICKERS:
+        raise ValueError(
+            'Argument `max_learning_rate` must be a number or "auto", "range test", "sweep", or their result. '
+            f"Received: max_learning_rate={max_learning_rate!r}"
+        )
     if isinstance(schedule, Schedule) and max_learning_rate != "auto":
         raise ValueError(
             "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
-            f"Received: schedule={schedule!r}, max_learning_rate={max_learning_rate}"
+            f"Received: schedule={schedule!r}, max_learning_rate={max_learning_rate!r}"
         )
-    if isinstance(max_learning_rate, str) and max_learning_rate != "auto":
-        raise ValueError(
-            'Argument `max_learning_rate` must be a number or "auto". '
-            f"Received: max_learning_rate={max_learning_rate!r}"
-        )
-    peak = 1.0 if max_learning_rate == "auto" else number("max_learning_rate", max_learning_rate, above=0)
+    if isinstance(max_learning_rate, (RangeTest, Sweep)):
+        max_learning_rate = max_learning_rate.learning_rate
+    peak = 1.0 if picks else number("max_learning_rate", max_learning_rate, above=0)
     scheduler = _scheduler(peak, momentum, schedule)
     refuse_rivals(scheduler, callbacks)
     if isinstance(scheduler.momentum, tuple):
         require_momentum(model.optimizer)
-    if max_learning_rate == "auto" and not isinstance(schedule, Schedule) and batches.is_one_shot(x):
+    if picks and not isinstance(schedule, Schedule) and batches.is_one_shot(x):
         raise ValueError(
-            'With `max_learning_rate="auto"` a range test would use up the first batches of this generator, and they '
-            "would be missing from the training. Pass data that can be read again, or a number."
+            f'With `max_learning_rate="{max_learning_rate}"` the picking would use up the first batches of this '
+            "generator, and they would be missing from the training. Pass data that can be read again, or a number."
         )
 
 
@@ -148,9 +178,10 @@ def _scheduler(max_learning_rate: Any, momentum: Any, schedule: Any) -> OneCycle
     return OneCycleScheduler(schedule=lambda steps: schedule(steps, max_learning_rate), momentum=momentum)
 
 
-def _with_evidence(history: Any, max_learning_rate: Any, range_test: RangeTest | None) -> Any:
+def _with_evidence(history: Any, peak: Any, evidence: RangeTest | Sweep | None) -> Any:
     report = getattr(history, "onecycle", None)  # none where a resumed run had no epoch left
     if report is not None:
-        peak = None if isinstance(max_learning_rate, str) else float(max_learning_rate)
-        history.onecycle = dataclasses.replace(report, max_learning_rate=peak, range_test=range_test)
+        found = {"sweep": evidence} if isinstance(evidence, Sweep) else {"range_test": evidence}
+        number = None if isinstance(peak, str) else float(peak)
+        history.onecycle = dataclasses.replace(report, max_learning_rate=number, **found)
     return history

@@ -13,13 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 from onecycle import _json, smoothing, suggestions
 from onecycle._comparison import Comparison, RunRecord, Verdict
 from onecycle._result import Result
+from onecycle._sweep import Sweep
+from onecycle.picking import Pick
 from onecycle.smoothing import StopReason
 from onecycle.suggestions import DEFAULT_RULE, RULES, Rule, Suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Comparison", "RangeTest", "Result", "RunRecord", "StopReason", "Suggestion", "Verdict", "load"]
+__all__ = [
+    "Comparison",
+    "Pick",
+    "RangeTest",
+    "Result",
+    "RunRecord",
+    "StopReason",
+    "Suggestion",
+    "Sweep",
+    "Verdict",
+    "load",
+]
 
 _json.storable(StopReason)
 _json.storable(Suggestion)

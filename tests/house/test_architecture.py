@@ -19,7 +19,7 @@ INTERNALS = ("keras_internals",)
 BACKEND_ROOMS = ("keras_internals", "backends")
 BACKENDS = ("jax", "tensorflow", "torch")
 # Results are drawn by render, which imports them: `result.plot()` opens that door only when it is called.
-DOORS = {"onecycle.results": RENDER, "onecycle._comparison": RENDER, "onecycle._result": RENDER}
+DOORS = {f"onecycle.{name}": RENDER for name in ("results", "_comparison", "_result", "_sweep")}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 

@@ -16,8 +16,6 @@ from onecycle.callbacks.progress import ShownRate
 from onecycle.callbacks.rivals import refuse_rivals
 from onecycle.schedules import OneCycle
 
-DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
-
 
 class OneCycleScheduler(keras.callbacks.Callback):
     """Train with one cycle of the learning rate and the momentum.
@@ -128,7 +126,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
         )
         rate = cycle.begun_at(self._make(length), start)
-        pair = self._pair(rate)
+        pair = cycle.momentum_pair(self.momentum, rate, optimizer)
         momentum = None if pair is None else cycle.matching_momentum(rate, pair)
         self._report = cycle.CycleReport(
             schedule=cycle.told(rate),
@@ -155,12 +153,6 @@ class OneCycleScheduler(keras.callbacks.Callback):
                 f"Received: schedule({length}) -> {schedule!r}"
             )
         return schedule
-
-    def _pair(self, rate: Any) -> tuple[float, float] | None:
-        if self.momentum == "auto":
-            can_cycle = hasattr(rate, "momentum") and hyperparameters.has_momentum(self.model.optimizer)
-            return DEFAULT_MOMENTUM if can_cycle else None
-        return self.momentum
 
     def _reported(self, run: cycle.CycleRun) -> cycle.CycleReport:
         now = internals.raw_step(self.model.optimizer)

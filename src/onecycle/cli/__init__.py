@@ -19,7 +19,7 @@ app = typer.Typer(
 
 # In the order of the help.
 for command in (
-    *(showing.demo, training.find, training.fit, studying.compare),
+    *(showing.demo, training.find, training.sweep, training.fit, studying.compare),
     *(studying.reproduce, showing.preview, showing.report),
 ):
     app.command()(command)

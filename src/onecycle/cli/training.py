@@ -1,4 +1,4 @@
-"""`onecycle find` and `onecycle fit`: on a person's own model and data."""
+"""`onecycle find`, `onecycle sweep` and `onecycle fit`: on a person's own model and data."""
 
 from __future__ import annotations
 
@@ -55,6 +55,49 @@ def find(
             )
         console.show(result.summary(), facts(result), as_json=as_json, table=table(result))
         if result.suggestion.learning_rate is None:
+            raise typer.Exit(console.FAILED)
+
+
+def sweep(
+    subject: SubjectName,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the training that the rate is for.")],
+    budget: Annotated[
+        float | None, typer.Option(help="All steps of the sweep, as a share of that training's.", show_default=False)
+    ] = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    backend: BackendChoice = None,
+    save: Save = None,
+    plot: Plot = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Pick the cycle's peak by short trainings at several rates, judged on data held out; the model is left as it was.
+
+    Example: `onecycle sweep train.py:make --epochs 20 --plot sweep.png`
+    """
+    with console.answering(debug=debug):
+        if budget is not None and not budget > 0:
+            raise console.WrongUse(f"The option --budget must be above 0. Received: {budget:g}")
+        check_writable(save=save, plot=plot)
+        with console.quiet(as_json=as_json):
+            use_backend(backend)
+            use_files_only()
+            from onecycle.commands.subject import load_subject
+            from onecycle.commands.sweep import facts, sweep, table
+
+            result = sweep(
+                load_subject(subject),
+                save=save,
+                plot=plot,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                verbose=console.bars(as_json=as_json),
+                **({} if budget is None else {"budget": budget}),
+            )
+        console.show(result.summary(), facts(result), as_json=as_json, table=table(result))
+        if result.pick.learning_rate is None:
             raise typer.Exit(console.FAILED)
 
 

@@ -104,12 +104,12 @@ def fit(
 
 def _peak(report: Any, given: float | None) -> dict[str, Any]:
     """The cycle's peak and why it was taken, from the cycle's report, which an interrupted one does not have."""
-    if report is None or report.range_test is None:
+    if report is None or report.reason is None:
         return {
             "max_learning_rate": given,
             "reason": "not reported, for it was interrupted" if given is None else "it was given",
         }
-    return {"max_learning_rate": report.max_learning_rate, "reason": report.range_test.suggestion.reason}
+    return {"max_learning_rate": report.max_learning_rate, "reason": report.reason}
 
 
 def finite(value: float) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.plot.info import range_test_picture, schedule_picture, training_picture
+from onecycle.plot.sweep_info import sweep_picture
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike, NDArray
 
-    from onecycle.results import Comparison, RangeTest
+    from onecycle.results import Comparison, RangeTest, Sweep
 
 __all__ = [
     "plot_comparison",
     "plot_differences",
     "plot_range_test",
     "plot_schedule",
+    "plot_sweep",
     "plot_training_curves",
     "save_figure",
 ]
@@ -47,6 +49,17 @@ def plot_range_test(result: RangeTest, ax: Axes | None = None) -> Axes:
         ImportError: without matplotlib; the message says what to install. So do all functions here.
     """
     return _draw().draw_range_test(range_test_picture(result), ax)  # type: ignore[no-any-return]
+
+
+def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
+    """Draws the score of each run of a sweep against its rate, the pick and its interval; returns the Axes.
+
+    Runs of one length are joined by a line; those that diverged, and scores above the picture, stand at its top edge.
+    """
+    _draw()
+    from onecycle.plot.sweep_draw import draw_sweep
+
+    return draw_sweep(sweep_picture(result), ax)
 
 
 def plot_schedule(schedule: Schedule, momentum: Schedule | ArrayLike | None = None, ax: Axes | None = None) -> Axes:

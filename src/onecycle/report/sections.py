@@ -9,11 +9,13 @@ from onecycle._result import Result
 from onecycle.report.comparison import comparison_section
 from onecycle.report.parts import Section
 from onecycle.report.range_test import range_test_section
-from onecycle.results import Comparison, RangeTest
+from onecycle.report.sweep import sweep_section
+from onecycle.results import Comparison, RangeTest, Sweep
 
 SECTIONS: dict[type[Result], Callable[[Any], Section]] = {
     RangeTest: range_test_section,
     Comparison: comparison_section,
+    Sweep: sweep_section,
 }
 
 

@@ -13,7 +13,7 @@ from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, number, one_of
 from onecycle.callbacks import OneCycleScheduler
 from onecycle.cycle import told
-from onecycle.fit import fit_one_cycle
+from onecycle.fit import PICKERS, fit_one_cycle
 from onecycle.schedules import OneCycle, WarmupLinearDecay, WarmupStableDecay
 from onecycle.studies.identity import described
 
@@ -37,7 +37,8 @@ class Arm:
         schedule: "one_cycle" (where a rate is given and nothing else), "none" for a plain `fit` of the model as it was
             compiled, "constant", "pytorch" (its `OneCycleLR`), "warmup_linear", "warmup_stable", a Keras schedule, or
             a callable (total_steps, max_learning_rate) -> schedule.
-        max_learning_rate: The peak, the constant rate, or "auto" for the finder's, whose cost is counted.
+        max_learning_rate: The peak, the constant rate, or what picks it, "auto", "range test" or "sweep", whose cost is
+            counted.
         optimizer: In place of the compiled one: a name, an optimizer (of which each run gets a fresh one by its
             configuration) or a function that returns one.
         batch_size: In place of the comparison's.
@@ -190,10 +191,10 @@ def _check_rate(arm: Arm) -> None:
             "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
             f"Received: schedule={arm.schedule!r}, max_learning_rate={arm.max_learning_rate!r}"
         )
-    if arm.max_learning_rate != "auto":
+    if arm.max_learning_rate not in PICKERS:
         if isinstance(arm.max_learning_rate, str):
             raise ValueError(
-                'Argument `max_learning_rate` must be a number or "auto". '
+                'Argument `max_learning_rate` must be a number or "auto", "range test" or "sweep". '
                 f"Received: max_learning_rate={arm.max_learning_rate!r}"
             )
         number("max_learning_rate", arm.max_learning_rate, above=0)

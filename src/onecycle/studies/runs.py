@@ -163,15 +163,19 @@ class EpochWatch(keras.callbacks.Callback):
 def finder_facts(history: Any, watch: EpochWatch) -> dict[str, Any]:
     """What finding the rate cost, from the evidence that `fit_one_cycle` leaves; empty where none was looked for."""
     report = getattr(history, "onecycle", None)
-    test = getattr(report, "range_test", None)
-    if report is None or test is None:
+    if report is None or (report.range_test is None and report.sweep is None):
         return {}
-    # Where the first test shows no rate, `fit_one_cycle` makes a longer one and keeps that: the first is counted whole.
-    before = 0 if test.num_steps == FIRST_TEST else FIRST_TEST
+    if report.sweep is not None:
+        reason, steps = report.sweep.pick.reason, round(report.sweep.cost * report.sweep.total_steps)
+    else:
+        # Where the first test shows no rate, `fit_one_cycle` makes a longer one and keeps that: the first is counted
+        # whole.
+        before = 0 if report.range_test.num_steps == FIRST_TEST else FIRST_TEST
+        reason, steps = report.range_test.suggestion.reason, len(report.range_test.learning_rates) + before
     return {
         "learning_rate": report.max_learning_rate,
-        "reason": test.suggestion.reason,
-        "steps": len(test.learning_rates) + before,
+        "reason": reason,
+        "steps": steps,
         # Up to the first epoch of the training proper; what is compiled for the finder is the finder's.
         "seconds": watch.before_training,
     }

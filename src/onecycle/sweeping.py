@@ -1,0 +1,331 @@
+"""`sweep_learning_rates`: a few short annealed runs, and the peak they point at for the whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.optimizers.schedules import LearningRateSchedule as Schedule
+
+from onecycle import backends, batches, cycle, holding, picking
+from onecycle import keras_internals as internals
+from onecycle._schedule_base import count, number
+from onecycle.callbacks import OneCycleScheduler
+from onecycle.engine import Member, train_members
+from onecycle.hyperparameters import require_compiled, require_momentum
+from onecycle.range_test import find_learning_rate
+from onecycle.results import RangeTest, Sweep
+from onecycle.schedules import OneCycle
+from onecycle.snapshot import preserved
+
+DEFAULT_BUDGET = 0.5  # of the whole run: what the study found to be the best trade of quality and cost
+# Of the budget. The range test only says where the runs begin, and needs few steps for that.
+RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.15, (20, 300)
+# Of what is left, for runs that say where to look; the longer ones, nearer to the whole run, get the rest.
+COARSE_SHARE = 0.35
+COARSE, COARSE_RATIO = 5, 10**0.5  # from the blow-up down over two decades; best rates lie a tenth to a half of it
+FINE, FINE_RATIO = 4, 10**0.25
+EXTENSIONS = 2  # more rates beyond an end at which the best of the coarse ones is; of the fine ones one
+LEAST_STEPS = 5  # of a run; the schedule of a shorter one has no shape
+CURVE_PARTS = 200  # of a run, whose mean losses are kept
+
+
+def sweep_learning_rates(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    epochs: int,
+    budget: float = DEFAULT_BUDGET,
+    schedule: Callable[[int, float], Schedule] | None = None,
+    momentum: str | tuple[float, float] | None = "auto",
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    seed: int | None = None,
+    verbose: int | str = "auto",
+) -> Sweep:
+    """Pick the peak learning rate for a whole training run by a few short ones.
+
+    A range test says from where on training diverges. From there down a handful of rates are trained from where the
+    model is, each on a small share of the whole run with its schedule to the end, and judged on held-out data; then
+    longer runs around the best. What is picked lies a little below the best, since too high costs several times more
+    than too low and a longer run wants a lower peak (see `onecycle.picking`). The model is given back as it was.
+
+    On JAX the runs are loops inside one compiled program (see `onecycle.engine`); elsewhere they are calls of `fit`.
+
+    Args:
+        model: A compiled model, new or trained. Of a `MultiOptimizer` one factor on all rates is picked: what is
+            returned is that of the inner optimizer with the largest.
+        x: Training data, as `Model.fit` takes them, but for generators. Of a data set with a known length as many
+            batches as are needed are drawn and kept in memory.
+        y: Targets, as in `fit`.
+        epochs: Epochs of the whole run.
+        budget: All training steps of the sweep, range test included, as a share of the whole run's; > 0.
+        schedule: A callable `(total_steps, max_learning_rate) -> schedule` in place of the article's cycle, as in
+            `fit_one_cycle`.
+        momentum: As in `OneCycleScheduler`.
+        batch_size: As in `fit`; 32 for arrays.
+        validation_data: What the runs are judged on, as `fit` takes it. Without, a fifth of the training data, drawn at
+            random, is held out of the sweep. Where neighbouring rows are alike, as in a time series, pass some.
+        sample_weight: As in `fit`, for arrays.
+        class_weight: As in `fit`.
+        seed: Makes the split, the data order and unseeded layers repeat exactly on the same machine and backend. None
+            leaves the global random states in charge.
+        verbose: 0 for silence, 1 for a progress bar, `"auto"` for 1.
+
+    Returns:
+        A `Sweep`. `result.learning_rate` is the number; where none is believed it raises an error with the reason.
+
+    Raises:
+        ValueError: For bad arguments, a budget too small for a sweep, or a model that is not compiled.
+
+    Example:
+
+    ```python
+    result = sweep_learning_rates(model, x, y, epochs=20)
+    onecycle.fit_one_cycle(model, x, y, epochs=20, max_learning_rate=result)
+    ```
+
+    References:
+        R. Egele et al., The unreasonable effectiveness of early discarding after one epoch (2024), arXiv:2404.04111.
+    """
+    require_compiled(model)
+    count("epochs", epochs)
+    number("budget", budget, above=0.0)
+    make = Cycles(model, schedule, momentum)
+    batches.check(x, y, batch_size)
+    holding.check(x, validation_data)
+    if seed is not None:
+        count("seed", seed, least=0)
+    batches.build(model, x, y, batch_size)
+    with preserved(model):
+        random: Any = np.random if seed is None else np.random.RandomState(seed % 2**32)
+        data = holding.hold(
+            x, y, sample_weight, batch_size=batch_size, validation_data=validation_data, random=random,
+            share=longest_share(epochs, budget),
+        )  # fmt: skip
+        make(data.steps_per_epoch * epochs, 1.0)  # what could not be made is an error before any training
+        runs = _Runs(model, data, make, class_weight, int(random.randint(2**31)))
+        initial_score = runs.score_now()
+    plan = Plan(data.steps_per_epoch * epochs, budget)
+    bar = _Bar(plan.most, verbose)
+    tested = _range_test(model, data, class_weight, plan, seed)
+    bar.show(len(tested.learning_rates))
+    _sweep(runs, plan, coarse_rates(tested), lambda: bar.show(runs.spent + len(tested.learning_rates)))
+    bar.end()
+    return runs.result(tested, plan, initial_score, seed=seed, epochs=epochs, budget=budget)
+
+
+class Plan:
+    """How many steps each part of a sweep may make.
+
+    Attributes:
+        total_steps: Of the whole run.
+        most: Of the sweep.
+        range_test: Of the range test.
+        coarse: Of each of the first runs.
+    """
+
+    def __init__(self, total_steps: int, budget: float) -> None:
+        self.total_steps, self.most = total_steps, int(budget * total_steps)
+        low, high = RANGE_TEST_STEPS
+        self.range_test = min(max(round(RANGE_TEST_SHARE * self.most), low), high)
+        self.coarse = int(COARSE_SHARE * (self.most - self.range_test) / COARSE)
+        if self.coarse < LEAST_STEPS:
+            needed = low + LEAST_STEPS * COARSE / COARSE_SHARE
+            raise ValueError(
+                f"Argument `budget` allows {self.most} of the {total_steps} steps of the whole run, and a sweep needs "
+                f"{int(needed) + 1}. Pass a larger `budget`, or take a range test, `find_learning_rate`, for a run so "
+                f"short. Received: budget={budget:g}"
+            )
+
+    def fine(self, spent: int) -> int:
+        """Steps of each of the later runs, with room for one more than there are, once so many are spent on runs."""
+        return max(self.coarse, (self.most - self.range_test - spent) // (FINE + 1))
+
+
+class Cycles:
+    """Makes the schedules of a run from its length and its peak."""
+
+    def __init__(self, model: Any, schedule: Any, momentum: Any) -> None:
+        if isinstance(schedule, Schedule) or not (schedule is None or callable(schedule)):
+            raise ValueError(
+                "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each run "
+                f"of a sweep has its own. Received: schedule={schedule!r}"
+            )
+        self._model, self._schedule = model, schedule
+        self._momentum = OneCycleScheduler(1.0, momentum=momentum).momentum
+        if isinstance(self._momentum, tuple):
+            require_momentum(model.optimizer)
+
+    def __call__(self, steps: int, peak: float) -> tuple[Any, Any]:
+        """Rate and momentum, None where it is left alone."""
+        rate = OneCycle(peak, steps) if self._schedule is None else self._schedule(steps, peak)
+        if not isinstance(rate, Schedule):
+            raise TypeError(
+                "The callable given as `schedule` must return a keras LearningRateSchedule. "
+                f"Received: schedule({steps}, {peak:g}) -> {rate!r}"
+            )
+        pair = self.pair(rate)
+        return rate, None if pair is None else cycle.matching_momentum(rate, pair)
+
+    def pair(self, rate: Any) -> tuple[float, float] | None:
+        """The momentum that goes with a schedule, (high, low), or None."""
+        found: tuple[float, float] | None = cycle.momentum_pair(self._momentum, rate, self._model.optimizer)
+        return found
+
+
+def longest_share(epochs: int, budget: float) -> float:
+    """Of an epoch, what the longest run of a sweep reads at most."""
+    return float(min(1.0, budget * epochs / (FINE + 1)))
+
+
+def coarse_rates(tested: RangeTest) -> list[float]:
+    """From where the loss of the range test shoots up; where it was not seen to, further down from the highest."""
+    seen_at, ratio = tested.suggestions["blow_up"].seen_at, COARSE_RATIO
+    if seen_at is None:
+        seen_at, ratio = float(tested.learning_rates[-1]), COARSE_RATIO**2
+    return [float(seen_at / ratio**k) for k in range(COARSE)]
+
+
+def _range_test(model: Any, data: Any, class_weight: Any, plan: Plan, seed: int | None) -> RangeTest:
+    x, y, sample_weight = data.train
+    return find_learning_rate(
+        model, x, y, batch_size=data.batch_size, sample_weight=sample_weight, class_weight=class_weight,
+        num_steps=plan.range_test, seed=seed, verbose=0,
+    )  # fmt: skip
+
+
+def _sweep(runs: _Runs, plan: Plan, rates: Sequence[float], show: Callable[[], None]) -> None:
+    """Make all runs: coarse ones at these rates, then fine ones around the best."""
+    runs.train(rates, plan.coarse)
+    show()
+    for _ in range(EXTENSIONS):
+        if not runs.extend(plan.coarse, COARSE_RATIO):
+            break
+        show()
+    steps = plan.fine(runs.spent)
+    middle = picking.centre(*runs.of(plan.coarse), ratio=steps / plan.coarse)
+    runs.train([middle * FINE_RATIO ** (k - (FINE - 1) / 2) for k in range(FINE)], steps)
+    show()
+    if runs.spent + steps <= plan.most - plan.range_test:
+        runs.extend(steps, FINE_RATIO)
+        show()
+
+
+class _Runs:
+    """Short runs of one model from where it is, and their scores."""
+
+    def __init__(self, model: Any, data: holding.Holding, make: Cycles, class_weight: Any, seed: int) -> None:
+        self._model, self._data, self._make = model, data, make
+        self._class_weight, self._seed = class_weight, seed
+        self._found: list[tuple[int, float, float, Any]] = []  # steps asked for, rate, score, curve
+        self._made: dict[int, int] = {}  # steps asked for -> steps made
+        self._engines: dict[int, str] = {}
+        self.spent = 0
+
+    def train(self, rates: Sequence[float], steps: int) -> None:
+        """Train at these peaks, for as many steps or a little fewer: whole epochs, or a part of one."""
+        epochs = max(1, round(steps / self._data.steps))
+        part = min(self._data.steps, steps // epochs)
+        x, y, sample_weight = self._data.first(part)
+        done = train_members(
+            self._model, x, y,
+            members=[Member(*self._make(epochs * part, float(rate)), seed=self._seed) for rate in rates],
+            epochs=epochs, batch_size=self._data.batch_size, sample_weight=sample_weight,
+            class_weight=self._class_weight, validation_data=self._data.validation,
+        )  # fmt: skip
+        scores = done.validation["loss"][:, -1]
+        self._found += zip([steps] * len(rates), map(float, rates), map(float, scores), done.losses, strict=True)
+        self._made[steps] = epochs * part
+        self._engines.setdefault(steps, f"{epochs * part} steps, engine {done.engine}: {done.reason}")
+        self.spent += epochs * part * len(rates)
+
+    def extend(self, steps: int, ratio: float) -> bool:
+        """Train at one rate more where the best of this length is at an end; says whether it was."""
+        rates, scores = self.of(steps)
+        end = picking.end_of_best(rates, scores)
+        if end is None:
+            return False
+        # Where all diverged, a step of the usual width would likely not help.
+        below = min(rates) / (ratio if np.isfinite(scores).any() else ratio**2)
+        self.train([below if end == "lowest" else max(rates) * ratio], steps)
+        return True
+
+    def of(self, steps: int) -> tuple[list[float], list[float]]:
+        """Rates and scores of the runs of this length."""
+        own = [run for run in self._found if run[0] == steps]
+        return [run[1] for run in own], [run[2] for run in own]
+
+    def score_now(self) -> float:
+        """The held-out loss of the model as it is."""
+        held_out, size = self._data.validation, None
+        if isinstance(held_out, (tuple, list)):
+            size = self._data.batch_size
+            x, y, *weight = held_out
+            arguments = {"x": x, "y": y, "sample_weight": weight[0] if weight else None}
+        else:
+            arguments = {"x": held_out}
+        return float(self._model.evaluate(**arguments, batch_size=size, verbose=0, return_dict=True)["loss"])
+
+    def result(self, tested: RangeTest, plan: Plan, initial_score: float, *, seed: int | None, **config: Any) -> Sweep:
+        """What was found, the shorter runs first."""
+        found = sorted(self._found, key=lambda run: run[:2])
+        rates, scores = [run[1] for run in found], [run[2] for run in found]
+        steps = [self._made[run[0]] for run in found]
+        picked = picking.pick(rates, scores, steps, total_steps=plan.total_steps, initial_score=initial_score)
+        schedule, _ = self._make(plan.total_steps, picked.learning_rate or 1.0)
+        optimizer = " ".join(type(inner).__name__ for inner in internals.inner_optimizers(self._model.optimizer))
+        return Sweep(
+            learning_rates=np.array(rates),
+            scores=np.where(np.isfinite(scores), scores, np.nan),
+            steps=np.array(steps, dtype=np.float64),
+            curves=_curves([run[3] for run in found]),
+            pick=picked,
+            cost=(self.spent + len(tested.learning_rates)) / plan.total_steps,
+            range_test=tested,
+            total_steps=plan.total_steps,
+            initial_score=initial_score,
+            held_out=self._data.told,
+            seed=seed,
+            config={
+                **config,
+                "schedule": type(schedule).__name__,
+                "momentum": self._make.pair(schedule),
+                "batch_size": self._data.batch_size,
+                "optimizer": optimizer,
+                "backend": backends.name(),
+            },
+            engines=tuple(self._engines.values()),
+            versions={"keras": keras.__version__, **backends.versions()},
+        )
+
+
+def _curves(losses: Sequence[Any]) -> Any:
+    """(runs, parts) the mean losses of equal parts of each run, NaN from where it diverged on, and as padding."""
+    parts = [np.array_split(own, min(len(own), CURVE_PARTS)) for own in losses]
+    found = np.full((len(parts), max(map(len, parts))), np.nan)
+    for row, own in zip(found, parts, strict=True):
+        row[: len(own)] = [part.mean() for part in own]
+    return found
+
+
+class _Bar:
+    """Keras' progress bar over the steps of a sweep, or nothing."""
+
+    def __init__(self, steps: int, verbose: int | str) -> None:
+        self._bar = keras.utils.Progbar(steps, unit_name="step") if verbose else None
+        self._steps, self._at = steps, 0
+
+    def show(self, at: int) -> None:
+        self._at = at
+        if self._bar:
+            self._bar.update(min(at, self._steps))
+
+    def end(self) -> None:
+        if self._bar and self._at < self._steps:
+            self._bar.update(self._at, finalize=True)
