@@ -11,18 +11,10 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle import batches
-from onecycle._schedule_base import count, number
-from onecycle.callbacks import OneCycleScheduler
-from onecycle.callbacks.rivals import refuse_rivals
-from onecycle.hyperparameters import require_compiled, require_momentum
-from onecycle.range_test import find_learning_rate
+from onecycle._schedule_base import count
+from onecycle.hyperparameters import require_compiled
+from onecycle.planning import Wish
 from onecycle.results import RangeTest, Sweep
-from onecycle.sweeping import sweep_learning_rates
-
-AUTO = "range test"  # what "auto" stands for
-PICKERS = ("auto", "range test", "sweep")
-# A noisy curve needs more steps to be believed, an unusually scaled one other limits.
-_SECOND_TRY: dict[str, Any] = {"min_learning_rate": 1e-8, "max_learning_rate": 1e3, "num_steps": 900}
 
 
 def fit_one_cycle(
@@ -94,14 +86,15 @@ def fit_one_cycle(
     batches.check(x, y, batch_size)
     count("epochs", epochs)
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    _check(model, x, max_learning_rate, momentum, schedule, callbacks)
+    wish = Wish(max_learning_rate, momentum, schedule)
+    wish.check(model, x, callbacks)
     trouble = batches.not_standardised(model, x)
     if trouble:
         warnings.warn(trouble, stacklevel=2)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
-    evidence = _evidence(
-        max_learning_rate, model, x, y, **data, epochs=epochs, momentum=momentum, schedule=schedule, seed=seed,
-        verbose=verbose, fit_arguments=fit_arguments,
+    evidence = wish.evidence(
+        model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
+        validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,
     )  # fmt: skip
     peak = max_learning_rate if evidence is None else evidence.learning_rate
     history = model.fit(
@@ -111,71 +104,10 @@ def fit_one_cycle(
         epochs=epochs,
         validation_data=validation_data,
         verbose=verbose,
-        callbacks=[*callbacks, _scheduler(peak, momentum, schedule)],
+        callbacks=[*callbacks, wish.scheduler(peak)],
         **fit_arguments,
     )
     return _with_evidence(history, peak, evidence)
-
-
-def _evidence(
-    asked: Any, model: Any, x: Any, y: Any, *, epochs: int, momentum: Any, schedule: Any,
-    fit_arguments: dict[str, Any], **options: Any,
-) -> RangeTest | Sweep | None:  # fmt: skip
-    """What the peak rests on: the result given, or that of the picker asked for; None for a number or a schedule."""
-    if isinstance(asked, (RangeTest, Sweep)):
-        return asked
-    if not isinstance(asked, str) or isinstance(schedule, Schedule):
-        return None
-    if (AUTO if asked == "auto" else asked) == "range test":
-        return _range_test(model, x, y, **options)
-    x, y, options["sample_weight"] = batches.before_split(
-        (x, y, options["sample_weight"]), fit_arguments.get("validation_split", 0.0)
-    )
-    epochs -= fit_arguments.get("initial_epoch", 0)
-    return sweep_learning_rates(model, x, y, epochs=epochs, momentum=momentum, schedule=schedule, **options)
-
-
-def _range_test(model: Any, x: Any, y: Any, **options: Any) -> RangeTest:
-    """The range test; where it shows no rate, once more with wider limits and three times the steps."""
-    found = find_learning_rate(model, x, y, **options)
-    if found.suggestion.learning_rate is None:
-        found = find_learning_rate(model, x, y, **options, **_SECOND_TRY)
-    return found
-
-
-def _check(model: Any, x: Any, max_learning_rate: Any, momentum: Any, schedule: Any, callbacks: Sequence[Any]) -> None:
-    """Raise for bad arguments before the picking takes its time."""
-    picks = isinstance(max_learning_rate, str)
-    if picks and max_learning_rate not in PICKERS:
-        raise ValueError(
-            'Argument `max_learning_rate` must be a number or "auto", "range test", "sweep", or their result. '
-            f"Received: max_learning_rate={max_learning_rate!r}"
-        )
-    if isinstance(schedule, Schedule) and max_learning_rate != "auto":
-        raise ValueError(
-            "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
-            f"Received: schedule={schedule!r}, max_learning_rate={max_learning_rate!r}"
-        )
-    if isinstance(max_learning_rate, (RangeTest, Sweep)):
-        max_learning_rate = max_learning_rate.learning_rate
-    peak = 1.0 if picks else number("max_learning_rate", max_learning_rate, above=0)
-    scheduler = _scheduler(peak, momentum, schedule)
-    refuse_rivals(scheduler, callbacks)
-    if isinstance(scheduler.momentum, tuple):
-        require_momentum(model.optimizer)
-    if picks and not isinstance(schedule, Schedule) and batches.is_one_shot(x):
-        raise ValueError(
-            f'With `max_learning_rate="{max_learning_rate}"` the picking would use up the first batches of this '
-            "generator, and they would be missing from the training. Pass data that can be read again, or a number."
-        )
-
-
-def _scheduler(max_learning_rate: Any, momentum: Any, schedule: Any) -> OneCycleScheduler:
-    if schedule is None:
-        return OneCycleScheduler(max_learning_rate, momentum=momentum)
-    if isinstance(schedule, Schedule) or not callable(schedule):
-        return OneCycleScheduler(schedule=schedule, momentum=momentum)
-    return OneCycleScheduler(schedule=lambda steps: schedule(steps, max_learning_rate), momentum=momentum)
 
 
 def _with_evidence(history: Any, peak: Any, evidence: RangeTest | Sweep | None) -> Any:

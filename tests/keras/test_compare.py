@@ -1,7 +1,5 @@
 """What one comparison does with a person's model and data, on every backend."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
@@ -33,6 +31,13 @@ def build():
 def compared(arms, *, seeds=1, epochs=2, **options):
     """A comparison in silence."""
     return compare(build, data_of(), arms, seeds=seeds, epochs=epochs, **{"verbose": 0, **options})
+
+
+def alike(history, other):
+    """Whether two histories have the same names and, to float32, the same numbers."""
+    assert list(history) == list(other)
+    for name, values in history.items():
+        np.testing.assert_allclose(values, other[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def test_an_empty_arm_is_a_plain_fit(several):
     model = build()
     keras.utils.set_random_seed(3)
     history = model.fit(x, y, epochs=2, batch_size=32, validation_data=validation, verbose=0).history
-    assert several.of("plain")[0]["history"] == history
+    alike(several.of("plain")[0]["history"], history)
 
 
 def test_steps_samples_and_seconds_are_counted(several):
@@ -123,7 +128,7 @@ def test_every_arm_sees_the_same_batches_in_the_same_order():
         return models[-1]
 
     arms = {"plain": {}, "cycle": {"max_learning_rate": 0.01}, "auto": {"max_learning_rate": "auto"}}
-    compare(ordered, data_of(), arms, seeds=2, epochs=2, verbose=0)
+    compare(ordered, lambda seed: data_of(), arms, seeds=2, epochs=2, verbose=0)
     # The first model was only looked at.
     numbers = [float(keras.ops.convert_to_numpy(model.layers[0].number)) for model in models[1:]]
     assert numbers[0] == numbers[1] == numbers[2]
@@ -150,8 +155,8 @@ def test_a_second_range_test_is_counted_with_the_first():
     """Where `fit_one_cycle` had to test twice, the steps are those of the second and the most that the first had."""
     rates = np.geomspace(1e-8, 1e3, 50)
     second = results.RangeTest.from_losses(rates, np.ones(50), results.StopReason.DIVERGED, num_steps=900)
-    history = SimpleNamespace(onecycle=SimpleNamespace(range_test=second, max_learning_rate=0.1))
-    assert finder_facts(history, SimpleNamespace(before_training=1.5))["steps"] == 50 + 300
+    object.__setattr__(second, "suggestions", {second.rule: results.Suggestion(0.1, "It looks good.")})
+    assert finder_facts(second, 1.5)["steps"] == 50 + 300
 
 
 def test_data_may_depend_on_the_seed():
@@ -159,6 +164,44 @@ def test_data_may_depend_on_the_seed():
     comparison = compare(build, data_of, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
     assert comparison.problems == ()
     assert len({run["config"]["data"] for run in comparison.runs}) == 2
+
+
+def rich():
+    """A net with BatchNormalization and dropout, and Adam."""
+    layers = keras.layers
+    body = [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)]
+    model = keras.Sequential([*body, layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the programs are JAX's")
+def test_seeds_trained_together_are_what_they_are_alone():
+    """One program for all seeds, and a `fit` for each, give the same records; only the times differ."""
+    arms = {
+        "plain": {},
+        "found": {"max_learning_rate": "auto", "optimizer": "sgd"},
+        "cycle": {"max_learning_rate": 0.05, "batch_size": 20},
+        "wild": {"schedule": "constant", "max_learning_rate": 1e30, "optimizer": "sgd"},
+    }
+    options = {"seeds": [3, 5, 8], "epochs": 3, "metric": "val_loss", "verbose": 0}
+    together = compare(rich, data_of(), arms, **options)
+    alone = compare(rich, lambda seed: data_of(), arms, **options)
+    for one, other in zip(together.runs, alone.runs, strict=True):
+        assert "3 seeds together" in one["config"]["trained"]
+        assert "trained" not in other["config"]
+        for name in ("arm", "seed", "steps", "samples", "diverged"):
+            assert one[name] == other[name]
+        assert one["config"]["initial_weights"] == other["config"]["initial_weights"]
+        assert one["finder"].get("steps") == other["finder"].get("steps")
+        assert one["finder"].get("learning_rate") == pytest.approx(other["finder"].get("learning_rate"))
+        assert len(one["seconds"]) == len(one["steps"])
+        if one["diverged"] is None:
+            alike(one["history"], other["history"])
+        else:  # what the others' metrics were in the epoch of the NaN is not kept
+            assert len(one["history"]["loss"]) == len(other["history"]["loss"]) == one["diverged"]
+    assert all(run["diverged"] for run in together.of("wild"))
 
 
 class Batches(keras.utils.PyDataset):

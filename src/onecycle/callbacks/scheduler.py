@@ -125,9 +125,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         length = cycle.settle_length(
             self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
         )
-        rate = cycle.begun_at(self._make(length), start)
-        pair = cycle.momentum_pair(self.momentum, rate, optimizer)
-        momentum = None if pair is None else cycle.matching_momentum(rate, pair)
+        rate, momentum, pair = self.schedules(optimizer, length, start)
         self._report = cycle.CycleReport(
             schedule=cycle.told(rate),
             momentum=pair,
@@ -140,6 +138,12 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._run = cycle.CycleRun(self.model, rate, momentum)
         self._shown.begin(rate)
         self._resumption.began(start)
+
+    def schedules(self, optimizer: Any, total_steps: int | None, start: int = 0) -> tuple[Any, Any, Any]:
+        """The schedules of rate and momentum from the optimizer's step `start` on, and the momentum pair; or None."""
+        rate = cycle.begun_at(self._make(total_steps), start)
+        pair = cycle.momentum_pair(self.momentum, rate, optimizer)
+        return rate, None if pair is None else cycle.matching_momentum(rate, pair), pair
 
     def _make(self, length: Any) -> Any:
         if self.max_learning_rate is not None:

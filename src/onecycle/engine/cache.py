@@ -52,11 +52,15 @@ def layout(model: Any, *arrays: Any) -> Any:
 
     As with Keras' own compiled step, what is changed in a layer afterwards is seen only when `compile` is called.
     """
-    config = {name: value for name, value in model.optimizer.get_config().items() if name != "learning_rate"}
+    # Of the optimizers that do the work: Keras warns where a `MultiOptimizer` chooses them by a lambda.
+    configs = [
+        {name: value for name, value in inner.get_config().items() if name != "learning_rate"}
+        for inner in internals.inner_optimizers(model.optimizer)
+    ]
     # A layer may have been frozen, and another of the same shape not; the optimizer's variables may be made anew.
     own = [tuple(map(id, variables)) for variables in (model.trainable_variables, model.non_trainable_variables)]
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return repr(config), *own, keras.config.floatx(), shapes((variables, arrays))
+    return repr(configs), *own, keras.config.floatx(), shapes((variables, arrays))
 
 
 def shapes(arrays: Any) -> Any:

@@ -194,7 +194,8 @@ class CompiledMembers:
         return state, np.asarray(reports) if mapped else np.asarray(reports)[None]
 
     def _orders(self, who: list[int]) -> list[Order]:
-        return [Order(self._plan, self._members[k].seed, self._shuffle) for k in who]
+        members = [self._members[k] for k in who]
+        return [Order(self._plan, member.seed, self._shuffle, member.skipped) for member in members]
 
     def _states(self, who: list[int], mapped: bool) -> State:
         states = [self._start.begun_as(self._members[k].start) for k in who]

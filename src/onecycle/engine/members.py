@@ -27,12 +27,15 @@ class Member:
         seed: Of the data order: an integer in [0, 2**32).
         start: Another model of the same kind, with whose weights, BatchNorm and seed generators the run begins; None
             for those of the model itself. The optimizer begins as the model's own.
+        skipped: Orders of the rows that are drawn before the first epoch's, by a compiled program: the first `fit` of a
+            model draws one to build its metrics with.
     """
 
     learning_rate: Any
     momentum: Any = None
     seed: int = 0
     start: Any = None
+    skipped: int = 0
 
 
 @dataclass(frozen=True, eq=False)

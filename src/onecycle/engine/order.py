@@ -95,13 +95,16 @@ class Order:
     Args:
         seed: An integer; None draws from the global generator itself.
         shuffle: Whether rows are shuffled, as in `fit`.
+        skipped: Permutations drawn before the first epoch's.
     """
 
-    def __init__(self, plan: Plan, seed: int | None, shuffle: bool = True) -> None:
+    def __init__(self, plan: Plan, seed: int | None, shuffle: bool = True, skipped: int = 0) -> None:
         self._plan = plan
         self._shuffle = shuffle
         # The generator that Keras draws from is of this old kind.
         self._random: Any = np.random if seed is None else np.random.RandomState(seed)
+        for _ in range(skipped if shuffle else 0):
+            self._random.permutation(plan.rows)
         self._steps = self._all()
 
     def take(self, steps: int) -> NDArray[np.int32]:

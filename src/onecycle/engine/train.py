@@ -18,7 +18,11 @@ from onecycle.engine.members import Array, Member, MemberRuns, checked, diverged
 from onecycle.hyperparameters import require_compiled
 from onecycle.snapshot import preserved
 
-ENGINES = ("auto", "vmap", "scan", "fit")
+ENGINES = ("auto", "compiled", "vmap", "scan", "fit")
+
+
+class NotCompiled(ValueError):
+    """A compiled program was asked for, and there can be none or it would be slower than `fit`."""
 
 
 def train_members(
@@ -58,19 +62,23 @@ def train_members(
         validate: `"last"`: after the last epoch; `"each"`: after every epoch.
         shuffle: As in `fit`.
         weights: Whether to return each member's weights.
-        engine: `"auto"`, or `"vmap"`, `"scan"` or `"fit"` to have that one.
+        engine: `"auto"`; `"compiled"` for whichever program is faster, but no `fit`; or `"vmap"`, `"scan"` or `"fit"`
+            to have that one.
 
     Returns:
         A `MemberRuns`. A member whose loss is not finite is marked, trains no further and troubles no other.
 
     Raises:
         ValueError: For bad arguments, or an engine that cannot train this model.
+        NotCompiled: With `"compiled"`, before any training, where there is no program or `fit` is faster.
     """
     require_compiled(model)
     _check(x, y, batch_size, epochs, validate, engine)
     batches.build(model, x, y, batch_size)
     found = checked(members, model)
     why_not = unsuited(model, x, y) or _unsuited_validation(validation_data)
+    if why_not and engine == "compiled":
+        raise NotCompiled(why_not)
     if why_not and engine in ("vmap", "scan"):
         raise ValueError(f"Argument `engine` cannot be {engine!r} here: {why_not}. Pass `engine='auto'`.")
     fit = {
@@ -119,9 +127,11 @@ def _trained(
     if why_not or engine == "fit":
         reason = f"{why_not[0].upper()}{why_not[1:]}." if why_not else "It was asked for."
         return Choice("fit", reason), None, fitted(model, fit, members, weights=weights)
-    compiled = _compiled(model, fit, members, engine)
+    compiled = _compiled(model, fit, members, "auto" if engine == "compiled" else engine)
     choice = compiled.choose(lambda: seconds_of_fit(model, fit))
     if choice.engine == "fit":
+        if engine == "compiled":
+            raise NotCompiled(choice.reason)
         return choice, None, fitted(model, fit, members, weights=weights)
     done = compiled.train(choice.engine == "vmap", weights)
     return choice, done.compile_seconds, done

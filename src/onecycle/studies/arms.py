@@ -13,7 +13,8 @@ from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, number, one_of
 from onecycle.callbacks import OneCycleScheduler
 from onecycle.cycle import told
-from onecycle.fit import PICKERS, fit_one_cycle
+from onecycle.fit import fit_one_cycle
+from onecycle.planning import PICKERS, Wish
 from onecycle.schedules import OneCycle, WarmupLinearDecay, WarmupStableDecay
 from onecycle.studies.identity import described
 
@@ -110,14 +111,18 @@ class Arm:
     def train(self, model: Any, x: Any, y: Any, *, seed: int, callbacks: list[Any], **options: Any) -> Any:
         """Train the model in this way and return Keras' `History`."""
         callbacks = [*callbacks, *(self.callbacks() if self.callbacks is not None else [])]
-        if self.schedule == PLAIN:
+        wish = self.wish
+        if wish is None:
             return model.fit(x, y, callbacks=callbacks, **options)
+        return fit_one_cycle(model, x, y, **vars(wish), seed=seed, callbacks=callbacks, **options)
+
+    @property
+    def wish(self) -> Wish | None:
+        """What the arm asks of `fit_one_cycle`; None for a plain `fit`."""
+        if self.schedule == PLAIN:
+            return None
         schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
-        rate = "auto" if self.max_learning_rate is None else self.max_learning_rate
-        return fit_one_cycle(
-            model, x, y, max_learning_rate=rate, momentum=self.momentum, schedule=schedule, seed=seed,
-            callbacks=callbacks, **options,
-        )  # fmt: skip
+        return Wish("auto" if self.max_learning_rate is None else self.max_learning_rate, self.momentum, schedule)
 
 
 def read_arms(arms: Mapping[str, Mapping[str, Any]]) -> tuple[Arm, ...]:

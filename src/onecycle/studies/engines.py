@@ -20,6 +20,7 @@ from onecycle._comparison import RunRecord
 from onecycle.studies.arms import Arm
 from onecycle.studies.runs import Setting, train_run
 from onecycle.studies.store import Store
+from onecycle.studies.together import trained_together
 from onecycle.studies.worker import work, work_apart
 
 Task = tuple[str, int]  # arm, seed
@@ -58,11 +59,20 @@ def make_runs(job: Job, tasks: Sequence[Task], *, jobs: int, cluster: str | None
 
 
 def _here(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
-    for arm, seed in tasks:
-        record = train_run(job.setting, job.arms[arm], seed)
+    for record in _made_here(job, tasks):
         if job.store is not None:
             job.store.write(record)
         yield record
+
+
+def _made_here(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
+    made = set()
+    for record in trained_together(job.setting, job.arms, tasks):
+        made.add((record.arm, record.seed))
+        yield record
+    for arm, seed in tasks:
+        if (arm, seed) not in made:
+            yield train_run(job.setting, job.arms[arm], seed)
 
 
 def _in_processes(job: Job, tasks: Sequence[Task], jobs: int) -> Iterator[RunRecord]:

@@ -19,6 +19,7 @@ from onecycle import backends, batches
 from onecycle import keras_internals as internals
 from onecycle._comparison import RunRecord
 from onecycle.range_test import find_learning_rate
+from onecycle.results import RangeTest, Sweep
 from onecycle.studies.arms import Arm
 from onecycle.studies.identity import array_digest, digest, weights_digest
 
@@ -53,6 +54,10 @@ class Setting:
             "backend": backends.name(),
         }
 
+    def data_of(self, seed: int) -> Any:
+        """((x, y), (x_val, y_val)) of a seed."""
+        return self.data(seed) if callable(self.data) else self.data
+
     def identity(self, arm: Arm, seed: int) -> str:
         """The hash of everything that a run depends on: not the other arms, nor the number of seeds, nor the metric."""
         return digest([RECORD_FORMAT, arm.name, seed, self.config(arm), self.facts])
@@ -73,16 +78,39 @@ def train_run(setting: Setting, arm: Arm, seed: int) -> RunRecord:
         raise RuntimeError(f"Arm {arm.name!r} with seed {seed}: {type(error).__name__}: {error}") from error
 
 
-def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
-    (x, y), validation = setting.data(seed) if callable(setting.data) else setting.data
+def begun(setting: Setting, arm: Arm, seed: int) -> tuple[Any, dict[str, Any]]:
+    """A run's model before its training, and the run's settings with the digests of its start and its data."""
+    (x, y), validation = setting.data_of(seed)
     model = built(setting.build, seed)
     arm.use_optimizer(model)
     config = setting.config(arm)
     batches.build(model, x, y, config["batch_size"])
-    config |= {
-        "initial_weights": weights_digest(model),
-        "data": array_digest((x, y, validation)) if y is not None else None,
-    }
+    data = array_digest((x, y, validation)) if y is not None else None
+    return model, config | {"initial_weights": weights_digest(model), "data": data}
+
+
+def recorded(setting: Setting, arm: Arm, seed: int, config: dict[str, Any], history: Any, **measured: Any) -> RunRecord:
+    """The record of a run that has just ended here.
+
+    Args:
+        history: Name -> numbers, as Keras gives them.
+        **measured: The remaining fields.
+    """
+    return RunRecord(
+        arm=arm.name,
+        seed=seed,
+        identity=setting.identity(arm, seed),
+        config=config,
+        history={name: [float(value) for value in values] for name, values in history.items()},
+        versions=versions(),
+        machine=machine(),
+        **measured,
+    )
+
+
+def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
+    (x, y), validation = setting.data_of(seed)
+    model, config = begun(setting, arm, seed)
     keras.utils.set_random_seed(seed)
     watch = EpochWatch(_rows(x))
     history = arm.train(
@@ -96,20 +124,14 @@ def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
         callbacks=[watch],
         verbose=0,
     )
-    return RunRecord(
-        arm=arm.name,
-        seed=seed,
-        identity=setting.identity(arm, seed),
-        config=config,
-        history={name: [float(value) for value in values] for name, values in history.history.items()},
-        steps=watch.steps,
-        samples=watch.samples,
-        seconds=watch.seconds,
-        finder=finder_facts(history, watch),
-        diverged=watch.diverged,
-        versions=versions(),
-        machine=machine(),
-    )
+    report = getattr(history, "onecycle", None)
+    evidence = report and (report.sweep or report.range_test)
+    return recorded(
+        setting, arm, seed, config, history.history,
+        steps=watch.steps, samples=watch.samples, seconds=watch.seconds, diverged=watch.diverged,
+        # Up to the first epoch of the training proper; what is compiled for the finder is the finder's.
+        finder=finder_facts(evidence, watch.before_training),
+    )  # fmt: skip
 
 
 def built(build: Callable[[], Any], seed: int) -> Any:
@@ -160,25 +182,17 @@ class EpochWatch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def finder_facts(history: Any, watch: EpochWatch) -> dict[str, Any]:
-    """What finding the rate cost, from the evidence that `fit_one_cycle` leaves; empty where none was looked for."""
-    report = getattr(history, "onecycle", None)
-    if report is None or (report.range_test is None and report.sweep is None):
+def finder_facts(evidence: RangeTest | Sweep | None, seconds: float) -> dict[str, Any]:
+    """What finding the rate cost; empty where none was looked for."""
+    if evidence is None:
         return {}
-    if report.sweep is not None:
-        reason, steps = report.sweep.pick.reason, round(report.sweep.cost * report.sweep.total_steps)
+    if isinstance(evidence, Sweep):
+        reason, steps = evidence.pick.reason, round(evidence.cost * evidence.total_steps)
     else:
-        # Where the first test shows no rate, `fit_one_cycle` makes a longer one and keeps that: the first is counted
-        # whole.
-        before = 0 if report.range_test.num_steps == FIRST_TEST else FIRST_TEST
-        reason, steps = report.range_test.suggestion.reason, len(report.range_test.learning_rates) + before
-    return {
-        "learning_rate": report.max_learning_rate,
-        "reason": reason,
-        "steps": steps,
-        # Up to the first epoch of the training proper; what is compiled for the finder is the finder's.
-        "seconds": watch.before_training,
-    }
+        # Where the first test shows no rate, a longer one is made and kept: the first is counted whole.
+        before = 0 if evidence.num_steps == FIRST_TEST else FIRST_TEST
+        reason, steps = evidence.suggestion.reason, len(evidence.learning_rates) + before
+    return {"learning_rate": evidence.learning_rate, "reason": reason, "steps": steps, "seconds": seconds}
 
 
 def versions() -> dict[str, str]:
