@@ -115,7 +115,7 @@ def _trouble(scores: Array, longest: Array, initial_score: float) -> str:
         return "Every run diverged, also at the lowest rate tried: are the inputs standardised, the targets finite?"
     if not np.isfinite(longest).any():
         return "Every run of the longest diverged: pass a larger `budget`, with which more rates are tried."
-    if np.ptp(finite) <= FLOAT_NOISE * np.abs(finite).max() and len(finite) == len(scores):
+    if 1 < len(scores) == len(finite) and np.ptp(finite) <= FLOAT_NOISE * np.abs(finite).max():
         return "Every rate ends with the same held-out loss: it does not depend on the rate, or no weight is trainable."
     if finite.min() >= initial_score - FLOAT_NOISE * abs(initial_score):
         return (

@@ -11,7 +11,7 @@ from onecycle import keras_internals as internals
 from onecycle.left_behind import release
 
 _MODEL_ATTRIBUTES = (
-    *("history", "stop_training", "train_function", "test_function"),
+    *("history", "stop_training", "stop_evaluating", "train_function", "test_function"),
     *("_initial_epoch", "_eval_epoch_iterator", "_jax_state"),
 )
 

@@ -103,21 +103,22 @@ def sweep_learning_rates(
         count("seed", seed, least=0)
     batches.build(model, x, y, batch_size)
     with preserved(model):
+        cycle.build_choosing(model.optimizer, model)
         random: Any = np.random if seed is None else np.random.RandomState(seed % 2**32)
         data = holding.hold(
             x, y, sample_weight, batch_size=batch_size, validation_data=validation_data, random=random,
             share=longest_share(epochs, budget),
         )  # fmt: skip
-        make(data.steps_per_epoch * epochs, 1.0)  # what could not be made is an error before any training
+        plan = Plan(data.steps_per_epoch * epochs, budget)
+        make(plan.total_steps, 1.0)  # what could not be made is an error before any training
         runs = _Runs(model, data, make, class_weight, int(random.randint(2**31)))
         initial_score = runs.score_now()
-    plan = Plan(data.steps_per_epoch * epochs, budget)
-    bar = _Bar(plan.most, verbose)
-    tested = _range_test(model, data, class_weight, plan, seed)
-    bar.show(len(tested.learning_rates))
-    _sweep(runs, plan, coarse_rates(tested), lambda: bar.show(runs.spent + len(tested.learning_rates)))
-    bar.end()
-    return runs.result(tested, plan, initial_score, seed=seed, epochs=epochs, budget=budget)
+        bar = _Bar(plan.most, verbose)
+        tested = _range_test(model, data, class_weight, plan, seed)
+        bar.show(len(tested.learning_rates))
+        _sweep(runs, plan, coarse_rates(tested), lambda: bar.show(runs.spent + len(tested.learning_rates)))
+        bar.end()
+        return runs.result(tested, plan, initial_score, seed=seed, epochs=epochs, budget=budget)
 
 
 class Plan:
