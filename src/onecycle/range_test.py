@@ -71,7 +71,7 @@ def find_learning_rate(
         steps_per_execution: Steps per call of the compiled function: `"auto"` for what is fastest on this backend (on
             JAX, with arrays and a model that trains in Keras' own way, a loop inside one compiled program, which later
             tests use again), None for what the model was compiled with, or a number.
-        verbose: 0 for silence, 1 for a progress bar, `"auto"` for 1.
+        verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:
         A `RangeTest`. `result.learning_rate` is the number; where none is believed it raises an error with the reason.
@@ -231,7 +231,7 @@ def _choose_steps_per_execution(model: Any, asked: int | str | None, validation_
 
 
 def _progress(verbose: int | str, num_steps: int) -> Any:
-    if not verbose:
+    if not verbose or verbose == 2:  # for 2, which is for outputs that are no terminal, `fit` draws no bar either
         return None
     return keras.utils.Progbar(num_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 import onecycle
@@ -31,6 +32,12 @@ def make():
 
 def raw():
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), x, y
+
+
+def unseeded():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(momentum=0.9), "mse")
+    return model, x, y
 
 
 def model_alone():
@@ -124,9 +131,21 @@ def test_fit(here, capsys):
 
 
 def test_fit_finds_the_rate_itself(here, capsys):
-    """Without `--max-learning-rate`, `fit` finds one first and says why it took it."""
+    """Without `--max-learning-rate`, `fit` finds one first and says why it took it; no bar where no terminal is."""
     assert main(["fit", "mine:make", "--epochs", "1", "--seed", "0"]) == 0
-    assert "Maximum learning rate" in capsys.readouterr().out
+
+    said = capsys.readouterr().out
+    assert "Maximum learning rate" in said
+    assert "/300" not in said
+
+
+def test_a_seed_settles_the_model_too(here, capsys):
+    """With `--seed`, a function that seeds nothing itself gives the same losses each time."""
+    for name in ("one.json", "two.json"):
+        assert main(["find", "mine:unseeded", *FIND, "--save", name]) in (0, 1)
+
+    one, two = (onecycle.load(name).losses for name in ("one.json", "two.json"))
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(

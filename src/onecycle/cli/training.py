@@ -43,7 +43,7 @@ def find(
             from onecycle.commands.subject import load_subject
 
             result = find(
-                load_subject(subject),
+                load_subject(subject, seed),
                 save=save,
                 plot=plot,
                 min_learning_rate=min_learning_rate,
@@ -87,7 +87,7 @@ def sweep(
             from onecycle.commands.sweep import facts, sweep, table
 
             result = sweep(
-                load_subject(subject),
+                load_subject(subject, seed),
                 save=save,
                 plot=plot,
                 epochs=epochs,
@@ -131,7 +131,7 @@ def fit(
             from onecycle.commands.subject import load_subject
 
             outcome = fit(
-                load_subject(subject),
+                load_subject(subject, seed),
                 epochs=epochs,
                 max_learning_rate=max_learning_rate,
                 batch_size=batch_size,

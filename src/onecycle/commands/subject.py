@@ -25,12 +25,19 @@ class Subject:
     y: Any
 
 
-def load_subject(name: str) -> Subject:
-    """Import MODULE (or FILE.py), call FUNCTION, and check what it returns."""
+def load_subject(name: str, seed: int | None = None) -> Subject:
+    """Import MODULE (or FILE.py), call FUNCTION, and check what it returns.
+
+    With a seed everything random is seeded before the call, so that the model starts with the same weights each time.
+    """
     place, _, function = name.rpartition(":")
     if not place or not function:
         raise WrongUse(f"Name your code as MODULE:FUNCTION or FILE.py:FUNCTION. Received: {name!r}")
     make = find_function(import_place(place), function, place)
+    if seed is not None:
+        import keras
+
+        keras.utils.set_random_seed(seed)
     try:
         returned = make()
     except Exception as error:

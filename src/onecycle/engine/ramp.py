@@ -59,8 +59,8 @@ class CompiledRamp:
             new = np.asarray(found)[:steps].tolist()
             losses += new
             rule.update(new)
-            after_read(len(losses), losses[-1])
-        end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
+            end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
+            after_read(end, losses[end - 1])
         reason = rule.stop_reason or StopReason.COMPLETED
         return CompiledRampRun(self._rates[:end], np.array(losses[:end]), reason)
 
