@@ -1,0 +1,31 @@
+"""The example notebook runs, and results show themselves in it."""
+
+import nbformat
+import pytest
+from docs.pages import ROOT
+from nbclient import NotebookClient
+
+PATH = ROOT / "examples" / "first_steps.ipynb"
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    """The notebook as it is committed."""
+    return nbformat.read(PATH, as_version=4)
+
+
+def test_notebook_is_committed_without_outputs(notebook):
+    """No cell has an output or a count of its runs."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+    assert cells
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_notebook_runs(notebook):
+    """Every cell runs; the range test and the comparison show their pictures."""
+    done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    shown = [out.data.get("text/html", "") for cell in done.cells for out in cell.get("outputs", []) if "data" in out]
+
+    assert sum("<img" in html for html in shown) == 2
