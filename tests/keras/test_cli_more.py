@@ -87,6 +87,8 @@ def on_a_terminal(arguments, folder, interrupt_at=None):
     process = subprocess.Popen(
         [sys.executable, "-m", "onecycle", *arguments], cwd=folder, stdin=end, stdout=end, stderr=end,
         env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, start_new_session=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(end)
     shown = b""
