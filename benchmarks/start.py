@@ -1,4 +1,4 @@
-"""`python -m benchmarks.start`: what `onecycle --help` and `import onecycle` take, beside a Python that does nothing."""
+"""`python -m benchmarks.start`: what `onecycle --help` and `import onecycle` take, beside Python alone."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_command_is_told_of():
 def test_preview_is_what_the_page_shows(capsys):
     """The schedule drawn on the page on the command line is what the command above it prints."""
     shown = next(block.text for block in blocks("command_line.md") if block.title == "preview")
-    assert run("preview one-cycle --max-learning-rate 0.1 --total-steps 200".split()) == 0
+    assert run(["preview", "one-cycle", "--max-learning-rate", "0.1", "--total-steps", "200"]) == 0
 
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == shown.splitlines()
 
