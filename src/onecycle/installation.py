@@ -106,7 +106,11 @@ class Installation:
         self._clock = _HostClock(optimizer._iterations)
         self._now: dict[str, Any] = {}
         self._depth = 0
-        self._lookup = None if backends.evaluates_on_host() else Lookup.of(self.plan)
+        # What no step changes is settled here: on PyTorch all that follows is done in each of them.
+        self._on_host = backends.evaluates_on_host()
+        self._lookup = Lookup.of(self.plan)
+        self._attributes = momentum_attributes(optimizer)
+        self._branches = any(_is_a(optimizer, name) for name in _BRANCHES_ON_MOMENTUM)
         self._past = self._past_so_far()
         self._correction = self._bias_correction()
 
@@ -153,15 +157,16 @@ class Installation:
         return self._own[name] if self._depth and name in self._own else getattr(self._optimizer, name)
 
     def _values(self) -> dict[str, Any]:
-        step = self._clock.step() if backends.evaluates_on_host() else self._optimizer._iterations
+        step = self._clock.step() if self._on_host else self._optimizer._iterations
         values = self._lookup.at(step) if self._lookup else {}
-        values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
+        if len(values) < len(self.plan):
+            values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
         now: dict[str, Any] = {}
         if "momentum" in values:
             momentum = values["momentum"]
-            if any(_is_a(self._optimizer, name) for name in _BRANCHES_ON_MOMENTUM):
+            if self._branches:
                 momentum = backends.answering_not_zero(momentum)
-            now |= dict.fromkeys(momentum_attributes(self._optimizer), momentum)
+            now |= dict.fromkeys(self._attributes, momentum)
         if "weight_decay" in values:
             now |= dict.fromkeys(self._decay_attributes(), values["weight_decay"])
         if "learning_rate" in values:
@@ -175,7 +180,7 @@ class Installation:
 
     def _corrected(self, now: dict[str, Any], step: Any, correction: BiasCorrection) -> dict[str, Any]:
         """Scale Adam's step by the bias correction; its weight decay, in proportion to the rate, is scaled back."""
-        beta = now[momentum_attributes(self._optimizer)[-1]]
+        beta = now[self._attributes[-1]]
         factor = correction.factor(step, beta, self._steps_per_update)
         if _is_a(self._optimizer, "Muon"):
             return now | {"adam_lr_ratio": self._own_value("adam_lr_ratio") * factor}
@@ -243,11 +248,11 @@ class _HostClock:
 
 def evaluate(value: Any, step: Any) -> Any:
     """A number as it is; a schedule at the step, as a float where the step is a Python int."""
+    if isinstance(step, int) and hasattr(value, "value_at"):
+        return value.value_at(step)
     if isinstance(value, Real):
         return float(value)
-    if not isinstance(step, int):
-        return value(step)
-    return value.value_at(step) if hasattr(value, "value_at") else backends.computed_on_host(value, step)
+    return backends.computed_on_host(value, step) if isinstance(step, int) else value(step)
 
 
 def _is_a(optimizer: Any, name: str) -> bool:

@@ -1,6 +1,7 @@
 """The curves of one optimizer read together from a constant table: in a small net's step each operation costs.
 
-A rate and a momentum computed from their formulas are some 20 operations; from a table they are five.
+A rate and a momentum computed from their formulas are some 20 operations; from a table they are five, and on the host,
+where PyTorch runs its steps, one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ class Lookup:
 
     Attributes:
         names: What each column is.
-        table: (n, columns) float32, a row for each step from `start_step` on; the last row is held.
+        table: (n, columns) a row for each step from `start_step` on; the last row is held.
         start_step: The step of the first row, held before.
     """
 
     names: tuple[str, ...]
-    table: NDArray[np.float32]
+    table: NDArray[np.floating]
     start_step: int
 
     @classmethod
@@ -41,9 +42,13 @@ class Lookup:
         if len(starts) != 1 or length > _LONGEST:
             return None
         columns = [curve.shifted(0).values(length) for curve in curves.values()]
-        return cls(tuple(curves), np.stack(columns, axis=1).astype("float32"), starts.pop())
+        precision = "float64" if backends.evaluates_on_host() else "float32"
+        return cls(tuple(curves), np.stack(columns, axis=1).astype(precision), starts.pop())
 
     def at(self, step: Any) -> dict[str, Any]:
-        """The values at a step, scalar tensors by name."""
-        row = backends.row_of_table(self.table, step, first=self.start_step)
+        """The values at a step by name: floats for a Python int, else scalar tensors."""
+        if isinstance(step, int):
+            row = self.table[min(max(step - self.start_step, 0), len(self.table) - 1)].tolist()
+        else:
+            row = backends.row_of_table(self.table, step, first=self.start_step)
         return dict(zip(self.names, row, strict=True))

@@ -81,14 +81,21 @@ def test_completion():
     assert done.returncode == 0
 
 
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the command.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from onecycle.__main__ import main
+sys.exit(main())
+"""
+
+
 def on_a_terminal(arguments, folder, interrupt_at=None):
     """What a command shows on a terminal, and its exit code; Ctrl-C is sent once it has shown `interrupt_at`."""
     main_end, end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "onecycle", *arguments], cwd=folder, stdin=end, stdout=end, stderr=end,
+        [sys.executable, "-c", COMMAND, *arguments], cwd=folder, stdin=end, stdout=end, stderr=end,
         env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, start_new_session=True,
-        # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the command.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(end)
     shown = b""

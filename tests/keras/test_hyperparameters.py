@@ -425,20 +425,22 @@ def test_constraints_and_regularisers_keep_working():
 
 @on_torch
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Muon"])
-def test_a_curve_is_evaluated_once_a_step(name, monkeypatch):
-    """Each curve is evaluated once a step, not once a variable, and after the first step the counter is never read."""
+@pytest.mark.parametrize("steps", [40, 2**18])
+def test_a_curve_is_evaluated_once_a_step(name, steps, monkeypatch):
+    """Not once a variable; of a cycle that is not too long not even that, but looked up; the counter is never read."""
     import torch
 
+    cycle = onecycle.OneCycle(0.1, steps)
     model = compiled(served(name))
-    evaluated, reads, syncs = count_evaluations(monkeypatch), [], []
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum(), weight_decay=CYCLE)
+    onecycle.schedule_hyperparameters(model, learning_rate=cycle, momentum=cycle.momentum(), weight_decay=cycle)
     fit(model, 1)
-    evaluated.clear()
+    evaluated, looked_up, reads, syncs = count_evaluations(monkeypatch), [], [], []
     monkeypatch.setattr(backends, "to_numpy", lambda variable: reads.append(variable))
+    count_calls(monkeypatch, installation.Lookup, "at", looked_up, within=installation.__file__)
     for reader in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__"):
         count_calls(monkeypatch, torch.Tensor, reader, syncs, within=installation.__file__)
     fit(model, 20)
-    assert len(evaluated) == 3 * 20
+    assert (len(looked_up), len(evaluated)) == ((20, 0) if steps == 40 else (0, 3 * 20))
     assert (reads, syncs) == ([], [])
 
 
