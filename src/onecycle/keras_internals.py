@@ -95,6 +95,17 @@ def unset_quietly(thing: Any, *names: str) -> None:
         vars(thing).pop(name, None)
 
 
+def set_steps_per_execution(model: Any, steps: int) -> None:
+    """Have a call of the compiled functions make so many steps.
+
+    A test function compiled for another number would be called once for so many batches and see one of them.
+    """
+    if model.steps_per_execution != steps:
+        model.steps_per_execution = steps
+        unset_quietly(model, "_eval_epoch_iterator")
+        set_quietly(model, test_function=None)
+
+
 def remake_train_function(model: Any) -> None:
     """Have a compiled model trace its training step anew; one that has none yet is left alone.
 

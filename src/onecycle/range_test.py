@@ -223,11 +223,12 @@ def _evaluate(model: Any, data: tuple[Any, ...]) -> float:
 def _choose_steps_per_execution(model: Any, asked: int | str | None, validation_data: Any) -> None:
     skips_updates = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     if validation_data is not None or skips_updates:
-        model.steps_per_execution = 1
+        internals.set_steps_per_execution(model, 1)
     elif asked == "auto":
-        model.steps_per_execution = max(model.steps_per_execution, backends.fast_steps_per_execution(model))
+        fast = backends.fast_steps_per_execution(model)
+        internals.set_steps_per_execution(model, max(model.steps_per_execution, fast))
     elif asked is not None:
-        model.steps_per_execution = count("steps_per_execution", asked)
+        internals.set_steps_per_execution(model, count("steps_per_execution", asked))
 
 
 def _progress(verbose: int | str, num_steps: int) -> Any:

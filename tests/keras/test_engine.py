@@ -190,6 +190,17 @@ class _Listed(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @each_engine
+def test_a_model_that_was_evaluated_is_validated_whole(engine):
+    """Its test function, compiled for one step a call, is not taken for one that makes several."""
+    model = make()
+    x, y = arrays(model)
+    options = {"members": [0.01], "epochs": 1, "validation_data": (x, y), "engine": engine, "batch_size": BATCH}
+    fresh = train_members(model, x, y, **options).validation["loss"]
+    model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(train_members(model, x, y, **options).validation["loss"], fresh, rtol=1e-6)
+
+
+@each_engine
 def test_a_later_call_takes_its_own_hyperparameters(engine):
     """What an earlier call of the same shapes trained with is not found in the next one."""
     model = make()

@@ -40,7 +40,8 @@ def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weight
     Args:
         fit: The arguments of `fit`.
     """
-    model.steps_per_execution = max(model.steps_per_execution, backends.fast_steps_per_execution(model))
+    fast = backends.fast_steps_per_execution(model)
+    internals.set_steps_per_execution(model, max(model.steps_per_execution, fast))
     if not model.optimizer.built:
         with backends.placement(model):
             model.optimizer.build(model.trainable_variables)
