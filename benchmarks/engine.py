@@ -34,6 +34,7 @@ SHORT, LONG = 10, 210 if keras.backend.backend() == "tensorflow" else 110
 RANGE = {"min": 1e-7, "max": 1e-5}  # so low that nothing diverges
 RAMP_TARGETS = {
     ("jax", "13-64-64-1"): 8.0,
+    ("jax", "784-300-100"): 1.5,
     ("tensorflow", "13-64-64-1"): 2.0,
     ("tensorflow", "784-300-100"): 1.5,
 }
