@@ -20,7 +20,8 @@ from typing import Any
 import keras
 import numpy as np
 import rivals
-from tasks import DEFAULT_RATES, FURTHER, GRIDS, JUDGED, OPTIMIZERS, TASKS, TUNING, Task, data_of
+from split import FURTHER, JUDGED, TUNING
+from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
 from onecycle.engine import Member, MemberRuns, train_members
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="in place of the tasks' own, to try the study out")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the records")
     arguments = parser.parse_args()
-    names = arguments.tasks or list({"tuning": TUNING, "judged": JUDGED, None: TASKS}[arguments.split])
+    names = arguments.tasks or list({"tuning": TUNING, "judged": JUDGED, None: (*TUNING, *JUDGED)}[arguments.split])
     if arguments.what == "further":
         names = [name for name in names if name in FURTHER]
     if arguments.jobs > 1:

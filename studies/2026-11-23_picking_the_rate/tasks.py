@@ -1,7 +1,4 @@
-"""The tasks of this study, small and varied.
-
-They were split before the first judged run: TUNING may choose constants, JUDGED is only ever judged.
-"""
+"""The tasks of this study, small and varied; `split.py` says which of them may choose constants."""
 
 from __future__ import annotations
 
@@ -209,16 +206,12 @@ def dropped() -> list[Any]:
     return [layers.Dropout(0.2)]
 
 
-# Constants are chosen on these ...
-TUNING = {
+TASKS = {
     "friedman-dense": Task(friedman, dense(10, 32, 32, outputs=1), 0, 40),
     "blobs-dense": Task(blobs, dense(20, 64, 64, outputs=10), 10, 20),
     "digits-dense": Task(real("digits", shape=(64,)), dense(64, 64, outputs=10, extra=normalised), 10, 15),
     "waves-conv": Task(waves, convolutional((40, 1), (8, 16), 10, normalise=False), 10, 20),
     "adding-gru": Task(adding, recurrent(16, 2, 16, 1), 0, 20),
-}
-# ... and these are only ever judged.
-JUDGED = {
     "boston-dense": Task(real("boston-housing"), dense(13, 64, 64, outputs=1), 0, 50),
     "products-dense-bn": Task(products, dense(12, 64, 64, outputs=1, extra=normalised), 0, 30),
     "spirals-tanh-deep": Task(spirals, dense(2, 32, 32, 32, 32, outputs=3, activation="tanh"), 3, 30),
@@ -236,9 +229,6 @@ JUDGED = {
         lambda: waves(600), recurrent(40, 1, 16, 10), 10, 15, batch_size=16
     ),
 }  # fmt: skip
-TASKS = {**TUNING, **JUDGED}
-# Of the two further questions: horizon and schedule.
-FURTHER = ("friedman-dense", "blobs-dense", "waves-conv", "digits-dense")
 
 
 @cache

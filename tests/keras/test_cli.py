@@ -104,6 +104,28 @@ def test_find_for_programs(here, capsys):
     assert facts["suggestions"][facts["rule"]] == facts["learning_rate"]
 
 
+def test_sweep(here, capsys):
+    """`sweep` picks a peak for so many epochs, prints JSON alone, and writes the result and the picture."""
+    options = ("--epochs", "30", "--budget", "0.6", "--seed", "0", "--save", "swept.json", "--plot", "swept.png")
+    code = main(["sweep", "mine:make", *options, "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    result = onecycle.load(here / "swept.json")
+
+    assert code == 0
+    assert facts["learning_rate"] == result.learning_rate
+    assert facts["cost"] <= 0.6
+    assert facts["total_steps"] == 30 * 8
+    assert (here / "swept.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sweep_needs_room(here, capsys):
+    """A budget that is none is wrong use, one too small for a sweep a failure that names the remedy."""
+    assert wrong(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0")[0] == 2
+    code, said = wrong(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0.1")
+    assert code == 1
+    assert "larger `budget`" in said
+
+
 def test_no_suggestion_is_a_failure(here, capsys):
     """Where the range test suggests nothing, `find` says why, gives null, and exits with 1."""
     code = main(["find", "mine:make", *FIND, "--max-learning-rate", "2e-6", "--json"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from render.test_comparison_plots import COMPARISONS
 from render.test_plots import RANGE_TESTS
+from render.test_sweep_plots import SWEEPS
 
 from onecycle import curves
 from onecycle.report import markup, write_report
@@ -20,7 +21,11 @@ from onecycle.report.sections import section
 from onecycle.results import RangeTest, Result, StopReason, load
 from onecycle.suggestions import Suggestion
 
-RESULTS = {**RANGE_TESTS, **{f"comparison, {name}": result for name, result in COMPARISONS.items()}}
+RESULTS = {
+    **RANGE_TESTS,
+    **{f"comparison, {name}": result for name, result in COMPARISONS.items()},
+    **{f"sweep, {name}": result for name, result in SWEEPS.items()},
+}
 ALL = pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
 VOID = {"meta", "link", "input", "img", "br", "path", "rect"}
 HOSTILE = "</script><script>alert(1)</script>"
@@ -114,7 +119,15 @@ def hostile():
         optimizer=HOSTILE,
         versions={HOSTILE: HOSTILE},
     )
-    return [compared, tested]
+    swept = dataclasses.replace(
+        SWEEPS["pretty"],
+        pick=dataclasses.replace(SWEEPS["pretty"].pick, reason=HOSTILE),
+        held_out=HOSTILE,
+        engines=(HOSTILE,),
+        config={"epochs": HOSTILE, HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+    )
+    return [compared, tested, swept]
 
 
 @ALL
@@ -156,8 +169,8 @@ def test_only_the_scripts_that_came_with_it_may_run(tmp_path):
 
 def test_names_are_text_and_never_markup(tmp_path):
     """Arms, rules, optimizers, versions, files: whatever they are called, the page is made as a tame one is."""
-    text, page = written(hostile(), tmp_path, sources=[HOSTILE, NAMES[1]])
-    _, tame = written([COMPARISONS["pretty"], RANGE_TESTS["pretty"]], tmp_path)
+    text, page = written(hostile(), tmp_path, sources=[HOSTILE, *NAMES[1:3]])
+    _, tame = written([COMPARISONS["pretty"], RANGE_TESTS["pretty"], SWEEPS["pretty"]], tmp_path)
     assert len(page.scripts) == len(tame.scripts) == 4
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in tame.elements}
     assert not {name for _, found in page.elements for name in found if name.startswith("on") or name == "autofocus"}
@@ -196,6 +209,22 @@ def test_the_tables_of_a_comparison_are_the_result(tmp_path):
         (row[0], row[1].removesuffix(" (ratio)")): row[3] for row in page.tables["Every verdict, against plain"][1:]
     }
     assert effects == {(arm, m): v.effect for arm, of in result.verdicts.items() for m, v in of.items()}
+
+
+def test_the_table_of_a_sweep_is_the_result(tmp_path):
+    """Every run stands in the page with its rate, steps and score to the last digit."""
+    result = SWEEPS["pretty"]
+    _, page = written([result], tmp_path)
+    rows = [[None if cell == "–" else cell for cell in row[:3]] for row in page.tables["Each run"][1:]]
+    wanted = zip(result.learning_rates, result.steps, result.scores, strict=True)
+    assert rows == [[rate, steps, score if np.isfinite(score) else None] for rate, steps, score in wanted]
+
+
+def test_the_call_that_repeats_a_sweep():
+    """Its epochs, budget, batch size and seed."""
+    call, shell = section(SWEEPS["pretty"]).code
+    assert call.endswith("(model, x, y, epochs=10, budget=0.5, batch_size=32, seed=3)")
+    assert shell == "onecycle sweep MODULE:FUNCTION --epochs 10 --budget 0.5 --batch-size 32 --seed 3"
 
 
 def test_a_drawn_point_is_the_results():

@@ -1,0 +1,54 @@
+"""Chooses the constants of `onecycle.picking` on the tuning tasks alone: python tune.py [--runs runs].
+
+The sweeps that were made are picked from again with other constants, and each pick is valued by the same seed's grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from records import grids
+from split import TUNING
+
+import onecycle
+from onecycle.picking import pick
+
+SPREADS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.2)
+EXPONENTS = (-0.1, 0.0, 0.1, 0.2, 0.3)
+WORSTS = (0.5, 1.0, 2.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
+    folder = parser.parse_args().runs
+    found = defaultdict(list)
+    for (name, optimizer), grid in grids(folder, TUNING).items():
+        for path in sorted((folder / name).glob(f"{optimizer}_sweep-*.json")):
+            budget, seed = path.stem.split("-")[-1].split("_")
+            if int(seed) not in grid.seeds:
+                continue
+            sweep = onecycle.load(path)
+            for constants in itertools.product(SPREADS, EXPONENTS, WORSTS):
+                spread, exponent, worst = constants
+                rate = pick(
+                    sweep.learning_rates, sweep.scores, sweep.steps, total_steps=sweep.total_steps,
+                    initial_score=sweep.initial_score, spread=spread, horizon_exponent=exponent, worst=worst,
+                ).learning_rate  # fmt: skip
+                if rate is not None:
+                    found[budget, constants].append(grid.loss_at(int(seed), rate) / grid.reference(int(seed)) - 1)
+    print("budget spread exponent worst: mean of regrets up to 100 %, median, 95th percentile, picks")
+    for budget in sorted({key[0] for key in found}):
+        own = {key[1]: np.array(regrets) for key, regrets in found.items() if key[0] == budget}
+        for constants, regrets in sorted(own.items(), key=lambda item: np.minimum(item[1], 1).mean())[:12]:
+            mean, median = np.minimum(regrets, 1).mean(), np.median(regrets)
+            high = np.quantile(regrets, 0.95)
+            print(budget, *constants, f"{mean:.3f} {median:.3f} {high:.3f} {len(regrets)}")
+
+
+if __name__ == "__main__":
+    main()
