@@ -256,3 +256,21 @@ def test_problems_are_told():
     """What was wrong with records stands in the summary."""
     result = dataclasses.replace(COMPARISONS["pretty"], problems=("a.json is torn.",))
     assert "Problem: a.json is torn." in result.summary()
+
+
+def test_one_epoch_is_a_whole_epoch():
+    """The axis of a single epoch, or of none, has no fractions."""
+    for values, diverged in (([0.5], None), ([NAN], 1)):
+        ax = comparison([record(arm, 0, values, diverged=diverged) for arm in ("plain", "cycle")]).plot()
+        assert ax.get_xticks().tolist() == [1]
+
+
+def test_a_long_name_leaves_room_for_the_picture():
+    """The names of arms take three lines at most, in the legend and beside the rows."""
+    name = "a name that somebody gave without thinking of pictures " * 3
+    result = comparison([record(arm, seed, learned(seed)) for arm in ("plain", name) for seed in range(2)])
+    legend = [text.get_text() for text in result.plot().get_legend().get_texts()]
+    rows = [label.get_text() for label in result.plot_differences().get_yticklabels()]
+
+    assert max(len(line) for text in rows for line in text.splitlines()) <= 22
+    assert max(text.count("\n") for text in rows + legend) == 2

@@ -7,9 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from onecycle.plot.comparison_info import ArmCurve, ArmDifferences, ComparisonPicture, DifferencesPicture
-from onecycle.plot.draw import BLACK, GREY, RUN_STYLES, SMALL, _axes, _finish
+from onecycle.plot.draw import BLACK, GREY, RUN_STYLES, SMALL, _axes, _epochs, _finish, _wrapped
 
 HALF_ROW = 0.28  # of the distance between two arms, over which the seeds' points are spread
+
+NAME_WIDTH, LABEL_WIDTH = 22, 56  # characters of an arm's name, and of a line of the legend
 
 
 def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
@@ -21,9 +23,8 @@ def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
         ax.axhline(
             picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
         )
-    ax.set_xlabel("epoch")
     ax.set_ylabel(picture.metric.replace("_", " "))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    _epochs(ax, max((len(curve.mean) for curve in picture.curves if np.isfinite(curve.mean).any()), default=0))
     if picture.limits is not None:
         ax.set_ylim(picture.limits)
     _finish(ax, "", "")
@@ -42,7 +43,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
     ax.axvline(picture.zero, color=GREY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
         _draw_row(ax, row, arm, _style(row + 1), first=row == 0)
-    ax.set_yticks(range(len(picture.arms)), [arm.name for arm in picture.arms])
+    ax.set_yticks(range(len(picture.arms)), [_wrapped(arm.name, NAME_WIDTH) for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)
     arrow = "← better" if picture.better == "left" else "better →"
     ax.set_xlabel(f"{picture.label}   ({arrow})")
@@ -53,6 +54,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.2)
     else:
         ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
+        ax.tick_params(bottom=False, labelbottom=False, which="both")
     return ax
 
 
@@ -79,7 +81,7 @@ def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str]) -> None:
         marker=marker,
         ms=4,
         markevery=max(1, len(epochs) // 12),
-        label=curve.label,
+        label=_wrapped(curve.label, LABEL_WIDTH),
     )
     for epoch, value in curve.diverged:
         ax.plot(epoch, value, "x", color=color, ms=8, mew=2)

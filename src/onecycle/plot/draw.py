@@ -37,6 +37,7 @@ RUN_STYLES = ((BLUE, "-", "o"), (RED, "--", "s"), (GREEN, "-.", "^"), (PURPLE, "
 SIZE = (7.2, 4.4)  # inches
 SMALL = 8.5  # points
 CHARACTER_WIDTH = 0.53  # of the font size, on average, in matplotlib's default font
+FEW = 40  # points, below which they are drawn larger
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -50,7 +51,8 @@ def draw_range_test(picture: RangeTestPicture, ax: Axes | None = None) -> Axes:
     if picture.band is not None:
         ax.fill_between(rates, *picture.band, color=SKY, alpha=0.3, linewidth=0, label="all repeats")
     label = "loss of each batch" if picture.band is None else "median of repeats"
-    ax.plot(rates, picture.points, linestyle="none", marker=".", ms=5, color=GREY, alpha=0.75, mew=0, label=label)
+    size = 5 if len(rates) > FEW else 10
+    ax.plot(rates, picture.points, linestyle="none", marker=".", ms=size, color=GREY, alpha=0.75, mew=0, label=label)
     ax.plot(rates, picture.smoothed, color=BLACK, linewidth=1.8, label="smoothed")
     ax.set_ylim(picture.limits)
     _limit_rates(ax, picture)
@@ -118,9 +120,8 @@ def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
         ax.axhline(
             picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
         )
-    ax.set_xlabel("epoch")
     ax.set_ylabel(picture.metric.replace("_", " "))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    _epochs(ax, max((len(run.values) for run in picture.runs), default=0))
     if picture.limits is not None:
         ax.set_ylim(picture.limits)
     _finish(ax, "", "")
@@ -146,6 +147,20 @@ def save(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str]) -> Non
 
 def _axes(ax: Axes | None) -> Axes:
     return ax if ax is not None else Figure(figsize=SIZE, layout="constrained").add_subplot()
+
+
+def _epochs(ax: Axes, longest: int) -> None:
+    """An axis of whole epochs, also where there is only one, or none."""
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    if longest < 2:  # over so short an axis the locator has fractions
+        ax.set_xlim(0.5, 1.5)
+        ax.set_xticks([1])
+
+
+def _wrapped(name: str, width: int) -> str:
+    """A name given by a person, on three lines at most."""
+    return "\n".join(textwrap.wrap(name, width, max_lines=3, placeholder=" …"))
 
 
 def _limit_rates(ax: Axes, picture: RangeTestPicture) -> None:
