@@ -11,7 +11,7 @@ from onecycle.plot.draw import BLACK, GREY, RUN_STYLES, SMALL, _axes, _epochs, _
 
 HALF_ROW = 0.28  # of the distance between two arms, over which the seeds' points are spread
 
-NAME_WIDTH, LABEL_WIDTH = 22, 56  # characters of an arm's name, and of a line of the legend
+NAME_WIDTH, LABEL_WIDTH = 22, 64  # characters of an arm's name, and of a line of the legend
 
 
 def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
