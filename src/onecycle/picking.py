@@ -9,13 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+# The constants were chosen on the tuning tasks of studies/2026-11-23_picking_the_rate, never on those it judges by.
+
 # Of the long run's best rate around where the short runs put it, as a standard deviation of the natural logarithm.
 # What is picked is best on average over that, which lies left of the best short run: too high costs more than too low.
-SPREAD = 0.5
+SPREAD = 0.9
 # A run r times as long has its best peak r**-HORIZON_EXPONENT times as high: longer training wants smaller steps
 # (Bjorck et al. 2024, arXiv:2409.19913, find 0.32 for language models, where the loss of the data is all there is).
 HORIZON_EXPONENT = 0.2
-WORST = 1.0  # a run twice as bad as the best, or diverged, is as bad as a run can be: all are to be kept away from
+WORST = 2.0  # a run three times as bad as the best, or diverged, is as bad as can be: all are to be kept away from
+# Where short runs have hardly begun to learn, their scores are alike and say nothing; then the range test has its say.
+# The best peaks lay 1.3 to 50 times below its blow-up, in the middle 8. To be far from there weighs as much as so much
+# regret and no more, so that clear scores decide; half of it for a factor of BLOW_UP_REACH.
+BLOW_UP_DIVISOR, BLOW_UP_WEIGHT, BLOW_UP_REACH = 8.0, 0.5, 5.0
 TOLERANCE = 0.05  # the interval holds the rates that cost at most so much more than the one picked
 LEAST_SLOPE = 0.1  # of the regret, for each factor e below the lowest rate tested: nothing is known there
 REACH, NODES = 2.5, 41  # standard deviations on either side of the rate, and how many rates among them
@@ -50,16 +56,20 @@ def pick(
     *,
     total_steps: int,
     initial_score: float,
+    blow_up: float | None = None,
     spread: float = SPREAD,
     horizon_exponent: float = HORIZON_EXPONENT,
     worst: float = WORST,
+    weight: float = BLOW_UP_WEIGHT,
 ) -> Pick:
     """Picks the peak for a long run from the held-out losses at the end of short ones.
 
     With u the logarithm of the rate and r(u) the regret of the short runs, their relative excess over the best of
-    them, between them a straight line, the pick is the u that minimises the mean of r(u + z) over a normal z with
-    deviation `spread`, times (steps / total_steps)**`horizon_exponent`. Of runs of several lengths the longest count;
-    beyond their rates the shorter ones continue the curve.
+    them, between them a straight line, and s the logarithm of (steps / total_steps)**`horizon_exponent`, the pick is
+    u + s for the u that minimises the mean of r(u + z) over a normal z with deviation `spread`, plus `weight` times
+    d**2 / (d**2 + c**2) with d the distance of u + s from the logarithm of an eighth of the blow-up and c that of
+    `BLOW_UP_REACH`. Of runs of several lengths the longest count; beyond their rates the shorter ones continue the
+    curve.
 
     Args:
         learning_rates: float array, (n,), > 0, peaks of the short runs.
@@ -67,7 +77,8 @@ def pick(
         steps: int array, (n,), length of each run.
         total_steps: length of the long run.
         initial_score: held-out loss before any training, NaN where it is not known.
-        spread, horizon_exponent, worst: see the constants of the same names.
+        blow_up: rate at which the loss of a range test shot up, or None.
+        spread, horizon_exponent, worst, weight: see the constants.
     """
     rates, found, lengths = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores, steps))
     longest = lengths == lengths.max()
@@ -76,9 +87,9 @@ def pick(
         return Pick(None, None, trouble)
     places, regrets = _curve(np.log(rates), found, lengths, worst)
     grid = np.linspace(places[0], places[-1], FINENESS)
-    expected = _expected(places, regrets, grid, spread, worst)
-    best = int(np.argmin(expected))
     factor = min(1.0, float(lengths.max() / total_steps) ** horizon_exponent)
+    expected = _expected(places, regrets, grid, spread, worst) + _away(grid + np.log(factor), blow_up, weight)
+    best = int(np.argmin(expected))
     low, high = _around(best, expected <= expected[best] + TOLERANCE)
     seen_at = float(rates[longest][int(np.nanargmin(_finite(found[longest])))])
     rate = factor * float(np.exp(grid[best]))
@@ -87,15 +98,16 @@ def pick(
     return Pick(rate, interval, _reason(rate, seen_at, int(lengths.max()), total_steps, at_end), at_end, seen_at)
 
 
-def centre(learning_rates: ArrayLike, scores: ArrayLike, *, ratio: float) -> float:
+def centre(learning_rates: ArrayLike, scores: ArrayLike, *, ratio: float, blow_up: float | None = None) -> float:
     """The rate around which runs `ratio` times as long should look, from the scores of runs that are all as long."""
     rates, found = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
     if not np.isfinite(found).any():
         return float(rates.min())
     places, regrets = _curve(np.log(rates), found, np.ones(len(rates)), WORST)
     grid = np.linspace(places[0], places[-1], FINENESS)
-    best = int(np.argmin(_expected(places, regrets, grid, SPREAD, WORST)))
-    return float(np.exp(grid[best]) * ratio**-HORIZON_EXPONENT)
+    factor = ratio**-HORIZON_EXPONENT
+    expected = _expected(places, regrets, grid, SPREAD, WORST) + _away(grid + np.log(factor), blow_up, BLOW_UP_WEIGHT)
+    return float(np.exp(grid[int(np.argmin(expected))]) * factor)
 
 
 def end_of_best(learning_rates: ArrayLike, scores: ArrayLike) -> str | None:
@@ -129,6 +141,8 @@ def _reason(rate: float, seen_at: float, steps: int, total_steps: int, at_end: s
     told = f"Of the runs of {steps} steps {seen_at:.3g} was best"
     if rate < seen_at:
         told += f"; less, since too high costs more than too low and {total_steps} steps want a lower peak than {steps}"
+    elif rate > seen_at:
+        told += "; more, since others hardly differ and best rates usually lie nearer to the blow-up of the range test"
     return f"{told}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
 
 
@@ -172,6 +186,14 @@ def _expected(places: Array, regrets: Array, grid: Array, spread: float, worst: 
     weights = np.exp(-(deviates**2) / 2)
     sampled = np.minimum(np.interp(grid[:, None] + spread * deviates, at, values), max(worst, float(regrets.max())))
     return np.asarray(sampled @ (weights / weights.sum()))
+
+
+def _away(places: Array, blow_up: float | None, weight: float) -> Array:
+    """What is against each place for being far from where best rates usually lie, below the blow-up."""
+    if blow_up is None:
+        return np.zeros(len(places))
+    far = (places - np.log(blow_up / BLOW_UP_DIVISOR)) ** 2
+    return np.asarray(weight * far / (far + np.log(BLOW_UP_REACH) ** 2))
 
 
 def _around(place: int, good: NDArray[np.bool_]) -> tuple[int, int]:

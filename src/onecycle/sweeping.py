@@ -21,8 +21,8 @@ from onecycle.schedules import OneCycle
 from onecycle.snapshot import preserved
 
 DEFAULT_BUDGET = 0.5  # of the whole run: what the study found to be the best trade of quality and cost
-# Of the budget. The range test only says where the runs begin, and needs few steps for that.
-RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.15, (20, 300)
+# Of the budget. In fewer steps the range test finds the blow-up too high, or not at all.
+RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.25, (20, 300)
 # Of what is left, for runs that say where to look; the longer ones, nearer to the whole run, get the rest.
 COARSE_SHARE = 0.35
 COARSE, COARSE_RATIO = 5, 10**0.5  # from the blow-up down over two decades; best rates lie a tenth to a half of it
@@ -116,7 +116,7 @@ def sweep_learning_rates(
         bar = _Bar(plan.most, verbose)
         tested = _range_test(model, data, class_weight, plan, seed)
         bar.show(len(tested.learning_rates))
-        _sweep(runs, plan, coarse_rates(tested), lambda: bar.show(runs.spent + len(tested.learning_rates)))
+        _sweep(runs, plan, tested, lambda: bar.show(runs.spent + len(tested.learning_rates)))
         bar.end()
         return runs.result(tested, plan, initial_score, seed=seed, epochs=epochs, budget=budget)
 
@@ -185,9 +185,14 @@ def longest_share(epochs: int, budget: float) -> float:
     return float(min(1.0, budget * epochs / (FINE + 1)))
 
 
+def blow_up(tested: RangeTest) -> float | None:
+    """Where the loss of the range test shoots up, or None where it was not seen to."""
+    return tested.suggestions["blow_up"].seen_at
+
+
 def coarse_rates(tested: RangeTest) -> list[float]:
-    """From where the loss of the range test shoots up; where it was not seen to, further down from the highest."""
-    seen_at, ratio = tested.suggestions["blow_up"].seen_at, COARSE_RATIO
+    """From the blow-up down; where none was seen, further down from the highest rate."""
+    seen_at, ratio = blow_up(tested), COARSE_RATIO
     if seen_at is None:
         seen_at, ratio = float(tested.learning_rates[-1]), COARSE_RATIO**2
     return [float(seen_at / ratio**k) for k in range(COARSE)]
@@ -201,16 +206,16 @@ def _range_test(model: Any, data: Any, class_weight: Any, plan: Plan, seed: int 
     )  # fmt: skip
 
 
-def _sweep(runs: _Runs, plan: Plan, rates: Sequence[float], show: Callable[[], None]) -> None:
-    """Make all runs: coarse ones at these rates, then fine ones around the best."""
-    runs.train(rates, plan.coarse)
+def _sweep(runs: _Runs, plan: Plan, tested: RangeTest, show: Callable[[], None]) -> None:
+    """Make all runs: coarse ones down from the blow-up, then fine ones around the best."""
+    runs.train(coarse_rates(tested), plan.coarse)
     show()
     for _ in range(EXTENSIONS):
         if not runs.extend(plan.coarse, COARSE_RATIO):
             break
         show()
     steps = plan.fine(runs.spent)
-    middle = picking.centre(*runs.of(plan.coarse), ratio=steps / plan.coarse)
+    middle = picking.centre(*runs.of(plan.coarse), ratio=steps / plan.coarse, blow_up=blow_up(tested))
     runs.train([middle * FINE_RATIO ** (k - (FINE - 1) / 2) for k in range(FINE)], steps)
     show()
     if runs.spent + steps <= plan.most - plan.range_test:
@@ -278,7 +283,9 @@ class _Runs:
         found = sorted(self._found, key=lambda run: run[:2])
         rates, scores = [run[1] for run in found], [run[2] for run in found]
         steps = [self._made[run[0]] for run in found]
-        picked = picking.pick(rates, scores, steps, total_steps=plan.total_steps, initial_score=initial_score)
+        picked = picking.pick(
+            rates, scores, steps, total_steps=plan.total_steps, initial_score=initial_score, blow_up=blow_up(tested)
+        )
         schedule, _ = self._make(plan.total_steps, picked.learning_rate or 1.0)
         optimizer = " ".join(type(inner).__name__ for inner in internals.inner_optimizers(self._model.optimizer))
         return Sweep(

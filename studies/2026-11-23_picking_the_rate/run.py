@@ -121,7 +121,7 @@ class Study:
 
     def asked(self, seed: int) -> dict[str, dict[str, Any]]:
         """Every picker's rate, with what it cost in full runs."""
-        model, whole = self.task.build(self.optimizer, seed), self.steps * self.epochs
+        model, whole = self.begun(seed), self.steps * self.epochs
         common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
         tested = onecycle.find_learning_rate(model, self.x, self.y, **common)
         tested.save(self.folder / f"{self.optimizer}_range-test_{seed}.json")
@@ -135,6 +135,12 @@ class Study:
         for budget in BUDGETS:
             found[f"sweep {budget:g}"] = self.swept(model, budget, seed, common)
         return found
+
+    def begun(self, seed: int) -> keras.Model:
+        """The one model, in the state in which a fresh one of this seed begins."""
+        for own, fresh in zip(self.model.variables, self.task.build(self.optimizer, seed).variables, strict=True):
+            own.assign(fresh.value)
+        return self.model
 
     def swept(self, model: keras.Model, budget: float, seed: int, common: dict[str, Any]) -> dict[str, Any]:
         try:

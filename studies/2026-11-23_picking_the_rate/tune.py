@@ -17,9 +17,10 @@ from split import TUNING
 import onecycle
 from onecycle.picking import pick
 
-SPREADS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.2)
-EXPONENTS = (-0.1, 0.0, 0.1, 0.2, 0.3)
-WORSTS = (0.5, 1.0, 2.0)
+SPREADS = (0.3, 0.5, 0.7, 0.9, 1.2)
+EXPONENTS = (0.0, 0.1, 0.2, 0.3)
+WORSTS = (1.0, 2.0)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 def main() -> None:
@@ -33,15 +34,17 @@ def main() -> None:
             if int(seed) not in grid.seeds:
                 continue
             sweep = onecycle.load(path)
-            for constants in itertools.product(SPREADS, EXPONENTS, WORSTS):
-                spread, exponent, worst = constants
+            for constants in itertools.product(SPREADS, EXPONENTS, WORSTS, WEIGHTS):
+                spread, exponent, worst, weight = constants
                 rate = pick(
                     sweep.learning_rates, sweep.scores, sweep.steps, total_steps=sweep.total_steps,
                     initial_score=sweep.initial_score, spread=spread, horizon_exponent=exponent, worst=worst,
+                    weight=weight, blow_up=sweep.range_test.suggestions["blow_up"].seen_at,
                 ).learning_rate  # fmt: skip
-                if rate is not None:
-                    found[budget, constants].append(grid.loss_at(int(seed), rate) / grid.reference(int(seed)) - 1)
-    print("budget spread exponent worst: mean of regrets up to 100 %, median, 95th percentile, picks")
+                # No pick counts as twice the best loss.
+                regret = 1.0 if rate is None else grid.loss_at(int(seed), rate) / grid.reference(int(seed)) - 1
+                found[budget, constants].append(regret)
+    print("budget spread exponent worst weight: mean of regrets up to 100 %, median, 95th percentile, picks")
     for budget in sorted({key[0] for key in found}):
         own = {key[1]: np.array(regrets) for key, regrets in found.items() if key[0] == budget}
         for constants, regrets in sorted(own.items(), key=lambda item: np.minimum(item[1], 1).mean())[:12]:

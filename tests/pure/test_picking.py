@@ -141,6 +141,16 @@ def test_where_to_look_with_longer_runs():
     assert picking.end_of_best(RATES, [NAN] * 5) == "lowest"
 
 
+def test_where_scores_are_alike_the_range_test_decides():
+    """Short runs that have hardly begun to learn say nothing: an eighth of the blow-up; clear ones outweigh it."""
+    alike = [1.001, 1.0, 1.001, 1.002, 1.001]
+    assert picked(RATES, alike, blow_up=0.8).learning_rate == pytest.approx(0.1, rel=0.3)
+    assert picked(RATES, alike, blow_up=0.08).learning_rate == pytest.approx(0.01, rel=0.3)
+    clear = [5.0, 1.0, 5.0, 9.0, NAN]
+    assert 0.0005 < picked(RATES, clear, blow_up=0.8).learning_rate < 0.01
+    assert picking.centre(RATES, alike, ratio=1.0, blow_up=0.8) == pytest.approx(0.1, rel=0.3)
+
+
 def test_one_rate_is_picked_if_there_is_but_one():
     """There is no curve, and the rate is as good as any."""
     assert picked([0.1], [1.0], total_steps=100).learning_rate == pytest.approx(0.1)
