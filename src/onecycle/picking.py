@@ -15,13 +15,13 @@ Array = NDArray[np.float64]
 # What is picked is best on average over that, which lies left of the best short run: too high costs more than too low.
 SPREAD = 0.9
 # A run r times as long has its best peak r**-HORIZON_EXPONENT times as high: longer training wants smaller steps
-# (Bjorck et al. 2024, arXiv:2409.19913, find 0.32 for language models, where the loss of the data is all there is).
-HORIZON_EXPONENT = 0.2
-WORST = 2.0  # a run three times as bad as the best, or diverged, is as bad as can be: all are to be kept away from
+# (Bjorck et al. 2024, arXiv:2409.19913, find 0.32 for language models; a part of it is in SPREAD already).
+HORIZON_EXPONENT = 0.1
+WORST = 1.0  # a run twice as bad as the best, or diverged, is as bad as can be: all are to be kept away from
 # Where short runs have hardly begun to learn, their scores are alike and say nothing; then the range test has its say.
 # The best peaks lay 1.3 to 50 times below its blow-up, in the middle 8. To be far from there weighs as much as so much
 # regret and no more, so that clear scores decide; half of it for a factor of BLOW_UP_REACH.
-BLOW_UP_DIVISOR, BLOW_UP_WEIGHT, BLOW_UP_REACH = 8.0, 0.5, 5.0
+BLOW_UP_DIVISOR, BLOW_UP_WEIGHT, BLOW_UP_REACH = 8.0, 0.7, 5.0
 TOLERANCE = 0.05  # the interval holds the rates that cost at most so much more than the one picked
 LEAST_SLOPE = 0.1  # of the regret, for each factor e below the lowest rate tested: nothing is known there
 REACH, NODES = 2.5, 41  # standard deviations on either side of the rate, and how many rates among them

@@ -20,7 +20,7 @@ from onecycle.results import RangeTest, Sweep
 from onecycle.schedules import OneCycle
 from onecycle.snapshot import preserved
 
-DEFAULT_BUDGET = 0.5  # of the whole run: what the study found to be the best trade of quality and cost
+DEFAULT_BUDGET = 0.5  # of the whole run: on the tuning tasks as good as a whole one, and better than a quarter
 # Of the budget. In fewer steps the range test finds the blow-up too high, or not at all.
 RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.25, (20, 300)
 # Of what is left, for runs that say where to look; the longer ones, nearer to the whole run, get the rest.

@@ -301,6 +301,21 @@ def test_programs_are_used_again():
 
 
 @jax_only
+def test_programs_serve_other_betas_and_later_steps():
+    """Adam's products of betas are longer or shorter then; the program, or another, takes them."""
+    model = make(optimizer=adam)
+    x, y = arrays(model)
+    options = {"epochs": 1, "batch_size": BATCH, "engine": "scan"}
+    cycles = [onecycle.OneCycle(0.01, steps) for steps in (5, 50)]
+    members = [(cycle, cycle.momentum(high=high)) for cycle, high in zip(cycles, (0.95, 0.99), strict=True)]
+    first, other = (train_members(model, x, y, members=[own], **options).losses for own in members)
+    assert not np.array_equal(first, other)
+    for _ in range(3):
+        model.fit(x, y, epochs=8, verbose=0)
+        assert np.isfinite(train_members(model, x, y, members=members, **options).losses).all()
+
+
+@jax_only
 def test_a_model_is_freed_with_its_programs():
     """What is kept for a model does not keep the model."""
     model = make()

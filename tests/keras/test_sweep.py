@@ -59,6 +59,13 @@ def test_the_model_is_left_as_it_was(swept):
     assert states.difference(before, states.of_model(model)) == []
 
 
+def test_a_sweep_repeats(swept):
+    """With the same seed the result is the same, whatever was drawn meanwhile."""
+    model, before, result = swept
+    put_back(model, before)
+    assert sweep_learning_rates(model, X, Y, validation_data=(X[:64], Y[:64]), **OPTIONS) == result
+
+
 def test_it_keeps_to_its_budget(swept):
     """All steps, range test included, are at most the share of the whole run that was asked for, and told."""
     result = swept[2]
@@ -107,13 +114,6 @@ def test_a_score_is_what_fit_would_have_ended_with(swept):
         model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=[cycle])
         score = model.evaluate(*held_out, batch_size=BATCH, verbose=0)
         assert result.scores[run] == pytest.approx(score, rel=1e-3)
-
-
-def test_a_sweep_repeats(swept):
-    """With the same seed the result is the same, whatever was drawn meanwhile."""
-    model, before, result = swept
-    put_back(model, before)
-    assert sweep_learning_rates(model, X, Y, validation_data=(X[:64], Y[:64]), **OPTIONS) == result
 
 
 def test_a_training_takes_its_peak_from_a_sweep():

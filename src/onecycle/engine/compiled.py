@@ -100,6 +100,9 @@ class CompiledMembers:
         self._names = tuple(model.get_metrics_result())
         self._compile_seconds = 0.0
         self._rates = self._tabulated()
+        # How long they are depends on the betas and on where the optimizer's counter is: few lengths, few programs.
+        lengths = zip(*([len(own) for own in rates.products] for rates in self._rates), strict=True)
+        self._products = tuple(1 << (max(own) - 1).bit_length() for own in lengths)
         self._block = 1 if each_epoch and validation else -(-BLOCK // self._plan.steps)
 
     def train(self, mapped: bool, weights: bool) -> Trained:
@@ -149,7 +152,7 @@ class CompiledMembers:
             return program
 
         anyway = self._engine != "auto"
-        return self._kept.get((self._layout, form, anyway), make)
+        return self._kept.get((self._layout, form, self._products, anyway), make)
 
     def _group(self, who: list[int], mapped: bool) -> tuple[Array, Array, Array, State]:
         """Losses, metrics and validation of some members trained together, and their last states."""
@@ -218,8 +221,7 @@ class CompiledMembers:
 
         rows = np.pad(order.take(steps), ((0, room - steps), (0, 0)))
         momenta = None if rates.momenta is None else part(rates.momenta)
-        longest = [max(len(own.products[k]) for own in self._rates) for k in range(len(rates.products))]
-        products = zip(rates.products, longest, strict=True)  # all end in a 0, which stands for all that follow
+        products = zip(rates.products, self._products, strict=True)  # all end in a 0, which stands for all that follow
         return Tables(
             rows,
             part(rates.learning_rates),
