@@ -84,6 +84,7 @@ def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | No
     parts = [
         f"{len(main_runs.seeds)} seeds. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
         main_runs.table(),
+        *([root_table(main_runs)] if protocol.metric == "loss" else []),
         "\n".join(f"- {main_runs.verdicts[arm]['final'].sentence}" for arm in main_runs.arms[1:]),
         "Epochs that whole cycles save, the range test included:",
         "\n".join(f"- {one.summary()}" for one in saved),
@@ -92,6 +93,15 @@ def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | No
         parts += [f"Other ways to train, {len(side_runs.seeds)} seeds:", side_runs.table()]
     parts += ["The grids of constant rates, on held-out training data:", grid_table(protocol)]
     return "\n\n".join(parts)
+
+
+def root_table(comparison: Comparison) -> str:
+    """Squared errors and their roots after the last epoch, means over the seeds that did not diverge."""
+    lines = ["| arm | MSE | RMSE | seeds |", "|---|---|---|---|"]
+    for arm in comparison.arms:
+        finals = np.array([run["final"] for run in comparison.of(arm) if run["diverged"] is None])
+        lines.append(f"| {arm} | {finals.mean():.2f} | {np.sqrt(finals).mean():.2f} | {len(finals)} |")
+    return "\n".join(lines)
 
 
 def grid_table(protocol: Protocol) -> str:
