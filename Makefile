@@ -1,7 +1,8 @@
 # Each target works on a machine that has Python >= 3.11 and make: it sets up .venv first, from the pinned versions.
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax torch
-JOBS ?= 2
+# More than CI's two cores: a process of tests waits a third of its time, for threads, files and other processes.
+JOBS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
