@@ -12,6 +12,7 @@ from onecycle import batches
 from onecycle._schedule_base import number
 from onecycle.callbacks import OneCycleScheduler
 from onecycle.callbacks.rivals import refuse_rivals
+from onecycle.callbacks.scheduler import scheduler_for
 from onecycle.hyperparameters import require_momentum
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest, Sweep
@@ -85,11 +86,7 @@ class Wish:
 
     def scheduler(self, peak: Any) -> OneCycleScheduler:
         """The callback that makes the cycle with this peak, which a ready schedule has in itself."""
-        if self.schedule is None:
-            return OneCycleScheduler(peak, momentum=self.momentum)
-        if isinstance(self.schedule, Schedule) or not callable(self.schedule):
-            return OneCycleScheduler(schedule=self.schedule, momentum=self.momentum)
-        return OneCycleScheduler(schedule=lambda steps: self.schedule(steps, peak), momentum=self.momentum)
+        return scheduler_for(peak, self.momentum, self.schedule)
 
 
 def _range_test(model: Any, x: Any, y: Any, **options: Any) -> RangeTest:

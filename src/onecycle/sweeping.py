@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
-from onecycle import backends, batches, cycle, holding, picking
-from onecycle import keras_internals as internals
+from onecycle import batches, cycle, holding, picking
 from onecycle._schedule_base import count, number
-from onecycle.callbacks import OneCycleScheduler
-from onecycle.engine import Member, train_members
-from onecycle.hyperparameters import require_compiled, require_momentum
+from onecycle.hyperparameters import require_compiled
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest, Sweep
-from onecycle.schedules import OneCycle
 from onecycle.snapshot import preserved
+from onecycle.sweep_runs import Cycles, Runs, blow_up
 
 DEFAULT_BUDGET = 0.5  # of the whole run: on the tuning tasks as good as a whole one, and better than a quarter
 # Of the budget. In fewer steps the range test finds the blow-up too high, or not at all.
@@ -29,7 +26,6 @@ COARSE, COARSE_RATIO = 5, 10**0.5  # from the blow-up down over two decades; bes
 FINE, FINE_RATIO = 4, 10**0.25
 EXTENSIONS = 2  # more rates beyond an end at which the best of the coarse ones is; of the fine ones one
 LEAST_STEPS = 5  # of a run; the schedule of a shorter one has no shape
-CURVE_PARTS = 200  # of a run, whose mean losses are kept
 
 
 def sweep_learning_rates(
@@ -75,7 +71,7 @@ def sweep_learning_rates(
         class_weight: As in `fit`.
         seed: Makes the split, the data order and unseeded layers repeat exactly on the same machine and backend. None
             leaves the global random states in charge.
-        verbose: 0 for silence, 1 for a progress bar, `"auto"` for 1.
+        verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:
         A `Sweep`. `result.learning_rate` is the number; where none is believed it raises an error with the reason.
@@ -111,14 +107,14 @@ def sweep_learning_rates(
         )  # fmt: skip
         plan = Plan(data.steps_per_epoch * epochs, budget)
         make(plan.total_steps, 1.0)  # what could not be made is an error before any training
-        runs = _Runs(model, data, make, class_weight, int(random.randint(2**31)))
+        runs = Runs(model, data, make, class_weight, int(random.randint(2**31)))
         initial_score = runs.score_now()
         bar = _Bar(plan.most, verbose)
         tested = _range_test(model, data, class_weight, plan, seed)
         bar.show(len(tested.learning_rates))
         _sweep(runs, plan, tested, lambda: bar.show(runs.spent + len(tested.learning_rates)))
         bar.end()
-        return runs.result(tested, plan, initial_score, seed=seed, epochs=epochs, budget=budget)
+        return runs.result(tested, plan.total_steps, initial_score, seed=seed, epochs=epochs, budget=budget)
 
 
 class Plan:
@@ -149,45 +145,9 @@ class Plan:
         return max(self.coarse, (self.most - self.range_test - spent) // (FINE + 1))
 
 
-class Cycles:
-    """Makes the schedules of a run from its length and its peak."""
-
-    def __init__(self, model: Any, schedule: Any, momentum: Any) -> None:
-        if isinstance(schedule, Schedule) or not (schedule is None or callable(schedule)):
-            raise ValueError(
-                "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each run "
-                f"of a sweep has its own. Received: schedule={schedule!r}"
-            )
-        self._model, self._schedule = model, schedule
-        self._momentum = OneCycleScheduler(1.0, momentum=momentum).momentum
-        if isinstance(self._momentum, tuple):
-            require_momentum(model.optimizer)
-
-    def __call__(self, steps: int, peak: float) -> tuple[Any, Any]:
-        """Rate and momentum, None where it is left alone."""
-        rate = OneCycle(peak, steps) if self._schedule is None else self._schedule(steps, peak)
-        if not isinstance(rate, Schedule):
-            raise TypeError(
-                "The callable given as `schedule` must return a keras LearningRateSchedule. "
-                f"Received: schedule({steps}, {peak:g}) -> {rate!r}"
-            )
-        pair = self.pair(rate)
-        return rate, None if pair is None else cycle.matching_momentum(rate, pair)
-
-    def pair(self, rate: Any) -> tuple[float, float] | None:
-        """The momentum that goes with a schedule, (high, low), or None."""
-        found: tuple[float, float] | None = cycle.momentum_pair(self._momentum, rate, self._model.optimizer)
-        return found
-
-
 def longest_share(epochs: int, budget: float) -> float:
     """Of an epoch, what the longest run of a sweep reads at most."""
     return float(min(1.0, budget * epochs / (FINE + 1)))
-
-
-def blow_up(tested: RangeTest) -> float | None:
-    """Where the loss of the range test shoots up, or None where it was not seen to."""
-    return tested.suggestions["blow_up"].seen_at
 
 
 def coarse_rates(tested: RangeTest) -> list[float]:
@@ -206,7 +166,7 @@ def _range_test(model: Any, data: Any, class_weight: Any, plan: Plan, seed: int 
     )  # fmt: skip
 
 
-def _sweep(runs: _Runs, plan: Plan, tested: RangeTest, show: Callable[[], None]) -> None:
+def _sweep(runs: Runs, plan: Plan, tested: RangeTest, show: Callable[[], None]) -> None:
     """Make all runs: coarse ones down from the blow-up, then fine ones around the best."""
     runs.train(coarse_rates(tested), plan.coarse)
     show()
@@ -223,110 +183,12 @@ def _sweep(runs: _Runs, plan: Plan, tested: RangeTest, show: Callable[[], None])
         show()
 
 
-class _Runs:
-    """Short runs of one model from where it is, and their scores."""
-
-    def __init__(self, model: Any, data: holding.Holding, make: Cycles, class_weight: Any, seed: int) -> None:
-        self._model, self._data, self._make = model, data, make
-        self._class_weight, self._seed = class_weight, seed
-        self._found: list[tuple[int, float, float, Any]] = []  # steps asked for, rate, score, curve
-        self._made: dict[int, int] = {}  # steps asked for -> steps made
-        self._engines: dict[int, str] = {}
-        self.spent = 0
-
-    def train(self, rates: Sequence[float], steps: int) -> None:
-        """Train at these peaks, for as many steps or a little fewer: whole epochs, or a part of one."""
-        epochs = max(1, round(steps / self._data.steps))
-        part = min(self._data.steps, steps // epochs)
-        x, y, sample_weight = self._data.first(part)
-        done = train_members(
-            self._model, x, y,
-            members=[Member(*self._make(epochs * part, float(rate)), seed=self._seed) for rate in rates],
-            epochs=epochs, batch_size=self._data.batch_size, sample_weight=sample_weight,
-            class_weight=self._class_weight, validation_data=self._data.validation,
-        )  # fmt: skip
-        scores = done.validation["loss"][:, -1]
-        self._found += zip([steps] * len(rates), map(float, rates), map(float, scores), done.losses, strict=True)
-        self._made[steps] = epochs * part
-        self._engines.setdefault(steps, f"{epochs * part} steps, engine {done.engine}: {done.reason}")
-        self.spent += epochs * part * len(rates)
-
-    def extend(self, steps: int, ratio: float) -> bool:
-        """Train at one rate more where the best of this length is at an end; says whether it was."""
-        rates, scores = self.of(steps)
-        end = picking.end_of_best(rates, scores)
-        if end is None:
-            return False
-        # Where all diverged, a step of the usual width would likely not help.
-        below = min(rates) / (ratio if np.isfinite(scores).any() else ratio**2)
-        self.train([below if end == "lowest" else max(rates) * ratio], steps)
-        return True
-
-    def of(self, steps: int) -> tuple[list[float], list[float]]:
-        """Rates and scores of the runs of this length."""
-        own = [run for run in self._found if run[0] == steps]
-        return [run[1] for run in own], [run[2] for run in own]
-
-    def score_now(self) -> float:
-        """The held-out loss of the model as it is."""
-        held_out, size = self._data.validation, None
-        if isinstance(held_out, (tuple, list)):
-            size = self._data.batch_size
-            x, y, *weight = held_out
-            arguments = {"x": x, "y": y, "sample_weight": weight[0] if weight else None}
-        else:
-            arguments = {"x": held_out}
-        return float(self._model.evaluate(**arguments, batch_size=size, verbose=0, return_dict=True)["loss"])
-
-    def result(self, tested: RangeTest, plan: Plan, initial_score: float, *, seed: int | None, **config: Any) -> Sweep:
-        """What was found, the shorter runs first."""
-        found = sorted(self._found, key=lambda run: run[:2])
-        rates, scores = [run[1] for run in found], [run[2] for run in found]
-        steps = [self._made[run[0]] for run in found]
-        picked = picking.pick(
-            rates, scores, steps, total_steps=plan.total_steps, initial_score=initial_score, blow_up=blow_up(tested)
-        )
-        schedule, _ = self._make(plan.total_steps, picked.learning_rate or 1.0)
-        optimizer = " ".join(type(inner).__name__ for inner in internals.inner_optimizers(self._model.optimizer))
-        return Sweep(
-            learning_rates=np.array(rates),
-            scores=np.where(np.isfinite(scores), scores, np.nan),
-            steps=np.array(steps, dtype=np.float64),
-            curves=_curves([run[3] for run in found]),
-            pick=picked,
-            cost=(self.spent + len(tested.learning_rates)) / plan.total_steps,
-            range_test=tested,
-            total_steps=plan.total_steps,
-            initial_score=initial_score,
-            held_out=self._data.told,
-            seed=seed,
-            config={
-                **config,
-                "schedule": type(schedule).__name__,
-                "momentum": self._make.pair(schedule),
-                "batch_size": self._data.batch_size,
-                "optimizer": optimizer,
-                "backend": backends.name(),
-            },
-            engines=tuple(self._engines.values()),
-            versions={"keras": keras.__version__, **backends.versions()},
-        )
-
-
-def _curves(losses: Sequence[Any]) -> Any:
-    """(runs, parts) the mean losses of equal parts of each run, NaN from where it diverged on, and as padding."""
-    parts = [np.array_split(own, min(len(own), CURVE_PARTS)) for own in losses]
-    found = np.full((len(parts), max(map(len, parts))), np.nan)
-    for row, own in zip(found, parts, strict=True):
-        row[: len(own)] = [part.mean() for part in own]
-    return found
-
-
 class _Bar:
     """Keras' progress bar over the steps of a sweep, or nothing."""
 
     def __init__(self, steps: int, verbose: int | str) -> None:
-        self._bar = keras.utils.Progbar(steps, unit_name="step") if verbose else None
+        # For 2, which is for outputs that are no terminal, `fit` draws no bar either.
+        self._bar = keras.utils.Progbar(steps, unit_name="step") if verbose and verbose != 2 else None
         self._steps, self._at = steps, 0
 
     def show(self, at: int) -> None:

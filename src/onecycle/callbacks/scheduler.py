@@ -165,6 +165,21 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return replace(self._report, steps=now - self._report.start_step, skipped_steps=skipped)
 
 
+def scheduler_for(peak: Any, momentum: Any, schedule: Any) -> OneCycleScheduler:
+    """The callback of a cycle with this peak.
+
+    Args:
+        peak: The number; a ready schedule has its own in itself.
+        momentum: As in `OneCycleScheduler`.
+        schedule: None for the article's cycle, a schedule, or a callable `(total_steps, peak) -> schedule`.
+    """
+    if schedule is None:
+        return OneCycleScheduler(peak, momentum=momentum)
+    if isinstance(schedule, Schedule) or not callable(schedule):
+        return OneCycleScheduler(schedule=schedule, momentum=momentum)
+    return OneCycleScheduler(schedule=lambda steps: schedule(steps, peak), momentum=momentum)
+
+
 def _check_one_of(max_learning_rate: Any, schedule: Any) -> None:
     if (max_learning_rate is None) == (schedule is None):
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from onecycle.commands.console import WrongUse
 from onecycle.commands.subject import find_function, import_place
+from onecycle.commands.writing import write
 
 FORM = "(build, data, arms)"
 
@@ -40,12 +41,7 @@ def compare(parts: tuple[Any, Any, Any], *, save: Path | None, plot: Path | None
             raise
         extra = "ray" if error.name == "ray" else "studies"
         raise WrongUse(f"This needs {error.name}: pip install 'onecycle[{extra}]'.") from error
-    if save is not None:
-        result.save(save)
-    if plot is not None:
-        from onecycle.plot import save_figure
-
-        save_figure(result.plot(), plot)
+    write(result, save=save, plot=plot)
     return result
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onecycle.commands.subject import Subject
+from onecycle.commands.writing import write
 
 
 def find(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
@@ -13,10 +14,7 @@ def find(subject: Subject, *, save: Path | None, plot: Path | None, **options: A
     import onecycle
 
     result = onecycle.find_learning_rate(subject.model, subject.x, subject.y, **options)
-    if save is not None:
-        result.save(save)
-    if plot is not None:
-        onecycle.plot.save_figure(result.plot(), plot)
+    write(result, save=save, plot=plot)
     return result
 
 

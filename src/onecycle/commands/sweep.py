@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onecycle.commands.subject import Subject
+from onecycle.commands.writing import write
 
 
 def sweep(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
@@ -13,12 +14,7 @@ def sweep(subject: Subject, *, save: Path | None, plot: Path | None, **options: 
     from onecycle.sweeping import sweep_learning_rates
 
     result = sweep_learning_rates(subject.model, subject.x, subject.y, **options)
-    if save is not None:
-        result.save(save)
-    if plot is not None:
-        from onecycle.plot import save_figure
-
-        save_figure(result.plot(), plot)
+    write(result, save=save, plot=plot)
     return result
 
 
