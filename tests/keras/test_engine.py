@@ -9,7 +9,7 @@ import pytest
 from oracles import states
 
 import onecycle
-from onecycle.engine import Member, train_members
+from onecycle.engine import Member, choice, train_members
 
 layers = keras.layers
 COMPILED = ("vmap", "scan") if keras.backend.backend() == "jax" else ()
@@ -247,6 +247,22 @@ def test_nested_data_without_shuffling(engine):
 def _after(model, rate):
     model.optimizer.learning_rate = rate
     return model
+
+
+@jax_only
+def test_trying_fit_out_leaves_the_programs_their_state(monkeypatch):
+    """JAX donates what `fit` trains on; where steps are long, `fit` is tried before a program trains after all."""
+    monkeypatch.setattr(choice, "SLOW", 0.0)
+    monkeypatch.setattr(choice, "LONG", 0.0)
+    monkeypatch.setattr(choice, "CLEARLY", 0.0)  # never faster by so much
+    model = make(dense, adam, metrics=["mae"])
+    x, y = arrays(model)
+    asked = {"members": [0.01, 0.02], "epochs": EPOCHS, "batch_size": BATCH, "validation_data": (x, y)}
+    expected = train_members(model, x, y, engine="scan", **asked)
+    found = train_members(model, x, y, **asked)
+    assert found.engine in COMPILED and "through `fit`" in found.reason
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-5)
+    np.testing.assert_allclose(found.validation["mae"], expected.validation["mae"], rtol=1e-5)
 
 
 def test_data_that_are_no_arrays_go_through_fit():

@@ -94,9 +94,7 @@ class CompiledMembers:
         self._data, self._validation = backends.on_device(data), backends.on_device(validation)
         self._kept: Kept = kept(model)
         self._layout = layout(model, data, validation)
-        self._start = State.of(model)
-        model.reset_metrics()
-        self._fresh = State.of(model).metrics
+        self._begin()
         self._names = tuple(model.get_metrics_result())
         self._compile_seconds = 0.0
         self._rates = self._tabulated()
@@ -104,6 +102,12 @@ class CompiledMembers:
         lengths = zip(*([len(own) for own in rates.products] for rates in self._rates), strict=True)
         self._products = tuple(1 << (max(own) - 1).bit_length() for own in lengths)
         self._block = 1 if each_epoch and validation else -(-BLOCK // self._plan.steps)
+
+    def _begin(self) -> None:
+        """Take the state that all members begin in from the model."""
+        self._start = State.of(self._model)
+        self._model.reset_metrics()
+        self._fresh = State.of(self._model).metrics
 
     def train(self, mapped: bool, weights: bool) -> Trained:
         """Train all members, together or one after the other; the model's own variables stay as they are."""
@@ -240,7 +244,11 @@ class CompiledMembers:
         steps, members = self._epochs * self._plan.steps, len(self._members)
 
         def trial(engine: str) -> Trial:
-            return Trial(fit_trial()) if engine == "fit" else self._trial(engine == "vmap")
+            if engine != "fit":
+                return self._trial(engine == "vmap")
+            found = Trial(fit_trial())
+            self._begin()  # JAX donates what `fit` trains on
+            return found
 
         key = (self._layout, "choice", members, steps, self._block)
         return self._kept.get(key, lambda: chosen(members, steps, trial))

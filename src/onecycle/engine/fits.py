@@ -78,7 +78,7 @@ def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
         began = time.perf_counter()
         model.fit(x, y, batch_size=fit["batch_size"], verbose=0)
         taken.append(time.perf_counter() - began)
-    start.restore()
+        start.restore()  # each time: on JAX Keras cannot train twice with moving averages, whose buffers it shares
     return taken[-1] / -(-len(keras.tree.flatten(x)[0]) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE))
 
 
