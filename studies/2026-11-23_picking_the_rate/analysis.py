@@ -36,41 +36,53 @@ def main() -> None:
 
 
 def pickers_table(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """A row for each picker, by mean of capped regret."""
+    """A row for each picker, by mean of the expected regret, of which more than 100 % count as 100 %."""
     lines = []
     for picker, own in rows.items():
         given = [row for row in own if row["regret"] is not None]
-        regrets = np.array([row["regret"] for row in given]) if given else np.array([np.nan])
-        errors = np.array([row["error_regret"] for row in given]) if given else np.array([np.nan])
+        regrets, expected, errors = (column(given, name) for name in ("regret", "expected_regret", "error_regret"))
         near = [1 / TIMES_OFF <= row["times_best"] <= TIMES_OFF for row in given]
-        worst = float(np.max(regrets))
+        cost = np.median([row["cost"] for row in own])
         lines.append((
-            float(np.mean(np.minimum(regrets, 1.0))), picker, percent(np.median(regrets)),
-            percent(np.quantile(regrets, 0.95, method="higher")), percent(worst), percent(np.median(errors)),
-            percent(np.mean(near) if near else np.nan),
-            f"{sum(row['regret'] > CATASTROPHE for row in given)} of {len(given)}", f"{len(own) - len(given)}",
-            f"{np.median([row['cost'] for row in own]):.2f}",
+            float(np.mean(np.minimum(expected, 1.0))), picker,
+            percent(np.median(expected)), percent(high(expected)), catastrophes(expected),
+            percent(np.median(regrets)), percent(high(regrets)), catastrophes(regrets),
+            percent(np.median(errors)), percent(np.mean(near) if near else np.nan), f"{len(own) - len(given)}",
+            "–" if np.isnan(cost) else f"{cost:.2f}",
             f"{np.median([row['times_best'] for row in given]):.2f}" if given else "–",
         ))  # fmt: skip
+    over = f"over {CATASTROPHE:.0%}"
     head = (
-        "picker", "median regret", "95th percentile", "worst", "median regret in error", "within 3 times",
-        f"regret over {CATASTROPHE:.0%}", "no pick", "cost, full runs", "rate over best, median",
+        "picker", "expected regret, median", "95th percentile", over, "regret of the run, median", "95th percentile",
+        over, "in error, median", "within 3 times", "no pick", "cost, full runs", "rate over best, median",
     )  # fmt: skip
     return table(head, [line[1:] for line in sorted(lines)])
 
 
+def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([row[name] for row in rows] or [np.nan])
+
+
+def high(values: np.ndarray) -> float:
+    return float(np.quantile(values, 0.95, method="higher"))
+
+
+def catastrophes(regrets: np.ndarray) -> str:
+    return f"{np.sum(regrets > CATASTROPHE)} of {np.sum(~np.isnan(regrets))}"
+
+
 def by_task_table(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """Median regret of each picker on each task."""
+    """Median expected regret of each picker on each task."""
     tasks = list(dict.fromkeys((row["task"], row["optimizer"]) for own in rows.values() for row in own))
     lines = []
     for picker, own in rows.items():
         cells = []
         for task in tasks:
-            regrets = [row["regret"] for row in own if (row["task"], row["optimizer"]) == task]
-            given = [regret for regret in regrets if regret is not None]
+            its = [row for row in own if (row["task"], row["optimizer"]) == task]
+            given = [row["expected_regret"] for row in its if row["regret"] is not None]
             cells.append(percent(np.median(given)) if given else "–")
         lines.append((picker, *cells))
-    return table(("median regret", *(f"{name} {optimizer}" for name, optimizer in tasks)), lines)
+    return table(("expected regret, median", *(f"{name} {optimizer}" for name, optimizer in tasks)), lines)
 
 
 def matters_table(found: dict[tuple[str, str], Grid]) -> str:
@@ -127,15 +139,14 @@ def own_best(records: list[dict[str, Any]]) -> tuple[float, float]:
 
 
 def draw(found: dict[tuple[str, str], Grid], rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Regrets of each picker, every one a point, on an axis that shows both 1 % and 1000 %."""
-    names = sorted(
-        rows, key=lambda name: np.median([min(r["regret"], 10) for r in rows[name] if r["regret"] is not None])
-    )
+    """Expected regrets of each picker, every one a point, on an axis that shows both 1 % and 1000 %."""
+    valued = {name: [row["expected_regret"] for row in own if row["regret"] is not None] for name, own in rows.items()}
+    names = sorted(valued, key=lambda name: np.median(valued[name]))
     figure = Figure(figsize=(8, 0.34 * len(names) + 1.2), layout="constrained")
     ax = figure.add_subplot()
     rng = np.random.default_rng(0)
     for k, name in enumerate(names):
-        regrets = np.array([min(row["regret"], 20.0) for row in rows[name] if row["regret"] is not None])
+        regrets = np.minimum(valued[name], 20.0)
         ours = name.startswith("sweep")
         spread = k + rng.uniform(-0.25, 0.25, len(regrets))
         ax.plot(regrets, spread, ".", ms=4, alpha=0.5, color="#009E73" if ours else "#767676", mew=0)
@@ -145,7 +156,7 @@ def draw(found: dict[tuple[str, str], Grid], rows: dict[str, list[dict[str, Any]
     ax.set_xticks([0, 0.05, 0.2, 0.5, 2, 10], ["0", "5 %", "20 %", "50 %", "200 %", "1000 %"])
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
-    ax.set_xlabel(f"regret in held-out loss; {len(found)} tasks × optimizers, every seed a point, median a bar")
+    ax.set_xlabel(f"expected regret in held-out loss; {len(found)} tasks × optimizers, every seed a point, median a bar")
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 

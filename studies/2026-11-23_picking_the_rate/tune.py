@@ -1,6 +1,6 @@
 """Chooses the constants of `onecycle.picking` on the tuning tasks alone: python tune.py [--runs runs].
 
-The sweeps that were made are picked from again with other constants, and each pick is valued by the same seed's grid.
+The sweeps that were made are picked from again with other constants, and each pick is valued by the grid of all seeds.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ def main() -> None:
                     weight=weight, blow_up=sweep.range_test.suggestions["blow_up"].seen_at,
                 ).learning_rate  # fmt: skip
                 # No pick counts as twice the best loss.
-                regret = 1.0 if rate is None else grid.loss_at(int(seed), rate) / grid.reference(int(seed)) - 1
-                found[budget, constants].append(regret)
+                found[budget, constants].append(1.0 if rate is None else grid.expected_regret(rate))
     print("budget spread exponent worst weight: mean of regrets up to 100 %, median, 95th percentile, picks")
     for budget in sorted({key[0] for key in found}):
         own = {key[1]: np.array(regrets) for key, regrets in found.items() if key[0] == budget}

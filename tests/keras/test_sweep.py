@@ -156,6 +156,40 @@ def test_data_sets_are_held_in_part():
         )
 
 
+class Rows(keras.utils.PyDataset):
+    """The data, batch by batch."""
+
+    def __len__(self):
+        return ROWS // BATCH
+
+    def __getitem__(self, k):
+        return X[BATCH * k : BATCH * (k + 1)], Y[BATCH * k : BATCH * (k + 1)]
+
+
+def data_set():
+    """The kind of data set that users of the backend have."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
+    if keras.backend.backend() == "torch":
+        from torch.utils.data import DataLoader
+
+        return DataLoader(list(zip(X, Y, strict=True)), batch_size=BATCH)
+    return Rows()
+
+
+def test_a_data_set_is_swept():
+    """From its first batch to the pick; the length of the whole run is that of all its batches."""
+    model = make()
+    before = states.of_model(model)
+    options = {name: value for name, value in OPTIONS.items() if name != "batch_size"}
+    result = sweep_learning_rates(model, data_set(), **options)
+    assert (result.total_steps, result.config["batch_size"]) == (TOTAL, BATCH)
+    assert result.learning_rate > 0
+    assert states.difference(before, states.of_model(model)) == []
+
+
 def test_what_is_judged_on_is_never_trained_on():
     """Held-out and training rows are all rows, each once; targets and weights go with their rows."""
     rows = np.arange(50)
