@@ -37,6 +37,7 @@ def main() -> None:
     found, compared = range_test(), comparison()
     cycle = onecycle.OneCycle(0.1, total_steps=1000)
     small(found.plot(), "range_test.png")
+    small(sweep().plot(), "sweep.png")
     small(plot_schedule(cycle, cycle.momentum()), "schedule.png")
     small(compared.plot(), "comparison.png")
     small(compared.plot_differences("final"), "differences.png")
@@ -66,6 +67,13 @@ def range_test() -> onecycle.results.RangeTest:
     keras.utils.set_random_seed(0)
     (x, y), _ = digits()
     return onecycle.find_learning_rate(build(), x, y, seed=0, verbose=0)
+
+
+def sweep() -> onecycle.results.Sweep:
+    """A sweep of that network."""
+    keras.utils.set_random_seed(0)
+    (x, y), _ = digits()
+    return onecycle.sweep_learning_rates(build(), x, y, epochs=EPOCHS, seed=0, verbose=0)
 
 
 def comparison() -> onecycle.results.Comparison:

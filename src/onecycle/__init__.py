@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onecycle.range_test import find_learning_rate
     from onecycle.results import load
     from onecycle.schedules import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
+    from onecycle.sweeping import sweep_learning_rates
 
     __version__: str
 
@@ -38,6 +39,7 @@ __all__ = [
     "fit_one_cycle",
     "load",
     "schedule_hyperparameters",
+    "sweep_learning_rates",
     "unschedule_hyperparameters",
 ]
 
@@ -54,6 +56,7 @@ _HOMES = {
     "fit_one_cycle": "fit",
     "load": "results",
     "schedule_hyperparameters": "hyperparameters",
+    "sweep_learning_rates": "sweeping",
     "unschedule_hyperparameters": "hyperparameters",
 }
 _ROOMS = frozenset({"plot", "results", "suggestions", "tasks"})

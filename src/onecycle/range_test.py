@@ -12,8 +12,8 @@ import keras
 from onecycle import backends, batches
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count
-from onecycle.engine.compiled import unsuited
 from onecycle.engine.ramp import CompiledRamp, CompiledRampRun
+from onecycle.engine.suited import unsuited
 from onecycle.hyperparameters import require_compiled
 from onecycle.left_behind import release
 from onecycle.ramp import Ramp, RampRun, check_ramp, measured

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from onecycle import backends, batches
+from onecycle import backends
 from onecycle import keras_internals as internals
 from onecycle.engine import feeding
 from onecycle.engine.cache import Kept, kept, layout
@@ -22,34 +22,6 @@ from onecycle.engine.program import Evaluation, Form, Program, State, Tables
 
 BLOCK = 256  # steps of one call at least, whole epochs: each call costs a tenth of a millisecond
 LONG_ENOUGH = 0.005  # seconds that a trial must take to be believed
-MOST_BYTES = 2**31  # of data kept on the device
-
-
-def unsuited(model: Any, x: Any, y: Any, *others: str) -> str | None:
-    """Why a model's training on these data cannot be one compiled program, as the end of a sentence; None if it can.
-
-    Args:
-        others: Further methods of the model that must be Keras' own.
-    """
-    if not backends.compiles_programs():
-        return f"{backends.name()} has no loop over training steps that could be compiled"
-    if not batches.is_arrays(x) or not (y is None or batches.is_arrays(y)):
-        return "the data are not arrays"
-    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
-    if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
-        return "the data hold strings or single values"
-    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MOST_BYTES:
-        return "the data are too large to be kept on the device"
-    own = internals.method_of_ones_own(model, *others)
-    if own is not None:
-        return f"the model's `{own}` is not Keras' own"
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        return "loss scaling skips steps"
-    if keras.distribution.distribution() is not None or internals.trains_through_nnx():
-        return "the model is distributed or made of Flax modules"
-    if model.run_eagerly or not model.jit_compile:
-        return "the model is not to be compiled by XLA"
-    return None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class CompiledRamp:
     """A range test that trains in chunks of steps, each one call, from a state that the model's variables keep.
 
     Args:
-        model: A compiled model that `engine.compiled.unsuited` has nothing against.
+        model: A compiled model that `engine.suited.unsuited` has nothing against.
         learning_rates: (steps,) those of the ramp.
         data: (x, y, sample_weight), arrays.
         batch_size: Rows of a batch.

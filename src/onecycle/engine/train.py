@@ -12,9 +12,10 @@ from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, one_of
 from onecycle.engine.choice import Choice
-from onecycle.engine.compiled import CompiledMembers, unsuited
+from onecycle.engine.compiled import CompiledMembers
 from onecycle.engine.fits import fitted, seconds_of_fit
 from onecycle.engine.members import Array, Member, MemberRuns, checked, diverged_at
+from onecycle.engine.suited import unsuited
 from onecycle.hyperparameters import require_compiled
 from onecycle.snapshot import preserved
 

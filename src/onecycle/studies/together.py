@@ -13,7 +13,7 @@ from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle._comparison import RunRecord
 from onecycle.engine import Member, MemberRuns, NotCompiled, train_members
-from onecycle.engine.compiled import unsuited
+from onecycle.engine.suited import unsuited
 from onecycle.results import RangeTest, Sweep
 from onecycle.snapshot import preserved
 from onecycle.studies.arms import Arm
