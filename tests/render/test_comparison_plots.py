@@ -218,6 +218,22 @@ def test_one_wild_run_does_not_flatten_the_picture():
     assert high < 2
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_end_has_half_of_the_picture_at_least(mode):
+    """However far away the first epochs are; a metric that hardly moved is shown whole."""
+    sign = 1 if mode == "min" else -1
+    steep = [
+        record(arm, seed, [sign * (1000 if n < 5 else 2 - n / 20) for n in range(20)])
+        for arm in "ab"
+        for seed in (0, 1)
+    ]
+    low, high = comparison_picture(comparison(steep, mode=mode, target=sign * 1.0)).limits
+    assert high - low < 2.5
+    flat = [record(arm, seed, [sign * (2 - n / 20) for n in range(20)]) for arm in "ab" for seed in (0, 1)]
+    low, high = comparison_picture(comparison(flat, mode=mode, target=sign * 1.0)).limits
+    assert low < min(sign * 1.05, sign * 1.95) < max(sign * 1.05, sign * 1.95) < high
+
+
 def test_the_picture_of_differences_knows_where_better_is():
     """Differences around 0, ratios around 1, better to the side where it is."""
     result = COMPARISONS["pretty"]

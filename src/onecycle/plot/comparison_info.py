@@ -12,7 +12,7 @@ from onecycle.results import Comparison, Verdict
 Array = NDArray[np.float64]
 
 HEADROOM = 0.08  # ours: room around what is shown, as a part of it
-SHOWN_QUANTILES = (0.02, 0.98)  # ours: of all values; what a diverged run has beyond them does not set the limits
+SHOWN_QUANTILES = (0.02, 0.98)  # ours: what a diverged run has beyond them does not set the limits
 TIME_WORDS = {
     "steps": "training steps to the target",
     "epochs": "epochs to the target",
@@ -111,7 +111,7 @@ def comparison_picture(result: Comparison) -> ComparisonPicture:
     target = result.target if np.isfinite(result.target) else None
     several = len(result.seeds) > 1
     caption = "thick: mean over seeds, with its 95 % interval; thin: each seed" if several else "one seed: no interval"
-    return ComparisonPicture(curves, result.metric, target, _limits(curves, target), caption)
+    return ComparisonPicture(curves, result.metric, target, _limits(curves, target, result.mode), caption)
 
 
 def differences_picture(result: Comparison, measure: str = "final") -> DifferencesPicture:
@@ -170,15 +170,21 @@ def _label(result: Comparison, arm: str) -> str:
     return label + (f", {diverged} diverged" if diverged else "")
 
 
-def _limits(curves: tuple[ArmCurve, ...], target: float | None) -> tuple[float, float] | None:
-    """Limits from the means and most of the runs, so that an explosion does not flatten the rest to a line."""
-    values = np.concatenate([np.concatenate([*curve.runs, curve.mean]) for curve in curves])
-    values = values[np.isfinite(values)]
+def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tuple[float, float] | None:
+    """Limits from most of the runs' later halves, with as much again where they come from, if they come from there.
+
+    So neither an explosion nor the first epochs flatten the rest to a line.
+    """
+    everything = [own[np.isfinite(own)] for curve in curves for own in (*curve.runs, curve.mean)]
+    values = np.concatenate(everything)
     if not len(values):
         return None
-    low, high = np.quantile(values, SHOWN_QUANTILES)
+    low, high = np.quantile(np.concatenate([own[len(own) // 2 :] for own in everything]), SHOWN_QUANTILES)
     if target is not None:
         low, high = min(low, target), max(high, target)
+    first, last = np.quantile(values, SHOWN_QUANTILES)
+    span = high - low
+    low, high = (low, max(high, min(high + span, last))) if mode == "min" else (min(low, max(low - span, first)), high)
     room = HEADROOM * (high - low) or 0.05 * max(abs(high), 1e-6)
     return float(low - room), float(high + room)
 
