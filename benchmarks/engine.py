@@ -238,4 +238,5 @@ def write(name: str, found: dict[str, object]) -> None:
     path.write_text(json.dumps(facts | found, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
