@@ -17,7 +17,9 @@ from onecycle.results import RangeTest, Sweep
 from onecycle.snapshot import preserved
 from onecycle.sweep_runs import Cycles, Runs, blow_up
 
-DEFAULT_BUDGET = 0.5  # of the whole run: on the tuning tasks as good as a whole one, and better than a quarter
+DEFAULT_BUDGET = (
+    1.0  # of the whole run; half of it picks no better than a range test (studies/2026-11-23_picking_the_rate)
+)
 # Of the budget. In fewer steps the range test finds the blow-up too high, or not at all.
 RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.25, (20, 300)
 # Of what is left, for runs that say where to look; the longer ones, nearer to the whole run, get the rest.

@@ -1,16 +1,20 @@
-"""Tables and pictures from the records: python analysis.py [--runs runs]; writes results.md and pictures beside it."""
+"""Tables and pictures from the records: python analysis.py [--runs runs].
+
+Writes results.md, the pictures, and the tables between the marks of README.md, horizon.md and schedules.md.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from further import horizon_tables, schedule_tables
 from matplotlib.figure import Figure
-from records import CATASTROPHE, MATTERS, TIMES_OFF, Grid, grids, numbers, picks, read
-from split import FURTHER, JUDGED, TUNING
+from records import CATASTROPHE, MATTERS, TIMES_OFF, Grid, grids, picks
+from split import JUDGED, TUNING
+from tables import fill, percent, table
 
 HERE = Path(__file__).parent
 
@@ -30,9 +34,11 @@ def main() -> None:
         for optimizer in ("sgd", "adam") if rows else ():
             own = {name: [row for row in all_ if row["optimizer"] == optimizer] for name, all_ in rows.items()}
             parts += [f"### {title}, {optimizer}\n", pickers_table(own)]
-    parts += further_tables(arguments.runs)
+            if names == JUDGED and optimizer == "sgd":
+                fill(HERE / "README.md", "pickers", pickers_table(rows))
     (arguments.to / "results.md").write_text("\n".join(parts) + "\n")
-    print("\n".join(parts))
+    fill(HERE / "horizon.md", "horizon", horizon_tables(arguments.runs))
+    fill(HERE / "schedules.md", "schedules", schedule_tables(arguments.runs))
 
 
 def pickers_table(rows: dict[str, list[dict[str, Any]]]) -> str:
@@ -96,48 +102,6 @@ def matters_table(found: dict[tuple[str, str], Grid]) -> str:
     return table(head, lines)
 
 
-def further_tables(folder: Path) -> list[str]:
-    """Horizon: the best peak for each number of epochs. Schedule: each at its own best peak."""
-    horizon, schedules = [], []
-    for name in FURTHER:
-        for optimizer in ("sgd", "adam"):
-            cells = defaultdict(list)
-            for record in read(folder / name, f"{optimizer}_*-epochs_*.json"):
-                cells[record["schedule"], record["run_epochs"], record["epochs"]].append(record)
-            best = {cell: own_best(own) for cell, own in cells.items()}
-            whole = {cell[2] for cell in best}
-            if not whole:
-                continue
-            epochs = whole.pop()
-            base = best["one_cycle", epochs, epochs]
-            for (schedule, many, _), (rate, loss) in sorted(best.items(), key=lambda item: item[0][1]):
-                if schedule == "one_cycle":
-                    exponent = f"{np.log(rate / base[0]) / np.log(epochs / many):.2f}" if many != epochs else "–"
-                    horizon.append((name, optimizer, many, f"{many / epochs:.3g}", f"{rate:.3g}",
-                                    f"{rate / base[0]:.2f}", exponent))  # fmt: skip
-                if many == epochs:
-                    schedules.append((name, optimizer, schedule, f"{rate:.3g}", f"{rate / base[0]:.2f}",
-                                      f"{loss:.4g}", percent(loss / base[1] - 1)))  # fmt: skip
-    if not horizon:
-        return []
-    head = ("task", "optimizer", "epochs", "share", "best peak", "over that of the whole run", "exponent")
-    other = ("task", "optimizer", "schedule", "best peak", "over one_cycle's", "loss there", "against one_cycle")
-    return ["## Horizon\n", table(head, horizon), "## Schedules\n", table(other, schedules)]
-
-
-def own_best(records: list[dict[str, Any]]) -> tuple[float, float]:
-    """The best peak of a few seeds, between the rates of the grid by a parabola, and the loss there."""
-    rates = np.log(records[0]["rates"])
-    losses = np.mean([numbers(record["losses"]) for record in records], axis=0)
-    k = int(np.argmin(losses))
-    around = slice(max(0, k - 1), k + 2)
-    if len(rates[around]) < 3 or not np.isfinite(losses[around]).all():
-        return float(np.exp(rates[k])), float(losses[k])
-    square, slope, _ = np.polyfit(rates[around] - rates[k], losses[around], 2)
-    at = float(np.clip(-slope / (2 * square), rates[around][0] - rates[k], rates[around][-1] - rates[k]))
-    return float(np.exp(rates[k] + at)), float(losses[k])
-
-
 def draw(found: dict[tuple[str, str], Grid], rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Expected regrets of each picker, every one a point, on an axis that shows both 1 % and 1000 %."""
     valued = {name: [row["expected_regret"] for row in own if row["regret"] is not None] for name, own in rows.items()}
@@ -156,20 +120,9 @@ def draw(found: dict[tuple[str, str], Grid], rows: dict[str, list[dict[str, Any]
     ax.set_xticks([0, 0.05, 0.2, 0.5, 2, 10], ["0", "5 %", "20 %", "50 %", "200 %", "1000 %"])
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
-    ax.set_xlabel(f"expected regret in held-out loss; {len(found)} tasks × optimizers, every seed a point, median a bar")
+    ax.set_xlabel(f"expected regret; {len(found)} tasks × optimizers; a point: a seed, a bar: the median")
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
-
-
-def percent(value: float) -> str:
-    if np.isnan(value):
-        return "–"
-    return f"{100 * value:.1f} %" if abs(value) < 100 else "diverged" if np.isinf(value) else f"{100 * value:.0f} %"
-
-
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
 if __name__ == "__main__":
