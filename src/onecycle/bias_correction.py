@@ -57,7 +57,7 @@ class BiasCorrection:
     def factor(self, step: Any, beta: Any, steps_per_update: int) -> Any:
         """The factor at a step whose beta is given: a float for a Python int, else a tensor."""
         update = step // steps_per_update
-        last = len(self.products) - 1
+        last = self.products.shape[0] - 1
         if isinstance(update, int):
             return (1.0 - beta ** (update + 1)) / (1.0 - float(self.products[min(update, last)]))
         dtype = keras.config.floatx()

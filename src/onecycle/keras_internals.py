@@ -142,6 +142,25 @@ def _renewed(model: Any, name: str) -> Iterator[None]:
             set_quietly(model, **{name: before})
 
 
+@contextmanager
+def losses_told(model: Any) -> Iterator[list[Any]]:
+    """What the model's `compute_loss` returns within the block."""
+    losses: list[Any] = []
+    compute_loss, own = model.compute_loss, vars(model).get("compute_loss")
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        losses.append(compute_loss(*args, **kwargs))
+        return losses[-1]
+
+    set_quietly(model, compute_loss=told)
+    try:
+        yield losses
+    finally:
+        unset_quietly(model, "compute_loss")
+        if own is not None:
+            set_quietly(model, compute_loss=own)
+
+
 class _Carried:
     """What Keras takes for a seed generator: its state travels with a model's, but is no weight and is never saved."""
 
@@ -328,10 +347,11 @@ def trains_through_nnx() -> bool:
 
 
 def training_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight) whole, as `fit` on JAX would hand them to the step batch by batch."""
+    """(x, y, sample_weight) whole, as `fit` would hand them to the step batch by batch."""
     rows = keras.tree.flatten(x)[0].shape[0]
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=rows, class_weight=class_weight)
-    return keras.utils.unpack_x_y_sample_weight(next(iter(adapter.get_jax_iterator())))
+    found = adapter.get_jax_iterator() if backends.carries_state() else adapter.get_numpy_iterator()
+    return keras.utils.unpack_x_y_sample_weight(next(iter(found)))
 
 
 def build_as_fit_does(model: Any, batch: Any) -> None:

@@ -6,15 +6,16 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from oracles import states
+from oracles import reading, states
 
 import onecycle
 from onecycle.engine import Member, choice, train_members
 
 layers = keras.layers
-COMPILED = ("vmap", "scan") if keras.backend.backend() == "jax" else ()
+COMPILED = {"jax": ("vmap", "scan"), "tensorflow": ("scan",)}.get(keras.backend.backend(), ())
 each_engine = pytest.mark.parametrize("engine", [*COMPILED, "fit"])
-jax_only = pytest.mark.skipif(keras.backend.backend() != "jax", reason="the programs are JAX's")
+programs_only = pytest.mark.skipif(not COMPILED, reason="PyTorch has no compiled programs")
+jax_only = pytest.mark.skipif(keras.backend.backend() != "jax", reason="only on JAX is `fit` ever the faster one")
 ROWS, BATCH, EPOCHS = 40, 8, 3
 SHORT = 37  # rows of which the last batch is short; that is a second step to compile
 STEPS = 5 * EPOCHS
@@ -60,7 +61,14 @@ def arrays(model, rows=ROWS, seed=0):
     return x, 2 * x.reshape(rows, -1)[:, :1]
 
 
-def fitted(body, optimizer, member, x, y, validation):
+def read(engine, x, y, seed, epochs):
+    """Arguments of the `fit` that reads the rows as the engine does."""
+    if engine == "fit":
+        return {"x": x, "y": y, "batch_size": BATCH}
+    return reading.as_programs_do((x, y), seed=seed, batch_size=BATCH, epochs=epochs)
+
+
+def fitted(body, optimizer, member, x, y, validation, engine):
     """History and weights of the very `fit` that a member stands for."""
     model = make(body, optimizer, metrics=["mae"])
     model.train_on_batch(x[:BATCH], y[:BATCH])  # builds what there is
@@ -72,7 +80,8 @@ def fitted(body, optimizer, member, x, y, validation):
         variable.assign(value)
     onecycle.schedule_hyperparameters(model, learning_rate=member.learning_rate, momentum=member.momentum)
     keras.utils.set_random_seed(member.seed)
-    history = model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, validation_data=validation, verbose=0).history
+    data = read(engine, x, y, member.seed, EPOCHS)
+    history = model.fit(**data, epochs=EPOCHS, validation_data=validation, verbose=0).history
     return history, model.get_weights()
 
 
@@ -92,7 +101,7 @@ def test_a_member_is_what_fit_would_have_been(body, optimizer, engine):
     for k, member in enumerate(members):
         if k == 0:  # where some have a momentum of their own, the others' is scheduled too
             member = Member(0.02, 0.9, seed=5)
-        history, weights = fitted(body, optimizer, member, x, y, validation)
+        history, weights = fitted(body, optimizer, member, x, y, validation, engine)
         for name in ("loss", "mae"):
             np.testing.assert_allclose(runs.metrics[name][k], history[name], rtol=2e-5)
             np.testing.assert_allclose(runs.validation[name][k], history[f"val_{name}"], rtol=2e-5)
@@ -175,7 +184,7 @@ def test_runs_go_on_from_where_the_model_is(engine):
     rates = 0.05 * 0.5 ** (np.arange(steps + 10) / 3)
     onecycle.schedule_hyperparameters(model, learning_rate=_Listed(np.concatenate([rates[:steps], rates])))
     keras.utils.set_random_seed(0)
-    history = model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0).history
+    history = model.fit(**read(engine, x, y, 0, 2), epochs=2, verbose=0).history
     np.testing.assert_allclose(runs.metrics["loss"][0], history["loss"], rtol=2e-5)
 
 
@@ -304,7 +313,7 @@ def test_bad_arguments_are_refused(options, named):
     assert not model.optimizer.built
 
 
-@jax_only
+@programs_only
 def test_programs_are_used_again():
     """A second call of the same shapes compiles nothing, whatever its epochs, rates and seeds; another model does."""
     model = make()
@@ -317,7 +326,7 @@ def test_programs_are_used_again():
     assert train_members(model, x, y, members=[0.01], epochs=1, batch_size=BATCH).compile_seconds > 0
 
 
-@jax_only
+@programs_only
 def test_programs_serve_other_betas_and_later_steps():
     """Adam's products of betas are longer or shorter then; the program, or another, takes them."""
     model = make(optimizer=adam)
@@ -332,7 +341,7 @@ def test_programs_serve_other_betas_and_later_steps():
         assert np.isfinite(train_members(model, x, y, members=members, **options).losses).all()
 
 
-@jax_only
+@programs_only
 def test_a_model_is_freed_with_its_programs():
     """What is kept for a model does not keep the model."""
     model = make()
@@ -345,13 +354,13 @@ def test_a_model_is_freed_with_its_programs():
     assert seen() is None
 
 
-@jax_only
+@programs_only
 def test_what_cannot_be_one_program_says_why():
     """A training step of one's own, a loss scale: the reason names it, and asking for a program is an error."""
 
     class OwnStep(keras.Sequential):
-        def train_step(self, state, data):
-            return super().train_step(state, data)
+        def train_step(self, *args):
+            return super().train_step(*args)
 
     own = OwnStep([keras.Input((4,)), layers.Dense(1)])
     own.compile("sgd", "mse")

@@ -1,4 +1,4 @@
-"""Members trained by compiled programs over arrays in memory: JAX."""
+"""Members trained by compiled programs over arrays in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from onecycle import backends
 from onecycle import keras_internals as internals
+from onecycle.backends import programs
 from onecycle.engine import feeding
 from onecycle.engine.cache import Kept, kept, layout
 from onecycle.engine.choice import Choice, Trial, chosen
 from onecycle.engine.members import Array, Member
 from onecycle.engine.order import Order, Plan
-from onecycle.engine.program import Evaluation, Form, Program, State, Tables
+from onecycle.engine.program import Evaluation, Form, Program, Tables
+from onecycle.engine.steps import State
 
 BLOCK = 256  # steps of one call at least, whole epochs: each call costs a tenth of a millisecond
 LONG_ENOUGH = 0.005  # seconds that a trial must take to be believed
@@ -63,7 +64,7 @@ class CompiledMembers:
         self._shuffle, self._engine, self._each_epoch = shuffle, engine, each_epoch
         first = keras.tree.map_structure(lambda whole: None if whole is None else whole[:batch_size], data)
         internals.build_as_fit_does(model, first)
-        self._data, self._validation = backends.on_device(data), backends.on_device(validation)
+        self._data, self._validation = programs.on_device(data), programs.on_device(validation)
         self._kept: Kept = kept(model)
         self._layout = layout(model, data, validation)
         self._begin()
@@ -213,6 +214,8 @@ class CompiledMembers:
         """
         if self._engine != "auto":
             return Choice(self._engine, "It was asked for.")
+        if not programs.are_functions():
+            return Choice("scan", "This backend's programs train one member after the other, with less ado than `fit`.")
         steps, members = self._epochs * self._plan.steps, len(self._members)
 
         def trial(engine: str) -> Trial:
@@ -233,7 +236,7 @@ class CompiledMembers:
         steps, most = 1, self._block * self._plan.steps
         while True:
             arguments = self._arguments(self._states(who, mapped), who, self._orders(who), 0, steps)
-            taken = min(backends.seconds(program, *backends.on_device(arguments)) for _ in range(3))
+            taken = min(programs.seconds(program, *programs.on_device(arguments)) for _ in range(3))
             if taken > LONG_ENOUGH or steps >= most:
                 return Trial(taken / steps / len(who), program.compile_seconds)
             steps = min(4 * steps, most)
@@ -245,7 +248,7 @@ class CompiledMembers:
 
     def _weights(self, state: State) -> list[list[Any]]:
         """What `get_weights` gives of each member in a state, after what `fit` does as it ends."""
-        host = backends.on_host(state)
+        host = programs.on_host(state)
         if np.ndim(host.alive) == 0:
             host = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[None], host)
         return [self._weights_of(keras.tree.map_structure(itemgetter(k), host)) for k in range(len(host.alive))]

@@ -1,46 +1,22 @@
-"""Training as one compiled program: a loop over the steps of a block, through Keras' stateless calls."""
+"""Training as one compiled program: a loop over the steps of a block."""
 
 from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from onecycle import backends
-from onecycle import keras_internals as internals
+from onecycle.backends import programs
 from onecycle.engine.feeding import Feed, correct_by
 from onecycle.engine.order import Plan
+from onecycle.engine.steps import State, steps_of
 
 MOST_CONVOLVED = 4_000_000  # operations of a step's convolutions, about a millisecond inside a loop on a CPU
-
-
-class State(NamedTuple):
-    """What a training step takes and gives; of several members each leaf has them in front."""
-
-    trainable: list[Any]
-    non_trainable: list[Any]
-    optimizer: list[Any]
-    metrics: list[Any]
-    alive: Any
-
-    @classmethod
-    def of(cls, model: Any) -> State:
-        """The state that the model is in."""
-        groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
-        values = [[variable.value for variable in group] for group in (*groups, model.metrics_variables)]
-        return cls._make((*values, ops.convert_to_tensor(True)))
-
-    def begun_as(self, model: Any) -> State:
-        """The state with the variables of another model's layers; None for none."""
-        if model is None:
-            return self
-        own = State.of(model)
-        return self._replace(trainable=own.trainable, non_trainable=own.non_trainable)
 
 
 class Tables(NamedTuple):
@@ -105,15 +81,15 @@ class Program:
         began = time.perf_counter()
         members = None if form.members is None else (0, None, 0, None, None, None)
         with feed.installed(model):
-            traced = backends.traced_program(block, arguments, members)
-        heavy = backends.convolutions_in_loops(traced)
+            traced = programs.traced(block, arguments, members)
+        heavy = programs.convolutions_in_loops(traced)
         self.refusal = None
         if heavy > MOST_CONVOLVED and not anyway:
             self.refusal = (
                 f"convolutions of {heavy / 1e6:.3g} million operations a step are slow inside a loop on this CPU"
             )
         else:
-            self._run = backends.compiled(traced)
+            self._run = programs.compiled(traced)
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(self, *arguments: Any) -> tuple[State, Any, Any]:
@@ -130,6 +106,7 @@ class _Block:
     def __call__(self, state: State, data: Any, tables: Tables, segments: Any, fresh_metrics: Any, count: Any) -> Any:
         form, model = self._form, self._model()
         starts, stops, shorts, fresh = segments
+        steps = steps_of(model)
         if form.momentum:
             correct_by(model, tables.products)
 
@@ -138,13 +115,13 @@ class _Block:
             momentum = None if tables.momenta is None else tables.momenta[at]
             self._feed.set(tables.learning_rates[at], momentum)
             batch = _rows(data, tables.order[at, :rows])
-            state, loss = training_step(model, state, batch, keeps_metrics=bool(form.reports), freezes=form.freezes)
+            state, loss = steps.train(state, batch, keeps_metrics=bool(form.reports), freezes=form.freezes)
             return state, ops.slice_update(losses, (at,), ops.reshape(ops.cast(loss, "float32"), (1,)))
 
         def segment(k: Any, carry: Any) -> Any:
             state, losses, reports = carry
             if form.reports:
-                state = state._replace(metrics=_where(fresh[k], list(fresh_metrics), state.metrics))
+                state = steps.with_metrics(state, fresh_metrics, fresh[k])
             carry = state, losses
             if form.plan.full:
                 whole = form.plan.batch_size
@@ -154,41 +131,14 @@ class _Block:
                 carry = ops.cond(shorts[k], lambda: step(stops[k], carry, rest), lambda: carry)
             state, losses = carry
             if form.reports:
-                row = ops.reshape(report(model, state.metrics, form.reports), (1, -1))
+                row = ops.reshape(steps.report(state, form.reports), (1, -1))
                 reports = ops.slice_update(reports, (k, 0), row)
             return state, losses, reports
 
         losses = ops.full((form.steps,), float("nan"), "float32")
         reports = ops.full((form.segments, len(form.reports)), float("nan"), "float32")
-        return ops.fori_loop(0, count, segment, (state, losses, reports))
-
-
-def training_step(model: Any, state: State, batch: Any, *, keeps_metrics: bool, freezes: bool) -> tuple[State, Any]:
-    """One step as Keras' own `train_step` on JAX does it, and the loss of its batch."""
-    x, y, sample_weight = batch
-    (_, (loss, y_pred, non_trainable, metrics)), gradients = backends.value_and_gradients(
-        model.compute_loss_and_updates
-    )(
-        state.trainable,
-        state.non_trainable,
-        state.metrics,
-        x,
-        y,
-        sample_weight,
-        training=True,
-        optimizer_variables=state.optimizer,
-    )
-    trainable, optimizer = model.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
-    if keeps_metrics:
-        metrics = internals.updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
-    else:
-        metrics = state.metrics
-    new = State(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.alive)
-    if not freezes:
-        return new, loss
-    alive = ops.logical_and(state.alive, ops.isfinite(loss))
-    kept = State._make((*(_where(alive, new[k], state[k]) for k in range(4)), alive))
-    return kept, ops.where(state.alive, loss, float("nan"))
+        state, losses, reports = ops.fori_loop(0, count, segment, (steps.enter(state), losses, reports))
+        return steps.leave(state), losses, reports
 
 
 class Evaluation:
@@ -200,7 +150,7 @@ class Evaluation:
         self._model, self._plan, self._reports = weakref.ref(model), plan, reports
         began = time.perf_counter()
         axes = None if members is None else (0, None, None)
-        self._run = backends.compiled(backends.traced_program(self._evaluate, arguments, axes))
+        self._run = programs.compiled(programs.traced(self._evaluate, arguments, axes))
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(self, *arguments: Any) -> tuple[State, Any]:
@@ -208,41 +158,20 @@ class Evaluation:
         return State(*state), reports
 
     def _evaluate(self, state: State, data: Any, fresh_metrics: Any) -> Any:
-        model, plan = self._model(), self._plan
-        training_metrics = state.metrics
+        plan, steps = self._plan, steps_of(self._model())
 
-        def step(at: Any, state: State, rows: int) -> State:
-            batch = _rows(data, at * plan.batch_size + ops.arange(rows, dtype="int32"))
-            return _test_step(model, state, batch)
+        def step(at: Any, carried: State, rows: int) -> State:
+            wanted = at * plan.batch_size + ops.arange(rows, dtype="int32")
+            return steps.test(carried, _rows(data, wanted))
 
-        state = state._replace(metrics=list(fresh_metrics))
+        carried = steps.with_metrics(steps.enter(state), fresh_metrics)
         if plan.full:
-            state = ops.fori_loop(0, plan.full, lambda at, state: step(at, state, plan.batch_size), state)
+            carried = ops.fori_loop(0, plan.full, lambda at, carried: step(at, carried, plan.batch_size), carried)
         if plan.remainder:
-            state = step(plan.full, state, plan.remainder)
-        found = report(model, state.metrics, self._reports)
-        return state._replace(metrics=training_metrics), found
-
-
-def _test_step(model: Any, state: State, batch: Any) -> State:
-    x, y, sample_weight = batch
-    _, (loss, y_pred, non_trainable, metrics) = model.compute_loss_and_updates(
-        state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
-    )
-    metrics = internals.updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
-    return state._replace(non_trainable=list(non_trainable), metrics=metrics)
-
-
-def report(model: Any, metrics: Sequence[Any], names: Sequence[str]) -> Any:
-    """(names,) what the metrics say when their variables have these values."""
-    with keras.StatelessScope(state_mapping=[*zip(model.metrics_variables, metrics, strict=True)]):
-        found = model.get_metrics_result()
-        return ops.stack([ops.cast(found[name], "float32") for name in names])
+            carried = step(plan.full, carried, plan.remainder)
+        found = steps.report(carried, self._reports)
+        return steps.leave(carried)._replace(metrics=state.metrics), found
 
 
 def _rows(data: Any, rows: Any) -> Any:
-    return keras.tree.map_structure(lambda whole: None if whole is None else whole[rows], data)
-
-
-def _where(condition: Any, yes: list[Any], no: list[Any]) -> list[Any]:
-    return [ops.where(condition, one, other) for one, other in zip(yes, no, strict=True)]
+    return keras.tree.map_structure(lambda whole: None if whole is None else programs.rows(whole, rows), data)

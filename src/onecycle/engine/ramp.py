@@ -1,4 +1,4 @@
-"""The range test as a compiled program over arrays in memory: JAX."""
+"""The range test as a compiled program over arrays in memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle import backends
 from onecycle import keras_internals as internals
+from onecycle.backends import programs
 from onecycle.engine.cache import kept, layout
 from onecycle.engine.order import Order, Plan
-from onecycle.engine.program import Form, Program, State, Tables
+from onecycle.engine.program import Form, Program, Tables
+from onecycle.engine.steps import State
 from onecycle.smoothing import DivergenceRule, StopReason
 
 CHUNK = 64  # steps between two looks at the losses
@@ -36,7 +37,7 @@ class CompiledRamp:
         self._rates = learning_rates
         self._plan = Plan(len(keras.tree.flatten(data)[0]), batch_size)
         internals.build_as_fit_does(model, _first(data, batch_size))
-        self._start, self._data = _start(model), backends.on_device(data)
+        self._start, self._data = _start(model), programs.on_device(data)
         segments = -(-CHUNK // self._plan.steps) + 1
         self._form = Form(self._plan, CHUNK, segments, reports=(), freezes=False, momentum=False)
         self._program = kept(model).get(

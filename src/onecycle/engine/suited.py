@@ -9,6 +9,7 @@ import numpy as np
 
 from onecycle import backends, batches
 from onecycle import keras_internals as internals
+from onecycle.backends import programs
 
 MOST_BYTES = 2**31  # of data kept on the device
 
@@ -19,22 +20,33 @@ def unsuited(model: Any, x: Any, y: Any, *others: str) -> str | None:
     Args:
         others: Further methods of the model that must be Keras' own.
     """
-    if not backends.compiles_programs():
+    if not programs.exist():
         return f"{backends.name()} has no loop over training steps that could be compiled"
-    if not batches.is_arrays(x) or not (y is None or batches.is_arrays(y)):
-        return "the data are not arrays"
-    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
-    if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
-        return "the data hold strings or single values"
-    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MOST_BYTES:
-        return "the data are too large to be kept on the device"
+    data = _unsuited_data(x, y)
+    if data is not None:
+        return data
     own = internals.method_of_ones_own(model, *others)
     if own is not None:
         return f"the model's `{own}` is not Keras' own"
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         return "loss scaling skips steps"
-    if keras.distribution.distribution() is not None or internals.trains_through_nnx():
+    if backends.is_distributed(model) or internals.trains_through_nnx():
         return "the model is distributed or made of Flax modules"
-    if model.run_eagerly or not model.jit_compile:
+    if model.run_eagerly:
+        return "the model is to be run eagerly"
+    if programs.need_xla() and not model.jit_compile:
         return "the model is not to be compiled by XLA"
+    return None
+
+
+def _unsuited_data(x: Any, y: Any) -> str | None:
+    if not batches.is_arrays(x) or not (y is None or batches.is_arrays(y)):
+        return "the data are not arrays"
+    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
+    if not all(hasattr(leaf, "__array__") for leaf in leaves):
+        return "the data are sparse or ragged"
+    if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
+        return "the data hold strings or single values"
+    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MOST_BYTES:
+        return "the data are too large to be kept on the device"
     return None

@@ -11,6 +11,7 @@ import numpy as np
 from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, one_of
+from onecycle.backends import programs
 from onecycle.engine.choice import Choice
 from onecycle.engine.compiled import CompiledMembers
 from onecycle.engine.fits import fitted, seconds_of_fit
@@ -80,6 +81,8 @@ def train_members(
     why_not = unsuited(model, x, y) or _unsuited_validation(validation_data)
     if why_not and engine == "compiled":
         raise NotCompiled(why_not)
+    if engine == "vmap" and not programs.are_functions():
+        why_not = why_not or "this backend's programs cannot be mapped over members"
     if why_not and engine in ("vmap", "scan"):
         raise ValueError(f"Argument `engine` cannot be {engine!r} here: {why_not}. Pass `engine='auto'`.")
     fit = {

@@ -12,6 +12,7 @@ import keras
 from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle._comparison import RunRecord
+from onecycle.backends import programs
 from onecycle.engine import Member, MemberRuns, NotCompiled, train_members
 from onecycle.engine.suited import unsuited
 from onecycle.results import RangeTest, Sweep
@@ -28,6 +29,9 @@ def trained_together(
     That is every run of a comparison whose data and arms are all such that a program can train them, unless `fit`
     turns out to be faster; else none.
     """
+    # Elsewhere a program's data order is not that of `fit`, and so not that of a run made by itself.
+    if not programs.read_rows_as_fit_does():
+        return
     if not _shares_arrays(setting) or any(arm.callbacks is not None for arm in arms.values()):
         return
     # Those that look for a rate last: where there can be no program, that is known before the first test.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -177,6 +176,11 @@ def replicas(model: Any) -> int:
     return model.distribute_strategy.num_replicas_in_sync if keras.backend.backend() == "tensorflow" else 1
 
 
+def is_distributed(model: Any) -> bool:
+    """Whether the model trains under a strategy of TensorFlow or a distribution of Keras."""
+    return keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None
+
+
 def carries_state() -> bool:
     """Whether a training step takes all variables in and gives them out, so that one more has to be among them."""
     return keras.backend.backend() == "jax"
@@ -237,83 +241,6 @@ def fast_steps_per_execution(model: Any) -> int:
     if keras.backend.backend() != "tensorflow" or model.run_eagerly:
         return 1
     return 1 if model.distribute_strategy.num_replicas_in_sync > 1 else 32
-
-
-def compiles_programs() -> bool:
-    """Whether a loop over training steps can be compiled from the outside, through Keras' stateless calls: JAX."""
-    return keras.backend.backend() == "jax"
-
-
-def traced_program(function: Callable[..., Any], arguments: tuple[Any, ...], members: Any = None) -> Any:
-    """A function of arrays, traced for arguments of these shapes; `compiled` makes it a program (JAX).
-
-    Args:
-        members: Where given, the function is mapped over the first axis of the arguments whose entry is 0.
-    """
-    import jax
-
-    if members is not None:
-        function = jax.vmap(function, in_axes=members)
-    return jax.jit(function).trace(*arguments)
-
-
-def compiled(traced: Any) -> Any:
-    """What `traced_program` gave as a program to be called with such arguments (JAX)."""
-    return traced.lower().compile()
-
-
-def convolutions_in_loops(traced: Any) -> int:
-    """Multiplications and additions of the convolutions that a traced program holds, where loops are bad for them.
-
-    On a CPU, XLA computes what is inside a loop without the library whose convolutions are fast: 5 times slower for a
-    small net on Fashion-MNIST, and 35 times when mapped over members. 0 on an accelerator.
-    """
-    import jax
-
-    return _convolutions(traced.jaxpr) if jax.default_backend() == "cpu" else 0
-
-
-def _convolutions(jaxpr: Any) -> int:
-    found = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "conv_general_dilated":
-            kernel, order = equation.invars[1].aval, equation.params["dimension_numbers"]
-            size = int(np.prod(equation.outvars[0].aval.shape))
-            found += 2 * size * int(np.prod(kernel.shape)) // kernel.shape[order.rhs_spec[0]]
-        inner = [getattr(leaf, "jaxpr", leaf) for leaf in keras.tree.flatten(list(equation.params.values()))]
-        found += sum(_convolutions(one) for one in inner if hasattr(one, "eqns"))
-    return found
-
-
-def value_and_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that also gives the gradients by its first argument; it returns (loss, others) (JAX)."""
-    import jax
-
-    found: Callable[..., Any] = jax.value_and_grad(function, has_aux=True)
-    return found
-
-
-def on_device(values: Any) -> Any:
-    """Nested arrays, where a compiled program takes them from (JAX)."""
-    import jax
-
-    return jax.device_put(values)
-
-
-def on_host(values: Any) -> Any:
-    """Nested arrays as NumPy, once they are computed (JAX)."""
-    import jax
-
-    return jax.device_get(values)
-
-
-def seconds(function: Callable[..., Any], *arguments: Any) -> float:
-    """What a call takes until its arrays are computed (JAX)."""
-    import jax
-
-    began = time.perf_counter()
-    jax.block_until_ready(function(*arguments))
-    return time.perf_counter() - began
 
 
 def answering_not_zero(value: Any) -> Any:
