@@ -69,8 +69,8 @@ def find_learning_rate(
         seed: Makes data order and unseeded layers repeat exactly on the same machine and backend. None leaves the
             global random states in charge.
         steps_per_execution: Steps per call of the compiled function: `"auto"` for what is fastest on this backend (on
-            JAX, with arrays and a model that trains in Keras' own way, a loop inside one compiled program, which later
-            tests use again), None for what the model was compiled with, or a number.
+            JAX and TensorFlow, with arrays and a model that trains in Keras' own way, a loop inside one compiled
+            program, which later tests use again), None for what the model was compiled with, or a number.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:

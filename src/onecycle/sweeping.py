@@ -53,7 +53,8 @@ def sweep_learning_rates(
     longer runs around the best. What is picked lies a little below the best, since too high costs several times more
     than too low and a longer run wants a lower peak (see `onecycle.picking`). The model is given back as it was.
 
-    On JAX the runs are loops inside one compiled program (see `onecycle.engine`); elsewhere they are calls of `fit`.
+    On JAX and TensorFlow the runs are loops inside one compiled program (see `onecycle.engine`); elsewhere they are
+    calls of `fit`.
 
     Args:
         model: A compiled model, new or trained. Of a `MultiOptimizer` one factor on all rates is picked: what is

@@ -3,13 +3,14 @@
 import sys
 from pathlib import Path
 
-from onecycle.studies.reproduction import extras, reproduce
+from onecycle.studies.reproduction import extras, reproduce, swept
 
 RUNS = Path(__file__).parent / "runs"
 
 if __name__ == "__main__":
     task, jobs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    if task == "extras":
-        extras(RUNS, jobs=jobs)
+    others = {"extras": extras, "swept": swept}
+    if task in others:
+        others[task](RUNS, jobs=jobs)
     else:
         reproduce(task, directory=RUNS, jobs=jobs)

@@ -1,4 +1,4 @@
-"""Which rows make which batch: the order in which `fit` on JAX reads arrays, kept to so that either gives the same."""
+"""Which rows make which batch: the order in which `fit` on JAX reads arrays, so that there either gives the same."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ class Order:
     """The rows of one member's batches, epoch after epoch.
 
     Keras draws a permutation from NumPy's global generator as each epoch begins, so that a `fit` right after
-    `keras.utils.set_random_seed(seed)`, of a model that is built, reads its arrays in this very order.
+    `keras.utils.set_random_seed(seed)`, of a model that is built, reads its arrays in this very order: on JAX. On
+    TensorFlow `tf.data` shuffles.
 
     Args:
         seed: An integer; None draws from the global generator itself.

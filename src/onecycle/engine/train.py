@@ -46,10 +46,11 @@ def train_members(
     """Train a model several times from where it is now: each time with another learning rate, schedule or data order.
 
     Each run is what `fit` would have done right after `keras.utils.set_random_seed(member.seed)`, with the member's
-    learning rate and momentum in force. On JAX, with arrays in memory and a model that trains in Keras' own way, the
-    runs are loops inside one compiled program, which later calls with the same shapes use again; it is found out
-    by trying whether all members at once or one after the other is faster. Anywhere else they are calls of `fit`.
-    The model, its optimizer and all random generators are left as they were.
+    learning rate and momentum in force. With arrays in memory and a model that trains in Keras' own way the runs are
+    loops inside one compiled program, which later calls with the same shapes use again: on JAX it is found out by
+    trying whether all members at once or one after the other is faster; on TensorFlow they are trained one after the
+    other, the rows in another order than that of `fit`, which shuffles inside `tf.data`. Anywhere else they are calls
+    of `fit`. The model, its optimizer and all random generators are left as they were.
 
     Args:
         model: A compiled model.

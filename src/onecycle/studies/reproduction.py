@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def reproduce(
     options |= {"epochs": protocol.epochs, "margin": protocol.margin}
     build, data = functools.partial(task_model, name), functools.partial(task_split, name)
     main = compare(build, data, protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main", **options)
-    _lend_baseline(folder / "main", folder / "side", protocol.side_seeds)
+    _lend((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
     side = compare(build, data, protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side", **options)
     return Reproduction(protocol, tuned, grid, main, side)
 
@@ -136,13 +136,25 @@ def _grown(rates: list[float], best: float) -> list[float]:
     return [*rates, best * article.HALF_DECADE] if best == rates[-1] else rates
 
 
-def _lend_baseline(lender: Path, borrower: Path, seeds: int) -> None:
-    """The baseline's records are the same in both comparisons: they need not be made twice."""
+def _lend(arms: Sequence[str], lender: Path, borrower: Path, seeds: int) -> None:
+    """These arms' records are the same in both comparisons: they need not be made twice."""
     borrower.mkdir(parents=True, exist_ok=True)
-    for seed in range(seeds):
-        name = f"{slug(BASELINE)}_{seed}.json"
+    for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
         if not (borrower / name).exists():
             shutil.copyfile(lender / name, borrower / name)
+
+
+def swept(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
+    """A task once more, whose main arms have been run, with a cycle at the peak that a sweep picks."""
+    protocol = article.PROTOCOLS[article.SWEPT_TASK]
+    folder = Path(directory) / protocol.task
+    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
+    tuned, _ = choose_rates(protocol, folder / "grid", options)
+    arms = protocol.swept_arms(tuned)
+    _lend(list(arms)[:-1], folder / "main", folder / "swept", protocol.seeds)
+    build, data = functools.partial(task_model, protocol.task), functools.partial(task_split, protocol.task)
+    options |= {"epochs": protocol.epochs, "margin": protocol.margin}
+    return compare(build, data, arms, seeds=protocol.seeds, directory=folder / "swept", **options)
 
 
 def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> dict[str, Comparison]:
