@@ -29,8 +29,7 @@ from onecycle.results import RangeTest  # noqa: E402
 ROWS = 404  # of Boston Housing's training part: 13 steps an epoch, the last batch short
 STEPS = 13
 NETS = {"13-64-64-1": (13, 64, 64, 1), "784-300-100": (784, 300, 100)}
-# Epochs; what a step takes is the difference. On TensorFlow every test of ours traces anew, which varies by itself.
-SHORT, LONG = 10, 210 if keras.backend.backend() == "tensorflow" else 110
+SHORT, LONG = 10, 110  # epochs; what a step takes is the difference
 RANGE = {"min": 1e-7, "max": 1e-5}  # so low that nothing diverges
 RAMP_TARGETS = {
     ("jax", "13-64-64-1"): 8.0,

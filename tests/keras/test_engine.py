@@ -10,6 +10,7 @@ from oracles import reading, states
 
 import onecycle
 from onecycle.engine import Member, choice, train_members
+from onecycle.engine.suited import unsuited
 
 layers = keras.layers
 COMPILED = {"jax": ("vmap", "scan"), "tensorflow": ("scan",)}.get(keras.backend.backend(), ())
@@ -311,6 +312,21 @@ def test_bad_arguments_are_refused(options, named):
     with pytest.raises(ValueError, match=named):
         train_members(model, **{"x": x, "y": y, "members": [0.1], "epochs": 1, **options})
     assert not model.optimizer.built
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's programs")
+def test_programs_of_tensorflow_train_one_after_the_other():
+    """They change the model's variables, so none can be mapped over members, nor follow a strategy of replicas."""
+    import tensorflow as tf
+
+    model = make()
+    x, y = arrays(model)
+    assert train_members(model, x, y, members=[0.01, 0.02], epochs=1).engine == "scan"
+    with pytest.raises(ValueError, match="mapped over members"):
+        train_members(model, x, y, members=[0.01], epochs=1, engine="vmap")
+    assert unsuited(model, tf.sparse.from_dense(x), y) == "the data are sparse or ragged"
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        assert "distributed" in unsuited(make(), x, y)
 
 
 @programs_only

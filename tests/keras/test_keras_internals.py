@@ -1,6 +1,6 @@
 """The private names of Keras (and of what is behind it) that onecycle uses still mean what they meant.
 
-One test for each name in `keras_internals.py` and `backends.py`. Checked on Keras 3.15.1, TensorFlow 2.21, JAX 0.10 and
+One test for each name in `keras_internals.py` and `backends/`. Checked on Keras 3.15.1, TensorFlow 2.21, JAX 0.10 and
 PyTorch 2.13: where one of them fails after an upgrade, look at what uses the name before anything else.
 """
 
@@ -228,6 +228,20 @@ def test_compiled_loss_and_metrics():
     assert [part.built for part in internals.compiled_parts(model)] == [True, True]
     bare = networks.keras_model(seed=0)
     assert internals.compiled_parts(bare) == (None, None)
+
+
+@only["tensorflow"]
+def test_a_training_step_asks_for_its_loss_once():
+    """`train_step` calls the instance's `compute_loss` once, and what is told is the loss of that batch alone."""
+    model = compiled(keras.optimizers.SGD(0.0))
+    batches = [networks.stacked([batch]) for batch in networks.batches(seed=1, n=2)]
+    with internals.losses_told(model) as losses:
+        for x, y in batches:
+            model.train_step((x, y, None))
+    assert "compute_loss" not in vars(model)
+    weights = networks.initial_weights(seed=0)
+    expected = [networks.loss_and_gradients(weights, x, y)[0] for x, y in batches]
+    assert [float(loss) for loss in losses] == pytest.approx(expected, rel=1e-5)
 
 
 def test_metrics_wait_in_what_compile_was_given():
