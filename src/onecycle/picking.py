@@ -14,17 +14,13 @@ Array = NDArray[np.float64]
 # Of the long run's best rate around where the short runs put it, as a standard deviation of the natural logarithm.
 # What is picked is best on average over that, which lies left of the best short run: too high costs more than too low.
 SPREAD = 0.9
-# A run r times as long has its best peak r**-HORIZON_EXPONENT times as high: longer training wants smaller steps
-# (Bjorck et al. 2024, arXiv:2409.19913, find 0.32 for language models; a part of it is in SPREAD already).
-HORIZON_EXPONENT = 0.1
 WORST = 1.0  # a run twice as bad as the best, or diverged, is as bad as can be: all are to be kept away from
-# Where short runs have hardly begun to learn, their scores are alike and say nothing; then the range test has its say.
-# The best peaks lay 1.3 to 50 times below its blow-up, in the middle 8. To be far from there weighs as much as so much
-# regret and no more, so that clear scores decide; half of it for a factor of BLOW_UP_REACH.
-BLOW_UP_DIVISOR, BLOW_UP_WEIGHT, BLOW_UP_REACH = 8.0, 0.7, 5.0
+# What short runs like best is often not what the long one does, so what the range test suggests has its say: to be far
+# from there weighs as much as so much regret and no more, so that clear scores decide; half of it for a factor of REACH.
+WEIGHT, REACH = 1.0, 5.0
 TOLERANCE = 0.05  # the interval holds the rates that cost at most so much more than the one picked
 LEAST_SLOPE = 0.1  # of the regret, for each factor e below the lowest rate tested: nothing is known there
-REACH, NODES = 2.5, 41  # standard deviations on either side of the rate, and how many rates among them
+DEVIATIONS, NODES = 2.5, 41  # standard deviations on either side of the rate, and how many rates among them
 FINENESS = 400  # rates looked at
 FLOAT_NOISE = 1e-6  # relative differences below this are rounding of a float32 loss
 
@@ -54,31 +50,28 @@ def pick(
     scores: ArrayLike,
     steps: ArrayLike,
     *,
-    total_steps: int,
     initial_score: float,
-    blow_up: float | None = None,
+    suggested: float | None = None,
     spread: float = SPREAD,
-    horizon_exponent: float = HORIZON_EXPONENT,
     worst: float = WORST,
-    weight: float = BLOW_UP_WEIGHT,
+    weight: float = WEIGHT,
+    reach: float = REACH,
 ) -> Pick:
     """Picks the peak for a long run from the held-out losses at the end of short ones.
 
     With u the logarithm of the rate and r(u) the regret of the short runs, their relative excess over the best of
-    them, between them a straight line, and s the logarithm of (steps / total_steps)**`horizon_exponent`, the pick is
-    u + s for the u that minimises the mean of r(u + z) over a normal z with deviation `spread`, plus `weight` times
-    d**2 / (d**2 + c**2) with d the distance of u + s from the logarithm of an eighth of the blow-up and c that of
-    `BLOW_UP_REACH`. Of runs of several lengths the longest count; beyond their rates the shorter ones continue the
-    curve.
+    them, between them a straight line, the pick is the u that minimises the mean of r(u + z) over a normal z with
+    deviation `spread`, plus `weight` times d**2 / (d**2 + c**2) with d the distance of u from the logarithm of
+    `suggested` and c that of `reach`. Of runs of several lengths the longest count; beyond their rates the shorter
+    ones continue the curve.
 
     Args:
         learning_rates: float array, (n,), > 0, peaks of the short runs.
         scores: float array, (n,), held-out loss at the end of each, NaN or infinite where it diverged.
         steps: int array, (n,), length of each run.
-        total_steps: length of the long run.
         initial_score: held-out loss before any training, NaN where it is not known.
-        blow_up: rate at which the loss of a range test shot up, or None.
-        spread, horizon_exponent, worst, weight: see the constants.
+        suggested: what a range test suggests, or None.
+        spread, worst, weight, reach: see the constants.
     """
     rates, found, lengths = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores, steps))
     longest = lengths == lengths.max()
@@ -87,27 +80,25 @@ def pick(
         return Pick(None, None, trouble)
     places, regrets = _curve(np.log(rates), found, lengths, worst)
     grid = np.linspace(places[0], places[-1], FINENESS)
-    factor = min(1.0, float(lengths.max() / total_steps) ** horizon_exponent)
-    expected = _expected(places, regrets, grid, spread, worst) + _away(grid + np.log(factor), blow_up, weight)
+    expected = _expected(places, regrets, grid, spread, worst) + _away(grid, suggested, weight, reach)
     best = int(np.argmin(expected))
     low, high = _around(best, expected <= expected[best] + TOLERANCE)
     seen_at = float(rates[longest][int(np.nanargmin(_finite(found[longest])))])
-    rate = factor * float(np.exp(grid[best]))
+    rate = float(np.exp(grid[best]))
     at_end = {float(rates.min()): "lowest", float(rates.max()): "highest"}.get(seen_at)
-    interval = factor * float(np.exp(grid[low])), factor * float(np.exp(grid[high]))
-    return Pick(rate, interval, _reason(rate, seen_at, int(lengths.max()), total_steps, at_end), at_end, seen_at)
+    interval = float(np.exp(grid[low])), float(np.exp(grid[high]))
+    return Pick(rate, interval, _reason(rate, seen_at, int(lengths.max()), at_end), at_end, seen_at)
 
 
-def centre(learning_rates: ArrayLike, scores: ArrayLike, *, ratio: float, blow_up: float | None = None) -> float:
-    """The rate around which runs `ratio` times as long should look, from the scores of runs that are all as long."""
+def centre(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
+    """The rate around which longer runs should look, from the scores of runs that are all as long."""
     rates, found = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
     if not np.isfinite(found).any():
         return float(rates.min())
     places, regrets = _curve(np.log(rates), found, np.ones(len(rates)), WORST)
     grid = np.linspace(places[0], places[-1], FINENESS)
-    factor = ratio**-HORIZON_EXPONENT
-    expected = _expected(places, regrets, grid, SPREAD, WORST) + _away(grid + np.log(factor), blow_up, BLOW_UP_WEIGHT)
-    return float(np.exp(grid[int(np.argmin(expected))]) * factor)
+    expected = _expected(places, regrets, grid, SPREAD, WORST) + _away(grid, suggested, WEIGHT, REACH)
+    return float(np.exp(grid[int(np.argmin(expected))]))
 
 
 def end_of_best(learning_rates: ArrayLike, scores: ArrayLike) -> str | None:
@@ -137,12 +128,12 @@ def _trouble(scores: Array, longest: Array, initial_score: float) -> str:
     return ""
 
 
-def _reason(rate: float, seen_at: float, steps: int, total_steps: int, at_end: str | None) -> str:
+def _reason(rate: float, seen_at: float, steps: int, at_end: str | None) -> str:
     told = f"Of the runs of {steps} steps {seen_at:.3g} was best"
     if rate < seen_at:
-        told += f"; less, since too high costs more than too low and {total_steps} steps want a lower peak than {steps}"
+        told += "; less, since too high costs more than too low, and what the range test suggests has its say"
     elif rate > seen_at:
-        told += "; more, since others hardly differ and best rates usually lie nearer to the blow-up of the range test"
+        told += "; more, since others hardly differ, and what the range test suggests has its say"
     return f"{told}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
 
 
@@ -176,24 +167,24 @@ def _regret(scores: Array, worst: float) -> Array:
 
 def _expected(places: Array, regrets: Array, grid: Array, spread: float, worst: float) -> Array:
     """The mean regret at each place of the grid, if what is best lies a normal deviate from where it was seen."""
-    far = (REACH + 1) * spread
+    far = (DEVIATIONS + 1) * spread
     first = np.diff(regrets[:2]) / np.diff(places[:2]) if len(places) > 1 else np.zeros(1)
     slope = max(-float(first[0]), LEAST_SLOPE)
     left, right = places[0] - far, places[-1]
     at = np.concatenate([[left], places, [right + 1e-9, right + far]])
     values = np.concatenate([[regrets[0] + slope * far], regrets, [worst, worst]])
-    deviates = np.linspace(-REACH, REACH, NODES)
+    deviates = np.linspace(-DEVIATIONS, DEVIATIONS, NODES)
     weights = np.exp(-(deviates**2) / 2)
     sampled = np.minimum(np.interp(grid[:, None] + spread * deviates, at, values), max(worst, float(regrets.max())))
     return np.asarray(sampled @ (weights / weights.sum()))
 
 
-def _away(places: Array, blow_up: float | None, weight: float) -> Array:
-    """What is against each place for being far from where best rates usually lie, below the blow-up."""
-    if blow_up is None:
+def _away(places: Array, suggested: float | None, weight: float, reach: float) -> Array:
+    """What is against each place for being far from what the range test suggests."""
+    if suggested is None:
         return np.zeros(len(places))
-    far = (places - np.log(blow_up / BLOW_UP_DIVISOR)) ** 2
-    return np.asarray(weight * far / (far + np.log(BLOW_UP_REACH) ** 2))
+    far = (places - np.log(suggested)) ** 2
+    return np.asarray(weight * far / (far + np.log(reach) ** 2))
 
 
 def _around(place: int, good: NDArray[np.bool_]) -> tuple[int, int]:

@@ -14,6 +14,10 @@ from onecycle._evidence import SKIP_END, Evidence
 Array = NDArray[np.float64]
 
 BLOW_UP_DIVISOR = 10.0  # the article (Quijas 2023): "10 times smaller than the value at which the loss starts to rise"
+# Ours, on the tuning tasks of studies/2026-11-23_picking_the_rate (steps.md): the divisor that was best there for ramps
+# of 60 to 900 steps over seven decades, and how it falls the slower the ramp; the blow-up itself falls as fast.
+ONE_CYCLE_DIVISOR, ONE_CYCLE_STEPS, ONE_CYCLE_EXPONENT = 5.0, 43.0, 0.65
+ONE_CYCLE_DIVISORS = (2.5, 15.0)  # the divisor stays within what was measured
 MINIMUM_DIVISOR = 10.0  # fastai 2.8.12, `minimum`
 SLOPE_FRACTION = 0.1  # ours: `steepest` fits a line to this part of the curve; one-step slopes are noise
 SLIDE_DISTANCE = 15  # fastai 2.8.12, `slide(lr_diff=15)`
@@ -38,8 +42,28 @@ class Suggestion:
 Rule = Callable[[ArrayLike, ArrayLike], Suggestion]
 
 
+def one_cycle(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
+    """The peak for 1cycle: the blow-up over a divisor that knows how fast the rate rose. The default.
+
+    A loss takes some steps to shoot up, and meanwhile the rate rises: the faster the ramp, the higher the rate at
+    which it is seen to. So the divisor is 5 for a ramp of 43 steps a decade, which is that of `find_learning_rate`,
+    and (43 / steps a decade) ** 0.65 times that for others: 10, the article's tenth, for 14 steps a decade.
+    Where the loss shoots up, and when there is None, is as in `blow_up`; so are arguments and errors.
+
+    References: studies/2026-11-23_picking_the_rate, on tasks that chose the divisor and on others.
+    """
+    return _below_blow_up(learning_rates, losses, one_cycle_divisor)
+
+
+def one_cycle_divisor(learning_rates: Array, step: int) -> float:
+    """What `one_cycle` divides the blow-up by where the loss shoots up at this step, >= 1, of a ramp."""
+    steps_a_decade = float(np.log(10) / np.log(learning_rates[step] / learning_rates[step - 1]))
+    divisor = ONE_CYCLE_DIVISOR * (ONE_CYCLE_STEPS / steps_a_decade) ** ONE_CYCLE_EXPONENT
+    return float(np.clip(divisor, *ONE_CYCLE_DIVISORS))
+
+
 def blow_up(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """A tenth of the first rate at which the smoothed loss shoots up: the article's rule, and the default.
+    """A tenth of the first rate at which the smoothed loss shoots up: the article's rule.
 
     The loss has shot up at the first step after its minimum where the smoothed loss lies above the minimum by
     more than a twentieth of the descent from its starting level and by more than five and a half standard errors,
@@ -57,18 +81,7 @@ def blow_up(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
 
     References: J. Quijas, 1Cycle Learning Rate Scheduling with TensorFlow and Keras, Towards AI, 2023.
     """
-    evidence = Evidence.read(learning_rates, losses)
-    if evidence.trouble:
-        return Suggestion(None, evidence.trouble)
-    step = evidence.blow_up_step()
-    if step is None:
-        missing = f"The loss did not shoot up by {evidence.last_rate:.3g}: raise `max_learning_rate`."
-        return Suggestion(None, evidence.no_descent or missing)
-    seen_at = float(evidence.all_rates[step])
-    if evidence.no_descent and seen_at / BLOW_UP_DIVISOR >= evidence.all_rates[0]:
-        # A network that died far below this rate looks the same, so a tenth of it may already ruin a run.
-        return Suggestion(None, f"The loss shoots up at {seen_at:.3g}, but: {evidence.no_descent}", seen_at)
-    return _divided(evidence, seen_at, BLOW_UP_DIVISOR, "the blow-up, where the loss shoots up")
+    return _below_blow_up(learning_rates, losses, lambda rates, step: BLOW_UP_DIVISOR)
 
 
 def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
@@ -153,9 +166,9 @@ def slide(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
     return _believed(evidence, rate, f"Going down from the highest rate, the averaged loss evens out at {rate:.3g}.")
 
 
-DEFAULT_RULE = "blow_up"
+DEFAULT_RULE = "one_cycle"
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {"blow_up": blow_up, "minimum": minimum, "steepest": steepest, "valley": valley, "slide": slide}
+    {rule.__name__: rule for rule in (one_cycle, blow_up, minimum, steepest, valley, slide)}
 )
 
 
@@ -172,15 +185,33 @@ _TOO_SHORT = (
 )
 
 
+def _below_blow_up(
+    learning_rates: ArrayLike, losses: ArrayLike, divisor_of: Callable[[Array, int], float]
+) -> Suggestion:
+    """The blow-up divided, where there is one to be believed."""
+    evidence = Evidence.read(learning_rates, losses)
+    if evidence.trouble:
+        return Suggestion(None, evidence.trouble)
+    step = evidence.blow_up_step()
+    if step is None:
+        missing = f"The loss did not shoot up by {evidence.last_rate:.3g}: raise `max_learning_rate`."
+        return Suggestion(None, evidence.no_descent or missing)
+    seen_at, divisor = float(evidence.all_rates[step]), divisor_of(evidence.all_rates, step)
+    if evidence.no_descent and seen_at / divisor >= evidence.all_rates[0]:
+        # A network that died far below this rate looks the same, so a tenth of it may already ruin a run.
+        return Suggestion(None, f"The loss shoots up at {seen_at:.3g}, but: {evidence.no_descent}", seen_at)
+    return _divided(evidence, seen_at, divisor, "the blow-up, where the loss shoots up")
+
+
 def _divided(evidence: Evidence, seen_at: float, divisor: float, what: str) -> Suggestion:
     """The suggestion seen_at / divisor, unless that is a rate the test has not seen."""
     rate = seen_at / divisor
     if rate < evidence.all_rates[0]:
         reason = (
-            f"1/{divisor:.0f} of {what} ({seen_at:.3g}), lies below the lowest rate tested: lower `min_learning_rate`."
+            f"1/{divisor:.2g} of {what} ({seen_at:.3g}), lies below the lowest rate tested: lower `min_learning_rate`."
         )
         return Suggestion(None, reason, seen_at)
-    return Suggestion(rate, f"1/{divisor:.0f} of {what} ({seen_at:.3g}).", seen_at)
+    return Suggestion(rate, f"1/{divisor:.2g} of {what} ({seen_at:.3g}).", seen_at)
 
 
 def _believed(evidence: Evidence, rate: float, reason: str) -> Suggestion:

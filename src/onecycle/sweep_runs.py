@@ -15,13 +15,18 @@ from onecycle.callbacks.scheduler import scheduler_for
 from onecycle.engine import Member, train_members
 from onecycle.hyperparameters import require_momentum
 from onecycle.results import RangeTest, Sweep
+from onecycle.suggestions import one_cycle_divisor
 
 CURVE_PARTS = 200  # of a run, whose mean losses are kept
 
 
-def blow_up(tested: RangeTest) -> float | None:
-    """Where the loss of the range test shoots up, or None where it was not seen to."""
-    return tested.suggestions["blow_up"].seen_at
+def suggested(tested: RangeTest) -> float | None:
+    """The peak below the blow-up, also where the range test has doubts; None where it saw no blow-up."""
+    found = tested.suggestions["one_cycle"]
+    if found.learning_rate is not None or found.seen_at is None:
+        return found.learning_rate
+    step = max(1, int(np.searchsorted(tested.learning_rates, found.seen_at)))
+    return found.seen_at / one_cycle_divisor(tested.learning_rates, step)
 
 
 class Cycles:
@@ -110,9 +115,7 @@ class Runs:
         found = sorted(self._found, key=lambda run: run[:2])
         rates, scores = [run[1] for run in found], [run[2] for run in found]
         steps = [self._made[run[0]] for run in found]
-        picked = picking.pick(
-            rates, scores, steps, total_steps=total_steps, initial_score=initial_score, blow_up=blow_up(tested)
-        )
+        picked = picking.pick(rates, scores, steps, initial_score=initial_score, suggested=suggested(tested))
         schedule, _, pair = self._make(total_steps, picked.learning_rate or 1.0)
         optimizer = " ".join(type(inner).__name__ for inner in internals.inner_optimizers(self._model.optimizer))
         return Sweep(

@@ -15,18 +15,16 @@ from onecycle.hyperparameters import require_compiled
 from onecycle.range_test import find_learning_rate
 from onecycle.results import RangeTest, Sweep
 from onecycle.snapshot import preserved
-from onecycle.sweep_runs import Cycles, Runs, blow_up
+from onecycle.sweep_runs import Cycles, Runs, suggested
 
-DEFAULT_BUDGET = (
-    1.0  # of the whole run; half of it picks no better than a range test (studies/2026-11-23_picking_the_rate)
-)
-# Of the budget. In fewer steps the range test finds the blow-up too high, or not at all.
-RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.25, (20, 300)
-# Of what is left, for runs that say where to look; the longer ones, nearer to the whole run, get the rest.
-COARSE_SHARE = 0.35
-COARSE, COARSE_RATIO = 5, 10**0.5  # from the blow-up down over two decades; best rates lie a tenth to a half of it
-FINE, FINE_RATIO = 4, 10**0.25
-EXTENSIONS = 2  # more rates beyond an end at which the best of the coarse ones is; of the fine ones one
+DEFAULT_BUDGET = 0.5  # of the whole run; on the tuning tasks a quarter and a whole picked about as well
+# Of the budget. In fewer steps a range test sees less, and at most as many as `find_learning_rate` makes.
+RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.35, (20, 300)
+FACTORS = (0.5, 1.0, 2.0, 4.0)  # times what the range test suggests: the best peaks lay 0.4 to 5 times it
+RATIO = 2.0  # to one rate more, where the best is at an end
+# Where the range test suggests nothing: so much of what is left for shorter runs, down from the highest rate.
+SEARCH_SHARE, SEARCH, SEARCH_RATIO = 0.35, 5, 10**0.5
+EXTENSIONS = 2  # of the search, more rates beyond an end at which the best is
 LEAST_STEPS = 5  # of a run; the schedule of a shorter one has no shape
 
 
@@ -48,10 +46,10 @@ def sweep_learning_rates(
 ) -> Sweep:
     """Pick the peak learning rate for a whole training run by a few short ones.
 
-    A range test says from where on training diverges. From there down a handful of rates are trained from where the
-    model is, each on a small share of the whole run with its schedule to the end, and judged on held-out data; then
-    longer runs around the best. What is picked lies a little below the best, since too high costs several times more
-    than too low and a longer run wants a lower peak (see `onecycle.picking`). The model is given back as it was.
+    A range test suggests a peak. Around it a handful are trained from where the model is, each on a small share of
+    the whole run with its schedule to the end, and judged on held-out data. Their scores and the suggestion together
+    make the pick, which lies a little low where too high would cost more than too low (see `onecycle.picking`). Where
+    the range test suggests nothing, still shorter runs look for the place first. The model is given back as it was.
 
     On JAX and TensorFlow the runs are loops inside one compiled program (see `onecycle.engine`); elsewhere they are
     calls of `fit`.
@@ -127,38 +125,30 @@ class Plan:
         total_steps: Of the whole run.
         most: Of the sweep.
         range_test: Of the range test.
-        coarse: Of each of the first runs.
+        search: Of each of the runs that look for the place where the range test suggests none.
     """
 
     def __init__(self, total_steps: int, budget: float) -> None:
         self.total_steps, self.most = total_steps, int(budget * total_steps)
         low, high = RANGE_TEST_STEPS
         self.range_test = min(max(round(RANGE_TEST_SHARE * self.most), low), high)
-        self.coarse = int(COARSE_SHARE * (self.most - self.range_test) / COARSE)
-        if self.coarse < LEAST_STEPS:
-            needed = low + LEAST_STEPS * COARSE / COARSE_SHARE
+        self.search = int(SEARCH_SHARE * (self.most - self.range_test) / SEARCH)
+        if self.search < LEAST_STEPS:
+            needed = low + LEAST_STEPS * SEARCH / SEARCH_SHARE
             raise ValueError(
                 f"Argument `budget` allows {self.most} of the {total_steps} steps of the whole run, and a sweep needs "
                 f"{int(needed) + 1}. Pass a larger `budget`, or take a range test, `find_learning_rate`, for a run so "
                 f"short. Received: budget={budget:g}"
             )
 
-    def fine(self, spent: int) -> int:
-        """Steps of each of the later runs, with room for one more than there are, once so many are spent on runs."""
-        return max(self.coarse, (self.most - self.range_test - spent) // (FINE + 1))
+    def steps(self, spent: int) -> int:
+        """Steps of each of the runs, with room for one more than there are, once so many are spent on others."""
+        return max(self.search, (self.most - self.range_test - spent) // (len(FACTORS) + 1))
 
 
 def longest_share(epochs: int, budget: float) -> float:
     """Of an epoch, what the longest run of a sweep reads at most."""
-    return float(min(1.0, budget * epochs / (FINE + 1)))
-
-
-def coarse_rates(tested: RangeTest) -> list[float]:
-    """From the blow-up down; where none was seen, further down from the highest rate."""
-    seen_at, ratio = blow_up(tested), COARSE_RATIO
-    if seen_at is None:
-        seen_at, ratio = float(tested.learning_rates[-1]), COARSE_RATIO**2
-    return [float(seen_at / ratio**k) for k in range(COARSE)]
+    return float(min(1.0, budget * epochs / (len(FACTORS) + 1)))
 
 
 def _range_test(model: Any, data: Any, class_weight: Any, plan: Plan, seed: int | None) -> RangeTest:
@@ -170,20 +160,28 @@ def _range_test(model: Any, data: Any, class_weight: Any, plan: Plan, seed: int 
 
 
 def _sweep(runs: Runs, plan: Plan, tested: RangeTest, show: Callable[[], None]) -> None:
-    """Make all runs: coarse ones down from the blow-up, then fine ones around the best."""
-    runs.train(coarse_rates(tested), plan.coarse)
-    show()
-    for _ in range(EXTENSIONS):
-        if not runs.extend(plan.coarse, COARSE_RATIO):
-            break
-        show()
-    steps = plan.fine(runs.spent)
-    middle = picking.centre(*runs.of(plan.coarse), ratio=steps / plan.coarse, blow_up=blow_up(tested))
-    runs.train([middle * FINE_RATIO ** (k - (FINE - 1) / 2) for k in range(FINE)], steps)
+    """Make the runs around what the range test suggests, or around what a search finds."""
+    middle = tested.suggestions["one_cycle"].learning_rate or _searched(runs, plan, tested, show)
+    steps = plan.steps(runs.spent)
+    runs.train([middle * factor for factor in FACTORS], steps)
     show()
     if runs.spent + steps <= plan.most - plan.range_test:
-        runs.extend(steps, FINE_RATIO)
+        runs.extend(steps, RATIO)
         show()
+
+
+def _searched(runs: Runs, plan: Plan, tested: RangeTest, show: Callable[[], None]) -> float:
+    """Where to look, by short runs down from the blow-up; where none was seen, further down from the highest rate."""
+    seen_at, ratio = tested.suggestions["one_cycle"].seen_at, SEARCH_RATIO
+    if seen_at is None:
+        seen_at, ratio = float(tested.learning_rates[-1]), SEARCH_RATIO**2
+    runs.train([seen_at / ratio**k for k in range(SEARCH)], plan.search)
+    show()
+    for _ in range(EXTENSIONS):
+        if not runs.extend(plan.search, ratio):
+            break
+        show()
+    return picking.centre(*runs.of(plan.search), suggested=suggested(tested))
 
 
 class _Bar:

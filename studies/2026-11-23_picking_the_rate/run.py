@@ -2,7 +2,8 @@
 
 KERAS_BACKEND=jax ONECYCLE_DATA=DIR python run.py WHAT [TASK ...] [--split tuning|judged] [--seeds 5] [--jobs 1]
 
-WHAT: grid (full runs at all rates), picks (all pickers, and a full run at each pick), further (horizon and schedule).
+WHAT: grid (full runs at all rates), picks (the pickers of others and the article's rules, and a full run at each pick),
+ours (the rule `one_cycle` and the sweeps, and full runs there), further (horizon and schedule).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
 from onecycle.engine import Member, MemberRuns, train_members
+from onecycle.suggestions import one_cycle
 from onecycle.sweeping import sweep_learning_rates
 
 RUNS = Path(__file__).parent / "runs"
@@ -43,7 +45,7 @@ SCHEDULES: dict[str, Callable[[int, float], Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("grid", "picks", "further"))
+    parser.add_argument("what", choices=("grid", "picks", "ours", "further"))
     parser.add_argument("tasks", nargs="*", help="names; all where none is given")
     parser.add_argument("--split", choices=("tuning", "judged"))
     parser.add_argument("--seeds", type=int, default=5)
@@ -110,8 +112,24 @@ class Study:
         return {"seed": seed, **self.trained(GRIDS[self.optimizer], seed)}
 
     def picks(self, seed: int) -> dict[str, Any]:
-        """What each picker says and costs, and full runs there."""
-        found = self.asked(seed)
+        """What each picker that is not ours says and costs, and full runs there."""
+        return self.with_runs(self.asked(seed), seed)
+
+    def ours(self, seed: int) -> dict[str, Any]:
+        """The same of the rule `one_cycle`, on the range test that the other rules read, and of the sweeps."""
+        tested = onecycle.load(self.folder / f"{self.optimizer}_range-test_{seed}.json")
+        said, whole = one_cycle(tested.learning_rates, tested.losses), self.steps * self.epochs
+        cost = len(tested.learning_rates) / whole
+        found: dict[str, dict[str, Any]] = {
+            "one_cycle": {"rate": said.learning_rate, "cost": cost, "reason": said.reason}
+        }
+        common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
+        for budget in BUDGETS:
+            found[f"sweep {budget:g}"] = self.swept(self.begun(seed), budget, seed, common)
+        return self.with_runs(found, seed)
+
+    def with_runs(self, found: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+        """The picks with a full run at each rate."""
         rates = [own["rate"] for own in found.values() if own["rate"] is not None]
         # Padded to one length, so that one compiled program serves all seeds.
         padded = rates + [rates[-1]] * (len(found) - len(rates)) if rates else [0.0]
@@ -120,20 +138,20 @@ class Study:
         return {"seed": seed, "picks": found, **done, **{name: done[name][: len(rates)] for name in kept}}
 
     def asked(self, seed: int) -> dict[str, dict[str, Any]]:
-        """Every picker's rate, with what it cost in full runs."""
+        """The rate of every picker that is not ours, with what it cost in full runs."""
         model, whole = self.begun(seed), self.steps * self.epochs
         common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
         tested = onecycle.find_learning_rate(model, self.x, self.y, **common)
         tested.save(self.folder / f"{self.optimizer}_range-test_{seed}.json")
         found = {"Keras default": {"rate": DEFAULT_RATES[self.optimizer], "cost": 0.0}}
         for rule, suggestion in tested.suggestions.items():
+            if rule == "one_cycle":
+                continue
             cost = len(tested.learning_rates) / whole
             found[rule] = {"rate": suggestion.learning_rate, "cost": cost, "reason": suggestion.reason}
         ramps = {project: self.ramped(rates, seed) for project, rates in rivals.RAMPS.items()}
         for rule, rate in rivals.picks(ramps).items():
             found[rule] = {"rate": rate, "cost": rivals.STEPS / whole}
-        for budget in BUDGETS:
-            found[f"sweep {budget:g}"] = self.swept(model, budget, seed, common)
         return found
 
     def begun(self, seed: int) -> keras.Model:
