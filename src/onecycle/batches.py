@@ -22,14 +22,18 @@ def is_one_shot(x: Any) -> bool:
     return isinstance(x, Iterator)
 
 
+def rows(data: Any) -> int:
+    """Rows of nested arrays, of which some may be None."""
+    return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
+
+
 def check(x: Any, y: Any, batch_size: int | None) -> None:
     """Raise for data that no model could be trained on: none, or arrays without rows."""
     if x is None:
         raise ValueError("Argument `x` must be training data, as `Model.fit` takes it. Received: x=None")
     if not is_arrays(x):
         return
-    rows = {leaf.shape[0] for leaf in keras.tree.flatten((x, y)) if leaf is not None}
-    if 0 in rows:
+    if 0 in {leaf.shape[0] for leaf in keras.tree.flatten((x, y)) if leaf is not None}:
         raise ValueError("Argument `x` must have at least one row. Received: empty arrays")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be >= 1. Received: batch_size={batch_size}")
@@ -39,8 +43,8 @@ def before_split(data: Any, validation_split: float) -> Any:
     """What is left of arrays to train on once `fit` has cut its `validation_split` off their end."""
     if not validation_split:
         return data
-    rows = int(len(keras.tree.flatten(data)[0]) * (1 - validation_split))
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+    kept = int(rows(data) * (1 - validation_split))
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:kept], data)
 
 
 def batch_size(x: Any, asked: int | None) -> int | None:

@@ -166,7 +166,13 @@ class _Offset(keras.optimizers.schedules.LearningRateSchedule):
 
 def build_choosing(optimizer: Any, model: Any) -> None:
     """Build a `MultiOptimizer`, which may choose its optimizers only then; else Keras builds it in the first step."""
-    if internals.is_multi_optimizer(optimizer) and not optimizer.built:
+    if internals.is_multi_optimizer(optimizer):
+        build_optimizer(optimizer, model)
+
+
+def build_optimizer(optimizer: Any, model: Any) -> None:
+    """Build an optimizer that has not trained the model yet."""
+    if not optimizer.built:
         with backends.placement(model):
             optimizer.build(model.trainable_variables)
 

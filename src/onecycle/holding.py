@@ -37,7 +37,7 @@ class Holding:
     @property
     def steps(self) -> int:
         """Steps of an epoch of what is trained on."""
-        return -(-rows_of(self.train) // self.batch_size)
+        return -(-batches.rows(self.train) // self.batch_size)
 
     def first(self, steps: int) -> tuple[Any, Any, Any]:
         """(x, y, sample_weight) of so many steps of an epoch."""
@@ -76,11 +76,11 @@ def hold(
     """
     if batches.is_arrays(x):
         size, data = batch_size or batches.DEFAULT_BATCH_SIZE, (x, y, sample_weight)
-        steps = -(-rows_of(data) // size)
+        steps = -(-batches.rows(data) // size)
     else:
         steps = _length(x)
         size, data = _gathered(x, max(1, min(steps, round(steps * share / (1 - SHARE)) + 1)))
-    order = random.permutation(rows_of(data))
+    order = random.permutation(batches.rows(data))
     if validation_data is not None:
         held = "Judged on `validation_data`."
         return Holding(taken(data, order), validation_data, size, steps, held)
@@ -93,11 +93,6 @@ def hold(
     told = f"Judged on {many} of {len(order)} training rows, drawn at random and not trained on in the sweep."
     held_out = tuple(part for part in taken(data, order[:many]) if part is not None)
     return Holding(taken(data, order[many:]), held_out, size, steps, told)
-
-
-def rows_of(data: Any) -> int:
-    """Rows of nested arrays."""
-    return int(keras.tree.flatten(data)[0].shape[0])
 
 
 def taken(data: Any, rows: Any) -> Any:
@@ -142,7 +137,7 @@ def _gathered(dataset: Any, steps: int) -> tuple[int, tuple[Any, Any, Any]]:
             "The batches of this data set differ in shape, so a part of them cannot be held as arrays. Pass data whose "
             "batches are alike, for example padded to one length."
         ) from error
-    return rows_of(found[0]), joined
+    return batches.rows(found[0]), joined
 
 
 def _batches(dataset: Any, steps: int) -> Any:

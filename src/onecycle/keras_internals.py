@@ -200,6 +200,18 @@ def compiled_parts(model: Any) -> tuple[Any, ...]:
     return (model._compile_loss, model._compile_metrics)
 
 
+def recurrent_states(model: Any) -> list[Any]:
+    """The variables in which layers with `stateful=True` keep what they saw last; no model counts them as its own."""
+    layers = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and layer.stateful)
+    return [state for layer in layers if layer.states is not None for state in keras.tree.flatten(layer.states)]
+
+
+def not_decayed(optimizer: Any) -> list[str]:
+    """The variables that an optimizer was told to leave out of its weight decay."""
+    excluded = vars(optimizer).get("_exclude_from_weight_decay", ())
+    return sorted(map(str, (*excluded, vars(optimizer).get("_exclude_from_weight_decay_pattern"))))
+
+
 def metrics_of(model: Any) -> list[Any]:
     """Every metric of a compiled model, also those that wait in what `compile` was given for the first batch."""
     names = "_user_metrics", "_user_weighted_metrics", "metrics"
@@ -348,7 +360,7 @@ def trains_through_nnx() -> bool:
 
 def training_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Any, Any, Any]:
     """(x, y, sample_weight) whole, as `fit` would hand them to the step batch by batch."""
-    rows = keras.tree.flatten(x)[0].shape[0]
+    rows = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None).shape[0]
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=rows, class_weight=class_weight)
     found = adapter.get_jax_iterator() if backends.carries_state() else adapter.get_numpy_iterator()
     return keras.utils.unpack_x_y_sample_weight(next(iter(found)))

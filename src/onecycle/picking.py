@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 SPREAD = 0.9
 WORST = 1.0  # a run twice as bad as the best, or diverged, is as bad as can be: all are to be kept away from
 # What short runs like best is often not what the long one does, so what the range test suggests has its say: to be far
-# from there weighs as much as so much regret and no more, so that clear scores decide; half of it for a factor of REACH.
+# from there weighs as much as so much regret and no more, so that clear scores decide; half of it for a factor REACH.
 WEIGHT, REACH = 1.0, 5.0
 TOLERANCE = 0.05  # the interval holds the rates that cost at most so much more than the one picked
 LEAST_SLOPE = 0.1  # of the regret, for each factor e below the lowest rate tested: nothing is known there

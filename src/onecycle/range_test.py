@@ -12,6 +12,7 @@ import keras
 from onecycle import backends, batches
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count
+from onecycle.engine import cache
 from onecycle.engine.ramp import CompiledRamp, CompiledRampRun
 from onecycle.engine.suited import unsuited
 from onecycle.hyperparameters import require_compiled
@@ -114,6 +115,7 @@ def find_learning_rate(
             for own_seed in seeds:
                 start.restore()
                 runs.append(_run(model, ramp, fit, validation_data, _progress(verbose, num_steps), own_seed))
+    cache.release(model)
     return measured(
         model,
         runs,

@@ -55,7 +55,7 @@ class VariableSnapshot:
     """
 
     def __init__(self, model: Any) -> None:
-        variables = [*model.variables, *model.metrics_variables]
+        variables = [*model.variables, *model.metrics_variables, *internals.recurrent_states(model)]
         # Also of optimizers that a `MultiOptimizer` has not taken in yet: they count from their making.
         variables += [variable for optimizer in internals.all_optimizers(model) for variable in optimizer.variables]
         self._metrics = {id(variable) for variable in model.metrics_variables}

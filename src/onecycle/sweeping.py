@@ -100,7 +100,7 @@ def sweep_learning_rates(
         count("seed", seed, least=0)
     batches.build(model, x, y, batch_size)
     with preserved(model):
-        cycle.build_choosing(model.optimizer, model)
+        cycle.build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables
         random: Any = np.random if seed is None else np.random.RandomState(seed % 2**32)
         data = holding.hold(
             x, y, sample_weight, batch_size=batch_size, validation_data=validation_data, random=random,

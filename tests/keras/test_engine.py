@@ -329,6 +329,69 @@ def test_programs_of_tensorflow_train_one_after_the_other():
         assert "distributed" in unsuited(make(), x, y)
 
 
+@each_engine
+def test_optional_inputs_and_scores_by_class(engine):
+    """An input may be left out, and a metric that is a vector is left out of the tables."""
+    given, left_out = keras.Input((4,)), keras.Input((4,), optional=True)
+    model = keras.Model([left_out, given], layers.Dense(3, "softmax")(given))
+    model.compile(sgd(), "categorical_crossentropy", metrics=["accuracy", keras.metrics.F1Score()])
+    x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
+    y = np.eye(3, dtype="float32")[np.argmax(x[:, :3], axis=1)]
+    runs = train_members(
+        model, [None, x], y, members=[0.1], epochs=2, batch_size=BATCH, validation_data=([None, x], y), engine=engine
+    )
+    assert sorted(runs.metrics) == sorted(runs.validation) == ["accuracy", "loss"]
+    assert runs.losses[0, -1] < runs.losses[0, 0]
+
+
+class Noise(layers.Layer):
+    """Noise from the global random numbers, as many a person writes it."""
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's programs")
+def test_global_random_numbers_are_those_of_the_seed():
+    """A program would go on with those that it was traced with, so such a model goes through `fit`, and repeats."""
+    model = make(lambda: [keras.Input((4,)), layers.Dense(4), Noise()])
+    x, y = arrays(model)
+    options = {"members": [0.01], "epochs": 1, "batch_size": BATCH}
+    runs = [train_members(model, x, y, **options) for _ in range(2)]
+    assert runs[0].engine == "fit"
+    assert "global random numbers" in runs[0].reason
+    np.testing.assert_array_equal(runs[0].losses, runs[1].losses)
+    with pytest.raises(ValueError, match="global random numbers"):
+        train_members(model, x, y, engine="scan", **options)
+    tests = [onecycle.find_learning_rate(model, x, y, num_steps=20, seed=1, verbose=0) for _ in range(2)]
+    np.testing.assert_array_equal(tests[0].losses, tests[1].losses)
+
+
+@programs_only
+def test_no_program_outlives_the_optimizers_variables():
+    """Of an optimizer that was not built before, none is left in memory afterwards."""
+    model = make(optimizer=adam)
+    x, y = arrays(model)
+    onecycle.find_learning_rate(model, x, y, num_steps=20, verbose=0)
+    train_members(model, x, y, members=[0.01], epochs=1)
+    gc.collect()
+    alive = [one for one in gc.get_objects() if isinstance(one, keras.Variable) and one.path.startswith("adam/")]
+    assert [one.path for one in alive if not any(one is own for own in model.optimizer.variables)] == []
+
+
+@programs_only
+def test_states_of_layers_are_given_back():
+    """A layer with `stateful=True` goes on afterwards from where it was."""
+    model = keras.Sequential([keras.Input((3, 2), batch_size=BATCH), layers.LSTM(4, stateful=True), layers.Dense(1)])
+    model.compile(sgd(), "mse")
+    x = np.random.default_rng(0).normal(size=(ROWS, 3, 2)).astype("float32")
+    model.predict(x, batch_size=BATCH, verbose=0)
+    before = [np.array(keras.ops.convert_to_numpy(state)) for state in model.layers[0].states]
+    onecycle.find_learning_rate(model, x, x[:, 0, :1], num_steps=20, batch_size=BATCH, verbose=0)
+    for state, own in zip(model.layers[0].states, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(state), own)
+
+
 @programs_only
 def test_programs_are_used_again():
     """A second call of the same shapes compiles nothing, whatever its epochs, rates and seeds; another model does."""
@@ -340,6 +403,17 @@ def test_programs_are_used_again():
     assert second.compile_seconds == 0
     model.compile(sgd(), "mae")
     assert train_members(model, x, y, members=[0.01], epochs=1, batch_size=BATCH).compile_seconds > 0
+
+
+@each_engine
+def test_what_is_left_out_of_weight_decay_is_seen(engine):
+    """Told between two calls, it changes the second."""
+    model = make(optimizer=lambda: keras.optimizers.AdamW(0.01, weight_decay=1.0))
+    x, y = arrays(model)
+    options = {"members": [0.1], "epochs": 2, "batch_size": BATCH, "engine": engine}
+    decayed = train_members(model, x, y, **options).losses
+    model.optimizer.exclude_from_weight_decay(var_names=["kernel"])
+    assert not np.allclose(train_members(model, x, y, **options).losses, decayed, rtol=1e-4)
 
 
 @programs_only

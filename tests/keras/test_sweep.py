@@ -8,7 +8,7 @@ import pytest
 from oracles import reading, states
 
 import onecycle
-from onecycle import holding
+from onecycle import batches, holding
 from onecycle.fit import fit_one_cycle
 from onecycle.results import Pick, Sweep
 from onecycle.sweeping import FINE, LEAST_STEPS, Plan, sweep_learning_rates
@@ -151,7 +151,7 @@ def test_data_sets_are_held_in_part():
     held = holding.hold(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
     assert held.batch_size == BATCH
     assert held.steps_per_epoch == ROWS // BATCH
-    drawn = holding.rows_of(held.train) + len(held.validation[0])
+    drawn = batches.rows(held.train) + len(held.validation[0])
     assert drawn < ROWS
     assert "held" not in held.told
     with pytest.raises(ValueError, match="length of an epoch"):

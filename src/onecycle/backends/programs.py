@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -83,6 +84,24 @@ def convolutions_in_loops(traced: Any) -> int:
     import jax
 
     return _convolutions(traced.jaxpr) if jax.default_backend() == "cpu" else 0
+
+
+def draws_globally(traced: Any, generator: Any) -> bool:
+    """Whether a traced program draws from TensorFlow's or Keras' global random numbers, those it began with for good.
+
+    Args:
+        generator: The state of Keras' global generator, or None.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    from tensorflow.python.framework import op_def_registry
+
+    if generator is not None and any(held is generator.value.handle for held in traced.captured_inputs):
+        return True
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    drawing = {node.op for node in nodes if re.search("Random|Multinomial|TruncatedNormal", node.op)}
+    return any(op_def_registry.get(name).is_stateful for name in drawing)
 
 
 def _convolutions(jaxpr: Any) -> int:

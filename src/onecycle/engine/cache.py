@@ -10,11 +10,19 @@ from weakref import WeakKeyDictionary
 import keras
 
 from onecycle import keras_internals as internals
+from onecycle.backends import programs
 from onecycle.installation import installed
 
 T = TypeVar("T")
 
 _KEPT: WeakKeyDictionary[Any, Kept] = WeakKeyDictionary()
+
+
+def release(model: Any) -> None:
+    """Let go of programs around variables that the model's optimizer has no more, which they would keep in memory."""
+    found = _KEPT.get(model)
+    if found is not None and not found.is_of(model):
+        del _KEPT[model]
 
 
 class Kept:
@@ -25,7 +33,7 @@ class Kept:
         self._found: dict[Any, Any] = {}
 
     def is_of(self, model: Any) -> bool:
-        """Whether the model's optimizer, loss and metrics are still those."""
+        """Whether the model's optimizer, loss and metrics are still those; on TensorFlow its optimizer's variables too."""
         parts = _parts(model)
         return len(parts) == len(self._parts) and all(ref() is one for ref, one in zip(self._parts, parts, strict=True))
 
@@ -60,7 +68,8 @@ def layout(model: Any, *arrays: Any) -> Any:
     # A layer may have been frozen, and another of the same shape not; the optimizer's variables may be made anew.
     own = [tuple(map(id, variables)) for variables in (model.trainable_variables, model.non_trainable_variables)]
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return repr(configs), *own, keras.config.floatx(), shapes((variables, arrays))
+    decay = [internals.not_decayed(inner) for inner in internals.inner_optimizers(model.optimizer)]
+    return repr((configs, decay)), *own, keras.config.floatx(), shapes((variables, arrays))
 
 
 def shapes(arrays: Any) -> Any:
@@ -74,4 +83,5 @@ def _shape(array: Any) -> str:
 
 
 def _parts(model: Any) -> list[Any]:
-    return [part for part in (model.optimizer, *internals.compiled_parts(model)) if part is not None]
+    held = () if programs.are_functions() else model.optimizer.variables
+    return [part for part in (model.optimizer, *internals.compiled_parts(model), *held) if part is not None]

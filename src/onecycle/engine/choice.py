@@ -44,7 +44,7 @@ def chosen(members: int, steps: int, trial: Callable[[str], Trial]) -> Choice:
     """
     one = trial("scan")
     if one.refusal:
-        return Choice("fit", f"{one.refusal[0].upper()}{one.refusal[1:]}.")
+        return refused(one.refusal)
     tried, whole = {"scan": one.seconds}, one.seconds * members * steps
     if members > 1 and whole > WORTH * one.compiling:
         tried["vmap"] = trial("vmap").seconds
@@ -55,6 +55,11 @@ def chosen(members: int, steps: int, trial: Callable[[str], Trial]) -> Choice:
         engine = "scan"
     told = ", ".join(f"{_TOLD[name]} {1e6 * seconds:.3g} µs" for name, seconds in tried.items())
     return Choice(engine, f"A member's step takes {told}; {members} × {steps} steps are to be made.")
+
+
+def refused(reason: str) -> Choice:
+    """What is left where there is no program, for a reason that is the end of a sentence."""
+    return Choice("fit", f"{reason[0].upper()}{reason[1:]}.")
 
 
 _TOLD = {"scan": "one after the other", "vmap": "all at once", "fit": "through `fit`"}

@@ -11,11 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle.backends import programs
 from onecycle.engine import feeding
 from onecycle.engine.cache import Kept, kept, layout
-from onecycle.engine.choice import Choice, Trial, chosen
+from onecycle.engine.choice import Choice, Trial, chosen, refused
 from onecycle.engine.members import Array, Member
 from onecycle.engine.order import Order, Plan
 from onecycle.engine.program import Evaluation, Form, Program, Tables
@@ -59,8 +60,8 @@ class CompiledMembers:
         engine: str = "auto",
     ) -> None:
         self._model, self._members, self._epochs = model, members, epochs
-        self._plan = Plan(len(keras.tree.flatten(data)[0]), batch_size)
-        self._validation_plan = validation and Plan(len(keras.tree.flatten(validation)[0]), batch_size)
+        self._plan = Plan(batches.rows(data), batch_size)
+        self._validation_plan = validation and Plan(batches.rows(validation), batch_size)
         self._shuffle, self._engine, self._each_epoch = shuffle, engine, each_epoch
         first = keras.tree.map_structure(lambda whole: None if whole is None else whole[:batch_size], data)
         internals.build_as_fit_does(model, first)
@@ -68,7 +69,8 @@ class CompiledMembers:
         self._kept: Kept = kept(model)
         self._layout = layout(model, data, validation)
         self._begin()
-        self._names = tuple(model.get_metrics_result())
+        said = model.get_metrics_result()  # a score for each class has no place in a table
+        self._names = tuple(name for name in said if np.ndim(ops.convert_to_numpy(said[name])) == 0)
         self._compile_seconds = 0.0
         self._rates = self._tabulated()
         # How long they are depends on the betas and on where the optimizer's counter is: few lengths, few programs.
@@ -212,10 +214,14 @@ class CompiledMembers:
         Args:
             fit_trial: Returns the seconds that a step of `fit` takes.
         """
+        refusal = None if programs.are_functions() else self._program(None).refusal
         if self._engine != "auto":
+            if refusal:
+                raise ValueError(f"Argument `engine` cannot be {self._engine!r} here: {refusal}. Pass `engine='auto'`.")
             return Choice(self._engine, "It was asked for.")
         if not programs.are_functions():
-            return Choice("scan", "This backend's programs train one member after the other, with less ado than `fit`.")
+            why = "This backend's programs train one member after the other, with less ado than `fit`."
+            return refused(refusal) if refusal else Choice("scan", why)
         steps, members = self._epochs * self._plan.steps, len(self._members)
 
         def trial(engine: str) -> Trial:

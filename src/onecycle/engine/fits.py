@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from onecycle import backends, batches
+from onecycle import backends, batches, cycle
 from onecycle import keras_internals as internals
 from onecycle.engine import feeding
 from onecycle.engine.members import Array, Member
@@ -42,9 +42,7 @@ def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weight
     """
     fast = backends.fast_steps_per_execution(model)
     internals.set_steps_per_execution(model, max(model.steps_per_execution, fast))
-    if not model.optimizer.built:
-        with backends.placement(model):
-            model.optimizer.build(model.trainable_variables)
+    cycle.build_optimizer(model.optimizer, model)
     start, own = VariableSnapshot(model), _of_layers(model)  # as yet without what records the losses
     losses, histories, found = [], [], []
     with feeding.borrowed(model):
@@ -79,7 +77,7 @@ def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
         model.fit(x, y, batch_size=fit["batch_size"], verbose=0)
         taken.append(time.perf_counter() - began)
         start.restore()  # each time: on JAX Keras cannot train twice with moving averages, whose buffers it shares
-    return taken[-1] / -(-len(keras.tree.flatten(x)[0]) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE))
+    return taken[-1] / -(-batches.rows(x) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE))
 
 
 def _of_layers(model: Any) -> list[Any]:
@@ -201,8 +199,7 @@ class _Recording(keras.callbacks.Callback):
 def _steps(fit: dict[str, Any]) -> int | None:
     """Steps of one call of `fit`, where they are known."""
     if batches.is_arrays(fit["x"]):
-        rows = keras.tree.flatten(fit["x"])[0].shape[0]
-        return -(-rows // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE)) * fit["epochs"]
+        return -(-batches.rows(fit["x"]) // (fit["batch_size"] or batches.DEFAULT_BATCH_SIZE)) * fit["epochs"]
     try:
         return len(fit["x"]) * fit["epochs"]
     except TypeError:
@@ -210,7 +207,8 @@ def _steps(fit: dict[str, Any]) -> int | None:
 
 
 def _table(histories: Sequence[dict[str, Any]], length: int) -> dict[str, Array]:
-    names = {name: None for history in histories for name in history}
+    # A score for each class has no place in a table.
+    names = {name: None for history in histories for name, values in history.items() if np.ndim(values) == 1}
     return {name: _stacked([history.get(name, ()) for history in histories], length) for name in names}
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from onecycle import keras_internals as internals
 from onecycle.backends import programs
 from onecycle.engine.feeding import Feed, correct_by
 from onecycle.engine.order import Plan
@@ -82,9 +83,12 @@ class Program:
         members = None if form.members is None else (0, None, 0, None, None, None)
         with feed.installed(model):
             traced = programs.traced(block, arguments, members)
+        generator = internals.global_seed_generator()
         heavy = programs.convolutions_in_loops(traced)
-        self.refusal = None
-        if heavy > MOST_CONVOLVED and not anyway:
+        self.refusal: str | None = None
+        if programs.draws_globally(traced, generator and generator.state):
+            self.refusal = "a layer without a seed of its own draws from the global random numbers"
+        elif heavy > MOST_CONVOLVED and not anyway:
             self.refusal = (
                 f"convolutions of {heavy / 1e6:.3g} million operations a step are slow inside a loop on this CPU"
             )

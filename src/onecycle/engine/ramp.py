@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle.backends import programs
 from onecycle.engine.cache import kept, layout
@@ -35,7 +36,7 @@ class CompiledRamp:
 
     def __init__(self, model: Any, learning_rates: NDArray[np.float64], data: Any, batch_size: int) -> None:
         self._rates = learning_rates
-        self._plan = Plan(len(keras.tree.flatten(data)[0]), batch_size)
+        self._plan = Plan(batches.rows(data), batch_size)
         internals.build_as_fit_does(model, _first(data, batch_size))
         self._start, self._data = _start(model), programs.on_device(data)
         segments = -(-CHUNK // self._plan.steps) + 1

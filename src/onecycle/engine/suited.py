@@ -30,6 +30,8 @@ def unsuited(model: Any, x: Any, y: Any, *others: str) -> str | None:
         return f"the model's `{own}` is not Keras' own"
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         return "loss scaling skips steps"
+    if internals.recurrent_states(model):
+        return "a layer keeps its states from batch to batch"
     if backends.is_distributed(model) or internals.trains_through_nnx():
         return "the model is distributed or made of Flax modules"
     if model.run_eagerly:

@@ -12,7 +12,8 @@ from onecycle import batches
 from onecycle import keras_internals as internals
 from onecycle._schedule_base import count, one_of
 from onecycle.backends import programs
-from onecycle.engine.choice import Choice
+from onecycle.engine import cache
+from onecycle.engine.choice import Choice, refused
 from onecycle.engine.compiled import CompiledMembers
 from onecycle.engine.fits import fitted, seconds_of_fit
 from onecycle.engine.members import Array, Member, MemberRuns, checked, diverged_at
@@ -101,6 +102,7 @@ def train_members(
         began = time.perf_counter()
         choice, compiling, done = _trained(model, fit, found, why_not, engine, weights)
         seconds = time.perf_counter() - began - (compiling or 0.0)
+    cache.release(model)
     losses, metrics, validation, ended = _without_diverged(done)
     return MemberRuns(
         members=found,
@@ -130,8 +132,8 @@ def _trained(
 ) -> tuple[Choice, float | None, Any]:
     """The engine that was chosen, the seconds that compiling took, and what came of it."""
     if why_not or engine == "fit":
-        reason = f"{why_not[0].upper()}{why_not[1:]}." if why_not else "It was asked for."
-        return Choice("fit", reason), None, fitted(model, fit, members, weights=weights)
+        choice = refused(why_not) if why_not else Choice("fit", "It was asked for.")
+        return choice, None, fitted(model, fit, members, weights=weights)
     compiled = _compiled(model, fit, members, "auto" if engine == "compiled" else engine)
     choice = compiled.choose(lambda: seconds_of_fit(model, fit))
     if choice.engine == "fit":
