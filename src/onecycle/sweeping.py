@@ -134,7 +134,8 @@ class Plan:
         self.range_test = min(max(round(RANGE_TEST_SHARE * self.most), low), high)
         self.search = int(SEARCH_SHARE * (self.most - self.range_test) / SEARCH)
         if self.search < LEAST_STEPS:
-            needed = low + LEAST_STEPS * SEARCH / SEARCH_SHARE
+            runs = LEAST_STEPS * SEARCH / SEARCH_SHARE
+            needed = max(low + runs, runs / (1 - RANGE_TEST_SHARE))
             raise ValueError(
                 f"Argument `budget` allows {self.most} of the {total_steps} steps of the whole run, and a sweep needs "
                 f"{int(needed) + 1}. Pass a larger `budget`, or take a range test, `find_learning_rate`, for a run so "

@@ -121,7 +121,7 @@ def test_a_terminal_gets_a_bar_and_a_table(tmp_path):
     shown, code = on_a_terminal(["find", "mine.py:make", "--seed", "0"], tmp_path)
     assert code == 0
     assert "learning_rate:" in shown
-    assert "│ blow_up (decides)" in shown
+    assert "│ one_cycle (decides)" in shown
     assert "Traceback" not in shown
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onecycle.smoothing import DivergenceRule, exponential_moving_average
-from onecycle.suggestions import RULES, Suggestion, blow_up, find_rule, minimum, slide, steepest, valley
+from onecycle.suggestions import RULES, Suggestion, blow_up, find_rule, minimum, one_cycle, slide, steepest, valley
 
 SEEDS = range(25)
 BLOW_UP = 0.5
@@ -118,6 +118,39 @@ def test_steepest_is_the_middle_of_the_fall():
     """The steepest place is where the curve was built to fall, within a factor of three, on every seed."""
     for seed in SEEDS:
         assert 1 / 3 < steepest(*curve(seed=seed)).learning_rate / FALL < 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "divisor"), [(60, 14.2), (100, 10.25), (300, 5.0), (600, 3.2), (900, 2.5), (40, 15.0)]
+)
+def test_one_cycle_divides_by_less_the_slower_the_ramp(steps, divisor):
+    """5 at the default's 43 steps a decade, a tenth at 14, never more or less than was measured."""
+    for seed in range(5):
+        rates, losses = curve(steps, 0.0, seed)
+        found, article = one_cycle(rates, losses), blow_up(rates, losses)
+        assert found.seen_at == article.seen_at
+        assert found.seen_at / found.learning_rate == pytest.approx(divisor, rel=0.02)
+
+
+def test_one_cycle_goes_by_the_speed_where_the_loss_shoots_up():
+    """Of a ramp in equal differences, which is slow at its end, that is a small divisor."""
+    rates = np.linspace(0.01, 3, 300)
+    losses = np.where(rates < 1, 2 - rates, 1 + 30 * (rates - 1))
+    found = one_cycle(rates, losses)
+    assert found.seen_at == pytest.approx(1.0, rel=0.1)
+    assert found.seen_at / found.learning_rate == pytest.approx(2.5)
+
+
+def test_one_cycle_doubts_where_blow_up_doubts():
+    """A curve that never fell, one that never shot up, one that shoots up at once: None, and a reason."""
+    for rates, losses in (
+        curve(start=1.0, bottom=1.0, blow_up_at=None, noise=0.05),
+        curve(noise=0.3, blow_up_at=None),
+        (np.geomspace(1e-2, 10, 100), np.exp(np.arange(100) / 5)),
+    ):
+        found = one_cycle(rates, losses)
+        assert (found.learning_rate, blow_up(rates, losses).learning_rate) == (None, None)
+        assert found.reason
 
 
 @pytest.mark.parametrize("rule", [blow_up, minimum, steepest])
@@ -251,7 +284,7 @@ def test_fastai_rules_give_fastai_numbers(rule, oracle):
 def test_an_unknown_rule_is_refused_with_the_names_there_are():
     """The error names the rules, so that a typing error is mended in one go."""
     assert find_rule("blow_up") is blow_up
-    with pytest.raises(ValueError, match=r"blow_up, minimum, steepest, valley, slide.*'blowup'"):
+    with pytest.raises(ValueError, match=r"one_cycle, blow_up, minimum, steepest, valley, slide.*'blowup'"):
         find_rule("blowup")
 
 

@@ -27,7 +27,7 @@ def record(rates, scores, steps, *, initial_score=3.0, total_steps=500):
         scores=scores,
         steps=steps,
         curves=curves,
-        pick=picking.pick(rates, scores, steps, total_steps=total_steps, initial_score=initial_score),
+        pick=picking.pick(rates, scores, steps, initial_score=initial_score),
         cost=0.5,
         range_test=RANGE_TESTS["pretty"],
         total_steps=total_steps,

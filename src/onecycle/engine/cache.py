@@ -33,7 +33,7 @@ class Kept:
         self._found: dict[Any, Any] = {}
 
     def is_of(self, model: Any) -> bool:
-        """Whether the model's optimizer, loss and metrics are still those; on TensorFlow its optimizer's variables too."""
+        """Whether the model's optimizer, loss and metrics are still those; on TensorFlow its variables too."""
         parts = _parts(model)
         return len(parts) == len(self._parts) and all(ref() is one for ref, one in zip(self._parts, parts, strict=True))
 

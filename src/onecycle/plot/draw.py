@@ -26,7 +26,8 @@ BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
 )
 GREY = "#767676"  # the lightest grey with a contrast of 4.5 on white (WCAG 2.1)
 RULE_STYLES = {
-    "blow_up": (GREEN, "D"),
+    "one_cycle": (GREEN, "D"),
+    "blow_up": (RED, "p"),
     "minimum": (ORANGE, "s"),
     "steepest": (PURPLE, "^"),
     "valley": (BLUE, "v"),

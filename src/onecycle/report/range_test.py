@@ -14,7 +14,8 @@ from onecycle.results import RangeTest
 
 # As in `plot/draw.py`.
 RULE_STYLES = {
-    "blow_up": Style("green", marker="diamond"),
+    "one_cycle": Style("green", marker="diamond"),
+    "blow_up": Style("red", marker="pentagon"),
     "minimum": Style("orange", marker="square"),
     "steepest": Style("purple", marker="triangle-up"),
     "valley": Style("blue", marker="triangle-down"),
