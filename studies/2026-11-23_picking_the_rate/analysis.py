@@ -111,7 +111,7 @@ def draw(found: dict[tuple[str, str], Grid], rows: dict[str, list[dict[str, Any]
     rng = np.random.default_rng(0)
     for k, name in enumerate(names):
         regrets = np.minimum(valued[name], 20.0)
-        ours = name.startswith("sweep")
+        ours = name.startswith("sweep") or name == "one_cycle"
         spread = k + rng.uniform(-0.25, 0.25, len(regrets))
         ax.plot(regrets, spread, ".", ms=4, alpha=0.5, color="#009E73" if ours else "#767676", mew=0)
         ax.plot(np.median(regrets), k, "|", ms=14, mew=2.5, color="black")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,24 +75,37 @@ def grids(folder: Path, names: Any) -> dict[tuple[str, str], Grid]:
 
 
 def picks(folder: Path, found: dict[tuple[str, str], Grid]) -> dict[str, list[dict[str, Any]]]:
-    """Picker -> for each task, optimizer and seed its rate, cost, and regret in loss and in error; None where none."""
+    """Picker -> for each task, optimizer and seed its rate, cost, and regret in loss and in error; None where none.
+
+    What `picks` records have of sweeps was made by their first version, and is told apart.
+    """
     rows = defaultdict(list)
     for (name, optimizer), grid in found.items():
-        for record in read(folder / name, f"{optimizer}_picks_*.json"):
-            seed, ends = record["seed"], iter(zip(numbers(record["losses"]), numbers(record["errors"]), strict=True))
-            for picker, said in record["picks"].items():
-                row = {"task": name, "optimizer": optimizer, "seed": seed, **said, "regret": None}
-                if said["rate"] is not None:
-                    loss, error = next(ends)
-                    row["error_regret"] = error / max(grid.reference(seed, "errors"), 1e-3) - 1
-                    row |= _valued(grid, seed, said["rate"], loss)
+        for record in read(folder / name, f"{optimizer}_ours_*.json"):
+            for picker, row in _rows_of(record, name, optimizer, grid):
                 rows[picker].append(row)
+        for record in read(folder / name, f"{optimizer}_picks_*.json"):
+            for picker, row in _rows_of(record, name, optimizer, grid):
+                rows[f"{picker}, first version" if picker.startswith("sweep") else picker].append(row)
+            seed = record["seed"]
             below = max(0, grid.best(seed) - 1)
             own = {name: getattr(grid, name)[grid.seeds.index(seed), below] for name in ("losses", "errors")}
             row = {"task": name, "optimizer": optimizer, "seed": seed, "cost": float("nan")}
             row["error_regret"] = own["errors"] / max(grid.reference(seed, "errors"), 1e-3) - 1
             rows[NOTCH].append(row | _valued(grid, seed, grid.rates[below], own["losses"]))
     return dict(rows)
+
+
+def _rows_of(record: dict[str, Any], name: str, optimizer: str, grid: Grid) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each picker of a record with its row."""
+    seed, ends = record["seed"], iter(zip(numbers(record["losses"]), numbers(record["errors"]), strict=True))
+    for picker, said in record["picks"].items():
+        row = {"task": name, "optimizer": optimizer, "seed": seed, **said, "regret": None}
+        if said["rate"] is not None:
+            loss, error = next(ends)
+            row["error_regret"] = error / max(grid.reference(seed, "errors"), 1e-3) - 1
+            row |= _valued(grid, seed, said["rate"], loss)
+        yield picker, row
 
 
 def _valued(grid: Grid, seed: int, rate: float, loss: float) -> dict[str, float]:

@@ -16,11 +16,12 @@ from split import TUNING
 
 import onecycle
 from onecycle.picking import pick
+from onecycle.sweep_runs import suggested
 
-SPREADS = (0.3, 0.5, 0.7, 0.9, 1.2)
-EXPONENTS = (0.0, 0.1, 0.2, 0.3)
+SPREADS = (0.2, 0.3, 0.5, 0.7, 0.9)
 WORSTS = (1.0, 2.0)
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+WEIGHTS = (0.0, 0.35, 0.7, 1.0, 1.4, 2.0, 2.8)
+REACHES = (2.0, 3.0, 5.0, 8.0)
 
 
 def main() -> None:
@@ -34,16 +35,15 @@ def main() -> None:
             if int(seed) not in grid.seeds:
                 continue
             sweep = onecycle.load(path)
-            for constants in itertools.product(SPREADS, EXPONENTS, WORSTS, WEIGHTS):
-                spread, exponent, worst, weight = constants
+            for constants in itertools.product(SPREADS, WORSTS, WEIGHTS, REACHES):
+                spread, worst, weight, reach = constants
                 rate = pick(
-                    sweep.learning_rates, sweep.scores, sweep.steps, total_steps=sweep.total_steps,
-                    initial_score=sweep.initial_score, spread=spread, horizon_exponent=exponent, worst=worst,
-                    weight=weight, blow_up=sweep.range_test.suggestions["blow_up"].seen_at,
+                    sweep.learning_rates, sweep.scores, sweep.steps, initial_score=sweep.initial_score,
+                    suggested=suggested(sweep.range_test), spread=spread, worst=worst, weight=weight, reach=reach,
                 ).learning_rate  # fmt: skip
                 # No pick counts as twice the best loss.
                 found[budget, constants].append(1.0 if rate is None else grid.expected_regret(rate))
-    print("budget spread exponent worst weight: mean of regrets up to 100 %, median, 95th percentile, picks")
+    print("budget spread worst weight reach: mean of regrets up to 100 %, median, 95th percentile, picks")
     for budget in sorted({key[0] for key in found}):
         own = {key[1]: np.array(regrets) for key, regrets in found.items() if key[0] == budget}
         for constants, regrets in sorted(own.items(), key=lambda item: np.minimum(item[1], 1).mean())[:12]:

@@ -76,7 +76,7 @@ def test_each_suggestion_has_its_mark_with_its_number():
         number = suggestion.learning_rate
         wanted = f"{name} {number:.3g}" if number is not None else name
         assert any(wanted in entry for entry in text)
-    assert f"blow-up {10 * result.learning_rate:.3g}" in text
+    assert f"blow-up {result.suggestion.seen_at:.3g}" in text
     assert range_test_picture(result).marks[0].chosen
 
 

@@ -29,7 +29,7 @@ def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     if picture.limits[0] < picture.initial_score < picture.limits[1]:
         ax.axhline(picture.initial_score, color=GREY, ls=":", lw=1.2, label="before training")
-    if picture.interval is not None:
+    if picture.interval is not None and picture.interval[0] < picture.interval[1]:
         ax.axvspan(*picture.interval, color=GREEN, alpha=0.15, lw=0, label="makes little difference")
     if picture.picked is not None:
         ax.axvline(picture.picked, color=GREEN, lw=1.8, label=f"picked {picture.picked:.3g}")
