@@ -49,7 +49,7 @@ def blow_ups(study: Study, seed: int) -> dict[str, Any]:
 
 
 def seen(folder: Path) -> dict[int, list[tuple[str, str, float | None, float | None]]]:
-    """Steps -> for each test its task, its optimizer, its blow-up and that of the test with the usual number of steps."""
+    """Steps -> for each test its task, its optimizer, its blow-up and that of the test with the usual number."""
     found = defaultdict(list)
     for name in TUNING:
         for optimizer in OPTIMIZERS:
