@@ -79,16 +79,21 @@ def best_of_baseline(records: Sequence[RunRecord], metric: str, mode: str) -> tu
 
 
 def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[str, Any]:
-    """Returns a run as a dict: its record, and what is measured of it."""
+    """Returns a run as a dict: its record, and what is measured of it.
+
+    A run that diverged leaves nothing that one could use: whatever number its metric had last or before, it has none,
+    and came to no target.
+    """
     values = record.history[metric]
-    past = [value >= target if mode == "max" else value <= target for value in values]
+    lost = record.diverged is not None
+    past = [not lost and (value >= target if mode == "max" else value <= target) for value in values]
     epoch = past.index(True) if True in past else None
     losses = record.history.get("val_loss", record.history["loss"])
     reached = dict.fromkeys(TIMES) if epoch is None else times(asdict(record), epoch)
     return asdict(record) | {
-        "final": values[-1],
-        "best": best_of(values, mode),
-        "loss": losses[-1],
+        "final": math.nan if lost else values[-1],
+        "best": math.nan if lost else best_of(values, mode),
+        "loss": math.nan if lost else losses[-1],
         "reached": epoch is not None,
         "censored_at": whole_length(asdict(record)) if epoch is None else None,
         **{f"{name}_to_target": value for name, value in reached.items()},
