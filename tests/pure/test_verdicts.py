@@ -37,9 +37,7 @@ def reaching(arm, times, *, epochs=EPOCHS):
 
 def ending(arm, finals, diverged=()):
     """Runs of two epochs that end so; those of the seeds in `diverged` are lost, with a number as good as the rest."""
-    return [
-        run(arm, seed, [0.5, final], diverged=2 if seed in diverged else None) for seed, final in enumerate(finals)
-    ]
+    return [run(arm, seed, [0.5, final], diverged=2 if seed in diverged else None) for seed, final in enumerate(finals)]
 
 
 def test_half_the_time_is_never_no_practical_difference(draws):
