@@ -19,14 +19,22 @@ FALLING = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "entropy", "pe
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2", "iou", "dice", "bleu", "similarity")
 
 
-def choose_metric(records: Iterable[RunRecord], metric: str | None) -> str:
+def shared_names(records: Iterable[RunRecord]) -> list[str]:
+    """Returns the names that every run's history has."""
+    first, *others = (record.history for record in records)
+    return [name for name in first if all(name in history for history in others)]
+
+
+def choose_metric(names: Sequence[str], metric: str | None) -> str:
     """Returns the metric to compare: the one asked for, else the first one on validation data that is not the loss.
 
+    Args:
+        names: Those that the runs' histories have.
+        metric: The one asked for, or None.
+
     Raises:
-        ValueError: If a run does not have it.
+        ValueError: If it is not one of the names.
     """
-    first, *others = (record.history for record in records)
-    names = [name for name in first if all(name in history for history in others)]
     if metric is None:
         validated = [name for name in names if name.startswith("val_")]
         return next((name for name in validated if name != "val_loss"), "val_loss" if validated else "loss")
