@@ -63,12 +63,13 @@ class Verdict:
             "seconds".
         kind: "better", "worse", "no practical difference", "cannot tell", or "not measured".
         effect: mean paired difference, arm minus baseline; of a time the mean ratio, arm over baseline. NaN if none.
-        low: lower end of the 95 % interval of the effect.
+        low: lower end of the 95 % interval of the effect; NaN below 2 seeds, and for times of which any is censored.
         high: its upper end.
         p: two-sided p of the sign-flip test, adjusted for the number of arms (Holm).
         probability: share of the seeds at which the arm is better, ties counted half.
         seeds: number of pairs.
-        margin: the difference (of times: ratio) that does not matter, or None.
+        margin: the difference (of times: ratio) that does not matter, or None. Where a run has no number nothing is
+            held against it.
         more_seeds: about how many more seeds would settle it, or None.
         sentence: the verdict in words.
         differences: each seed's difference, of times its ratio, in the order of the comparison's seeds.
@@ -99,9 +100,9 @@ class Comparison(Result):
     Attributes:
         arms: names of the arms, the baseline first.
         seeds: the seeds.
-        runs: a dict for each run: the fields of its record, and `final`, `best`, `loss`, `reached` (whether it came to
-            the target) and `steps_to_target`, `epochs_to_target`, `samples_to_target`, `seconds_to_target` (None where
-            it did not; then `censored_at` holds how long the run was, in all four).
+        runs: a dict for each run: the fields of its record, and `final`, `best`, `loss` (NaN where it diverged),
+            `reached` (whether it came to the target) and `steps_to_target`, `epochs_to_target`, `samples_to_target`,
+            `seconds_to_target` (None where it did not; then `censored_at` holds how long the run was, in all four).
         verdicts: arm -> measure -> Verdict, for all arms but the baseline.
         metric: what is compared, a key of the history.
         mode: "max" where a higher metric is better, "min" where a lower is.

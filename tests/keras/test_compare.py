@@ -6,7 +6,10 @@ import pytest
 
 from onecycle import results
 from onecycle.schedules import OneCycle, WarmupLinearDecay
-from onecycle.studies import compare
+from onecycle.studies import arms, compare
+from onecycle.studies.arms import Arm
+from onecycle.studies.comparing import _seeds
+from onecycle.studies.example import Expected
 from onecycle.studies.runs import finder_facts
 
 ROWS, HELD_OUT = 96, 32
@@ -358,10 +361,92 @@ def test_data_without_validation_is_refused():
         compare(build, data_of()[0], {"arm": {}}, seeds=1, epochs=1)
 
 
-def test_a_metric_that_no_run_has_is_named():
-    """The error lists what there is."""
+UNTRAINED = {"optimizer": lambda: pytest.fail("a run was begun")}
+
+
+def test_a_metric_that_no_run_has_is_named_before_any_run():
+    """The error lists what there is, and costs no training."""
     with pytest.raises(ValueError, match="must be one of accuracy, loss, val_accuracy, val_loss"):
-        compared({"arm": {}}, metric="val_auc")
+        compared({"arm": UNTRAINED}, metric="val_auc")
+
+
+def fanciness(y, y_predicted):
+    """A measure whose name does not tell which way is better."""
+    return keras.ops.mean(y_predicted, axis=-1)
+
+
+def fancy():
+    """A net with that measure."""
+    model = build()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[fanciness])
+    return model
+
+
+def test_a_metric_that_does_not_tell_its_mode_is_refused_before_any_run():
+    """The one that is chosen where none was asked for as well; with a mode it is compared."""
+    with pytest.raises(ValueError, match="'val_fanciness' does not tell whether higher is better"):
+        compare(fancy, data_of(), {"arm": UNTRAINED}, seeds=1, epochs=1)
+
+    assert compare(fancy, data_of(), {"arm": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric == "val_fanciness"
+
+
+def counting():
+    """A callback that adds a number of its own to the history."""
+
+    def add(epoch, logs):
+        logs["val_score"] = 1.0 + epoch
+
+    return [keras.callbacks.LambdaCallback(on_epoch_end=add)]
+
+
+def test_a_metric_that_callbacks_add_may_be_compared():
+    """Where every arm has callbacks; where one has none, it cannot have that metric, and is told so before any run."""
+    comparison = compared({"arm": {"callbacks": counting}}, metric="val_score", mode="max")
+    assert comparison.runs[0]["final"] == 2.0
+
+    with pytest.raises(ValueError, match="must be one of accuracy"):
+        compared({"arm": {"callbacks": counting}, "other": UNTRAINED}, metric="val_score", mode="max")
+
+
+def test_a_model_that_trains_its_own_way_may_tell_of_other_things():
+    """Of its training only: validation is what an evaluation told. A generator's names are not known before the runs."""
+    own = Expected(("loss", "val_loss"), others=False, others_of_training=True)
+    assert own.settled([], "odd_loss", "auto") == ("odd_loss", "min")
+    assert own.settled([], None, "auto") == ("val_loss", "min")
+    with pytest.raises(ValueError, match="must be one of loss, val_loss"):
+        own.settled([], "val_odd_loss", "auto")
+
+    unknown = Expected(None, others=False, others_of_training=False)
+    assert unknown.settled([], "val_odd_loss", "auto") == ("val_odd_loss", "auto")
+
+
+@pytest.mark.parametrize("seeds", [np.int64(2), np.uint8(2), [0, 1]])
+def test_a_number_of_seeds_may_be_numpys(seeds):
+    """Any integer is one."""
+    assert _seeds(seeds) == (0, 1)
+
+
+def facts(**given):
+    """What an arm's identity rests on."""
+    return Arm.read("arm", given).facts()
+
+
+def test_what_picks_a_rate_is_part_of_an_arm_that_picks(monkeypatch):
+    """Another default rule makes other runs of arms with a range test, another picker of those with a sweep too."""
+    kinds = [{"max_learning_rate": name} for name in ("auto", "range test", "sweep")]
+    before = [facts(**kind) for kind in kinds]
+    monkeypatch.setattr(arms, "DEFAULT_RULE", "another")
+    assert [facts(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, True]
+    monkeypatch.setattr(arms, "PICKING_FORMAT", 1000)
+    assert [facts(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    "arm", [{}, {"optimizer": "adam"}, {"max_learning_rate": 0.1}, {"schedule": OneCycle(0.1, 6)}, {"schedule": "none"}]
+)
+def test_an_arm_that_picks_nothing_knows_no_picker(arm):
+    """Its records stay valid whatever becomes of the pickers."""
+    assert set(facts(**arm)) == {"schedule", "max_learning_rate", "optimizer", "momentum", "callbacks"}
 
 
 def test_a_run_that_fails_says_which():

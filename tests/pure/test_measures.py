@@ -5,7 +5,9 @@ import math
 import pytest
 from oracles.records import run
 
+from onecycle._comparison import TIMES
 from onecycle.studies.comparing import concluded
+from onecycle.studies.measures import measured
 
 
 def test_the_target_is_the_baselines_mean_best():
@@ -31,3 +33,22 @@ def test_where_every_baseline_diverged_the_best_stands():
     """There is nothing else to be met; without any finite value there is no target."""
     assert concluded([run("plain", 0, [0.1, math.nan], diverged=2)], ("plain",), (0,)).target == pytest.approx(0.1)
     assert math.isnan(concluded([run("plain", 0, [math.nan], diverged=1)], ("plain",), (0,)).target)
+
+
+@pytest.mark.parametrize("value", [0.95, math.nan])
+def test_a_run_that_diverged_has_no_number_and_reached_nothing(value):
+    """An accuracy may be as good as any while the loss is NaN: there is no model left to use it."""
+    found = measured(run("wild", 0, [0.9, value], diverged=2), "val_accuracy", "max", 0.85)
+
+    assert [math.isnan(found[name]) for name in ("final", "best", "loss")] == [True] * 3
+    assert not found["reached"]
+    assert [found[f"{name}_to_target"] for name in TIMES] == [None] * 4
+    assert found["censored_at"]["epochs"] == 2
+
+
+def test_a_run_that_lasts_keeps_its_numbers():
+    """The same values without a NaN in the loss."""
+    found = measured(run("tame", 0, [0.9, 0.95]), "val_accuracy", "max", 0.85)
+
+    assert (found["final"], found["best"], found["loss"]) == (0.95, 0.95, 1.0)
+    assert (found["reached"], found["epochs_to_target"]) == (True, 1)

@@ -13,21 +13,23 @@ from onecycle.studies.savings import savings
 CYCLES = ("cycle 2", "cycle 4", "cycle 8")
 
 
-def comparison(ends, finder_steps=0):
+def comparison(ends, finder_steps=0, lost=()):
     """A constant arm that is best (0.8) at epoch 8 of 10, and cycles of 2, 4 and 8 epochs that end at `ends`.
 
     Args:
         ends: For each seed the three values.
         finder_steps: Of each cycle.
+        lost: The runs that diverged, as (arm, seed); their metric is as good as ever.
     """
     plain = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.75, 0.7]
     records = []
     for seed, values in enumerate(ends):
-        records.append(run("plain", seed, plain))
+        records.append(run("plain", seed, plain, diverged=10 if ("plain", seed) in lost else None))
         for arm, end in zip(CYCLES, values, strict=True):
             # In its middle each cycle is better than it ends: that must not count.
             length = int(arm.split()[1])
-            records.append(run(arm, seed, [0.9] * (length - 1) + [end], finder_steps))
+            diverged = length if (arm, seed) in lost else None
+            records.append(run(arm, seed, [0.9] * (length - 1) + [end], finder_steps, diverged))
     return concluded(records, ("plain", *CYCLES), tuple(range(len(ends))), metric="val_accuracy")
 
 
@@ -75,3 +77,30 @@ def test_a_target_that_no_cycle_reaches_gives_no_ratio():
     assert all(map(math.isnan, found.ratio()))
     assert "1 of 2 seeds" in found.summary()
     assert "times fewer" not in found.summary()
+
+
+def test_a_reference_that_diverged_sets_no_target():
+    """Its best is from before it was lost and easily met: that is no saving, and the sentence says so."""
+    found = savings(comparison([(0.7, 0.8, 0.9), (0.9, 0.9, 0.9)], lost={("plain", 1)}), "plain", CYCLES)
+
+    np.testing.assert_array_equal(found.targets, (0.8, math.nan))
+    np.testing.assert_array_equal(found.cycles, (4.0, math.nan))
+    assert (found.reached, found.with_target) == (1, 1)
+    assert found.ratio()[0] == pytest.approx(2.0)
+    assert "its best took 8 epochs (median)" in found.summary()
+    assert "reached with 1 of 1 seeds; it diverged with 1 of 2." in found.summary()
+
+
+def test_a_reference_that_always_diverged_gives_no_ratio():
+    """There is nothing to be reached."""
+    found = savings(comparison([(0.9, 0.9, 0.9)], lost={("plain", 0)}), "plain", CYCLES)
+
+    assert all(map(math.isnan, found.ratio()))
+    assert found.summary() == "plain: it diverged with every seed, so that there is no best to reach."
+
+
+def test_a_cycle_that_diverged_ends_at_no_target():
+    """Whatever its metric was, the next longer one counts."""
+    found = savings(comparison([(0.9, 0.9, 0.9)], lost={("cycle 2", 0)}), "plain", CYCLES)
+
+    assert found.cycles == (4.0,)

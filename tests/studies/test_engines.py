@@ -1,6 +1,7 @@
 """The runs of a comparison spread over processes and clusters, with workers and drivers killed in the middle."""
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onecycle.results import load
@@ -78,9 +80,9 @@ def names(directory):
 
 
 def without_times(comparison):
-    """The runs without what a clock says."""
-    clocks = ("seconds", "seconds_to_target")
-    return [{name: value for name, value in run.items() if name not in clocks} for run in comparison.runs]
+    """The runs without what a clock says, and on what share of the machine they were made."""
+    apart = ("seconds", "seconds_to_target", "machine")
+    return [{name: value for name, value in run.items() if name not in apart} for run in comparison.runs]
 
 
 def once_each(comparison, seeds):
@@ -107,7 +109,6 @@ def test_two_processes_give_what_one_gives(mine, tmp_path):
 def test_what_closes_over_the_tests_own_values_travels(tmp_path):
     """Functions made in functions, and lambdas, are sent to other processes whole, and so are arrays of megabytes."""
     import keras
-    import numpy as np
 
     x = np.random.default_rng(0).normal(size=(200_000, 2)).astype("float32")
     rate = 0.01
@@ -122,6 +123,58 @@ def test_what_closes_over_the_tests_own_values_travels(tmp_path):
         make, ((x, x[:, :1]), (x, x[:, :1])), arms, seeds=1, epochs=1, batch_size=2000, jobs=2, verbose=0
     )
     assert len(comparison.runs) == 2
+
+
+def strange(keras):
+    """Every global setting of Keras as it is not by default."""
+    keras.config.set_floatx("float16")
+    keras.config.set_epsilon(1e-5)
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+
+
+@pytest.fixture
+def own_keras():
+    """Keras, whose global settings are put back after the test."""
+    import keras
+
+    before = worker_module.keras_settings()
+    yield keras
+    worker_module.use_keras_settings(before)
+
+
+def test_other_processes_train_with_the_drivers_settings_of_keras(own_keras):
+    """Type and order of numbers, and the policy of layers, decide about a run: it is the same in another process."""
+    keras = own_keras
+    rows = (np.arange(32.0).reshape(16, 2) / 32, np.zeros(16, "int32"))
+
+    def seen():
+        # How wide the net is depends on all that a layer does not take from its policy.
+        order, epsilon = keras.config.image_data_format(), keras.config.epsilon()
+        units = 3 + (order == "channels_first") + 2 * (keras.config.floatx() == "float16") + 4 * (epsilon == 1e-5)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dense(2)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        return model
+
+    strange(keras)
+    options = {"seeds": 1, "epochs": 1, "verbose": 0}
+    here = compare(seen, (rows, rows), {"plain": {}}, **options)
+    spread = compare(seen, (rows, rows), {"plain": {}}, **options, jobs=2)
+
+    assert without_times(here) == without_times(spread)
+
+
+def test_keras_settings_come_back_as_they_were_told(own_keras):
+    """As plain data that any process can read, each setting among them."""
+    before = worker_module.keras_settings()
+    strange(own_keras)
+    told = json.loads(json.dumps(worker_module.keras_settings()))
+    worker_module.use_keras_settings(before)
+    assert all(told[name] != value for name, value in before.items())
+    worker_module.use_keras_settings(told)
+
+    assert worker_module.keras_settings() == told
+    assert own_keras.layers.Dense(1).compute_dtype == "bfloat16"
 
 
 def test_a_killed_driver_loses_nothing_that_was_finished(driver, mine, tmp_path):

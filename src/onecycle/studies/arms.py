@@ -14,11 +14,14 @@ from onecycle._schedule_base import count, number, one_of
 from onecycle.callbacks import OneCycleScheduler
 from onecycle.cycle import told
 from onecycle.fit import fit_one_cycle
-from onecycle.planning import PICKERS, Wish
+from onecycle.planning import AUTO, PICKERS, Wish
 from onecycle.schedules import OneCycle, WarmupLinearDecay, WarmupStableDecay
 from onecycle.studies.identity import described
+from onecycle.suggestions import DEFAULT_RULE
 
 PLAIN = "none"
+# Part of the identity of the arms that pick their rate: raised when the same settings would pick another one.
+PICKING_FORMAT = 2
 # Each takes (total_steps, max_learning_rate); None stands for what `fit_one_cycle` does by itself.
 SCHEDULES: dict[str, Callable[[int, float], Any] | None] = {
     "one_cycle": None,
@@ -88,7 +91,15 @@ class Arm:
             "optimizer": described(self.optimizer_setting()),
             "momentum": list(self.momentum) if isinstance(self.momentum, tuple) else self.momentum,
             "callbacks": described(self.callbacks),
+            **self._picker(),
         }
+
+    def _picker(self) -> dict[str, Any]:
+        """What picks the rate, where something does: the arms that are told theirs keep the identity they had."""
+        if self.wish is None or not self.wish.picks:
+            return {}
+        tests = self.max_learning_rate in ("auto", AUTO)
+        return {"picker": {"format": PICKING_FORMAT, **({"rule": DEFAULT_RULE} if tests else {})}}
 
     def optimizer_setting(self) -> Any:
         """The optimizer as plain data that makes a fresh one, or the function given."""

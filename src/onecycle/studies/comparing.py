@@ -9,6 +9,7 @@ print(comparison.summary())
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,14 +17,15 @@ from typing import Any
 
 import keras
 
-from onecycle import batches
 from onecycle._comparison import Comparison, RunRecord
 from onecycle._schedule_base import count, number
 from onecycle.studies.arms import read_arms
 from onecycle.studies.engines import Job, Task, make_runs
+from onecycle.studies.example import Example
 from onecycle.studies.identity import data_facts, model_facts
-from onecycle.studies.measures import best_of_baseline, choose_metric, choose_mode, mean_curves, measured
-from onecycle.studies.runs import Setting, built, versions
+from onecycle.studies.measures import best_of_baseline, choose_metric, choose_mode, mean_curves, measured, shared_names
+from onecycle.studies.resuming import found
+from onecycle.studies.runs import Setting, versions
 from onecycle.studies.store import Store
 from onecycle.studies.verdicts import verdicts
 
@@ -63,7 +65,8 @@ def compare(
         epochs: Epochs of each run, for arms that do not have their own.
         batch_size: Rows of a batch, for arms that do not have their own.
         metric: What to compare, a key of `History.history`; by default the first one on validation data that is not
-            the loss. The main verdict is on its value after the last epoch, what training leaves one with.
+            the loss. The main verdict is on its value after the last epoch, what training leaves one with. Which there
+            are is seen before the runs, on one batch of the validation data, but for those that callbacks add.
         mode: "max" where higher is better, "min" where lower is, "auto" to tell by the name.
         target: Value of the metric that steps, epochs, samples and seconds are counted to, the finder's included. By
             default the mean over seeds of the baseline's best, of its runs that do not diverge if there are any. A run
@@ -88,8 +91,8 @@ def compare(
         RuntimeError: If a run fails, with its arm and seed; the records of those that ended are kept.
 
     Warns:
-        UserWarning: For each file in the folder that stands in a record's place and is torn or another run's. It is
-            moved aside, never used.
+        UserWarning: For each file in the folder that stands in a record's place and is torn, another run's, or made
+            from other data or initial weights than there are now. It is moved aside, never used.
 
     Example:
 
@@ -104,10 +107,17 @@ def compare(
     _check(build, data, epochs, batch_size, mode, target, margin, jobs, cluster)
     if metric is not None:
         choose_mode(metric, mode)
-    facts = {"model": model_facts(_example(build, data, chosen[0], batch_size)), "data": data_facts(data)}
+    example = Example.read(build, data, chosen[0], batch_size)
+    facts = {"model": model_facts(example.model), "data": data_facts(data)}
+    expected, starts = example.expected(batch_size, read.values()), {chosen[0]: example.start}
+    del example  # a model takes room that the runs may need
     setting = Setting(build, data, epochs, batch_size, facts)
     store = None if directory is None else Store(Path(directory))
-    records = _all_records(Job(setting, read, store), chosen, jobs, cluster, verbose)
+    job = Job(setting, read, store)
+    tasks = [(name, seed) for seed in chosen for name in read]  # a seed's arms together, so that pairs end early
+    records = found(job, tasks, starts)
+    metric, mode = expected.settled(records.values(), metric, mode)
+    records = _all_records(job, tasks, records, jobs, cluster, verbose)
     settings = {"epochs": epochs, "batch_size": batch_size, "arms": {n: setting.config(arm) for n, arm in read.items()}}
     problems = [*(store.problems if store is not None else ()), *unpaired(records, read, chosen)]
     return concluded(
@@ -129,7 +139,7 @@ def concluded(
     problems: Sequence[str] = (),
 ) -> Comparison:
     """Returns the result of a comparison whose runs are all there."""
-    metric = choose_metric(records, metric)
+    metric = choose_metric(shared_names(records), metric)
     mode = choose_mode(metric, mode)
     target_from = "given before the runs"
     if target is None:
@@ -171,11 +181,14 @@ def unpaired(records: Mapping[Task, RunRecord], arms: Mapping[str, Any], seeds: 
 
 
 def _all_records(
-    job: Job, seeds: Sequence[int], jobs: int, cluster: str | None, verbose: int | str
+    job: Job,
+    tasks: Sequence[Task],
+    records: dict[Task, RunRecord],
+    jobs: int,
+    cluster: str | None,
+    verbose: int | str,
 ) -> dict[Task, RunRecord]:
-    """The records of all runs, from the folder or made now. A seed's arms come together, so that pairs end early."""
-    tasks = [(name, seed) for seed in seeds for name in job.arms]
-    records = _found(job, tasks)
+    """The records of all runs: those that are there, and the others made now."""
     bar = keras.utils.Progbar(len(tasks), unit_name="run") if verbose else None
     missing = [task for task in tasks if task not in records]
     if bar is not None and records:
@@ -187,31 +200,11 @@ def _all_records(
     return records
 
 
-def _found(job: Job, tasks: Sequence[Task]) -> dict[Task, RunRecord]:
-    if job.store is None:
-        return {}
-    read = {task: job.store.read(*task, job.setting.identity(job.arms[task[0]], task[1])) for task in tasks}
-    job.store.note_strangers({job.store.path(*task) for task in tasks})
-    return {task: record for task, record in read.items() if record is not None}
-
-
-def _example(build: Callable[[], Any], data: Any, seed: int, batch_size: int) -> Any:
-    """A model as the runs will have it, to be looked at: what is wrong with `build` or `data` shows before the runs."""
-    given = data(seed) if callable(data) else data
-    try:
-        (x, y), (_, _) = given
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
-        ) from error
-    batches.check(x, y, batch_size)
-    model = built(build, seed)
-    batches.build(model, x, y, batch_size)
-    return model
-
-
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(range(count("seeds", seeds))) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    if isinstance(seeds, numbers.Integral):
+        chosen = tuple(range(count("seeds", seeds)))
+    else:
+        chosen = tuple(int(seed) for seed in seeds)
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(f"Argument `seeds` must be a number >= 1, or different seeds >= 0. Received: seeds={seeds!r}")
     return chosen

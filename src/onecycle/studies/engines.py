@@ -21,10 +21,10 @@ from onecycle.studies.arms import Arm
 from onecycle.studies.runs import Setting, train_run
 from onecycle.studies.store import Store
 from onecycle.studies.together import trained_together
-from onecycle.studies.worker import work, work_apart
+from onecycle.studies.worker import Surroundings, keras_settings, work, work_apart
 
 Task = tuple[str, int]  # arm, seed
-PASSED_ON = ("ONECYCLE_DATA", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR")
+PASSED_ON = ("ONECYCLE_DATA", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_X64")
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ def _spread(
     from joblib import Parallel, delayed
 
     payload = np.frombuffer(_packed(job), dtype=np.uint8)
-    directory = None if job.store is None else str(job.store.directory)
+    around = Surroundings(environment, keras_settings(), None if job.store is None else str(job.store.directory))
     return_as = "generator_unordered" if streams else "list"
     # One by one, so that each record is there as soon as its run has ended.
     parallel = Parallel(return_as=return_as, batch_size=1, pre_dispatch="all")
-    yield from parallel(delayed(do)(payload, arm, seed, environment, directory) for arm, seed in tasks)
+    yield from parallel(delayed(do)(payload, arm, seed, around) for arm, seed in tasks)
 
 
 @contextmanager

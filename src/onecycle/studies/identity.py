@@ -7,7 +7,8 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import CodeType
 from typing import Any
 
 import keras
@@ -61,12 +62,44 @@ def model_facts(model: Any) -> dict[str, Any]:
     except (NotImplementedError, TypeError, ValueError):  # a person's own class, which Keras lets be without one
         config = type(model).__name__
     optimizers = [_nameless(inner.get_config()) for inner in internals.inner_optimizers(model.optimizer)]
+    sources = _own_sources([*model._flatten_layers(), *internals.inner_optimizers(model.optimizer)])
     return {
         "layers": described(config),
         "weights": [[list(variable.shape), str(variable.dtype), variable.trainable] for variable in model.weights],
         "optimizer": described(optimizers),
         "loss": described(getattr(model, "loss", None)),
+        **({"sources": sources} if sources else {}),
     }
+
+
+def _own_sources(parts: Iterable[Any]) -> dict[str, str]:
+    """The classes of these parts that are a person's own, and those they inherit from, with a hash of their source."""
+    kinds = {kind for part in parts for kind in type(part).__mro__ if _package(kind) not in _NOT_OWN}
+    return {f"{kind.__module__}.{kind.__qualname__}": digest(_source(kind)) for kind in kinds}
+
+
+def _source(kind: type) -> Any:
+    try:
+        return textwrap.dedent(inspect.getsource(kind))
+    except (OSError, TypeError):
+        own = {name: item for name, item in vars(kind).items() if name not in _PLACES}
+        functions = {name: _code_facts(item.__code__) for name, item in own.items() if inspect.isfunction(item)}
+        return functions | {name: item for name, item in own.items() if isinstance(item, _PLAIN)}
+
+
+def _code_facts(code: CodeType) -> list[Any]:
+    """A function whose source cannot be had, as where it was typed in: what it does, by names and constants."""
+    return [code.co_code.hex(), list(code.co_names), [_constant_facts(one) for one in code.co_consts]]
+
+
+def _constant_facts(one: Any) -> Any:
+    if isinstance(one, frozenset):  # whose order is another in each process
+        return sorted(map(repr, one))
+    return _code_facts(one) if isinstance(one, CodeType) else repr(one)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def described(value: Any) -> Any:
@@ -101,9 +134,9 @@ def _plain_attributes(value: Any) -> dict[str, Any]:
 
 def _function_facts(function: Any) -> dict[str, Any]:
     try:
-        source = textwrap.dedent(inspect.getsource(function))
+        source: Any = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
-        source = function.__code__.co_code.hex()
+        source = _code_facts(function.__code__)
     cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
     return {
         "function": function.__qualname__,
@@ -148,4 +181,7 @@ def _nameless(config: Any) -> Any:
     return renamed(config)
 
 
+_PLACES = ("__module__", "__firstlineno__", "__doc__")  # of a class: where it stands, not what it does
+# Keras' own, and what the backend's layers are made of.
+_NOT_OWN = {_package(kind) for kind in (*keras.Model.__mro__, *keras.optimizers.Optimizer.__mro__)}
 _NAMED = ("name", "keras_history", "input_layers", "output_layers", "inbound_nodes", "args")

@@ -19,14 +19,22 @@ FALLING = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "entropy", "pe
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2", "iou", "dice", "bleu", "similarity")
 
 
-def choose_metric(records: Iterable[RunRecord], metric: str | None) -> str:
+def shared_names(records: Iterable[RunRecord]) -> list[str]:
+    """Returns the names that every run's history has."""
+    first, *others = (record.history for record in records)
+    return [name for name in first if all(name in history for history in others)]
+
+
+def choose_metric(names: Sequence[str], metric: str | None) -> str:
     """Returns the metric to compare: the one asked for, else the first one on validation data that is not the loss.
 
+    Args:
+        names: Those that the runs' histories have.
+        metric: The one asked for, or None.
+
     Raises:
-        ValueError: If a run does not have it.
+        ValueError: If it is not one of the names.
     """
-    first, *others = (record.history for record in records)
-    names = [name for name in first if all(name in history for history in others)]
     if metric is None:
         validated = [name for name in names if name.startswith("val_")]
         return next((name for name in validated if name != "val_loss"), "val_loss" if validated else "loss")
@@ -79,16 +87,21 @@ def best_of_baseline(records: Sequence[RunRecord], metric: str, mode: str) -> tu
 
 
 def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[str, Any]:
-    """Returns a run as a dict: its record, and what is measured of it."""
+    """Returns a run as a dict: its record, and what is measured of it.
+
+    A run that diverged leaves nothing that one could use: whatever number its metric had last or before, it has none,
+    and came to no target.
+    """
     values = record.history[metric]
-    past = [value >= target if mode == "max" else value <= target for value in values]
+    lost = record.diverged is not None
+    past = [not lost and (value >= target if mode == "max" else value <= target) for value in values]
     epoch = past.index(True) if True in past else None
     losses = record.history.get("val_loss", record.history["loss"])
     reached = dict.fromkeys(TIMES) if epoch is None else times(asdict(record), epoch)
     return asdict(record) | {
-        "final": values[-1],
-        "best": best_of(values, mode),
-        "loss": losses[-1],
+        "final": math.nan if lost else values[-1],
+        "best": math.nan if lost else best_of(values, mode),
+        "loss": math.nan if lost else losses[-1],
         "reached": epoch is not None,
         "censored_at": whole_length(asdict(record)) if epoch is None else None,
         **{f"{name}_to_target": value for name, value in reached.items()},

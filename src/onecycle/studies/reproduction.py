@@ -20,6 +20,8 @@ from onecycle.studies.savings import Savings, savings
 from onecycle.studies.store import slug
 from onecycle.studies.task_runs import held_out_split, task_model, task_split
 
+MOST_GROWTHS = 6  # ours: three decades beyond the protocol's grid; what is best further out is a fault elsewhere
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -103,24 +105,41 @@ def choose_rates(protocol: Protocol, folder: Path, options: dict[str, Any]) -> t
     """The best constant rate of SGD without and with momentum, on training data held out from training.
 
     While the best of a grid is at one of its ends, the grid grows by half a decade there.
+
+    Raises:
+        RuntimeError: Where no best lies inside: all rates diverge, or it is at an end still after several growths.
     """
     rates = {momentum: list(protocol.grid) for momentum in (0.0, 0.9)}
     seeds = range(article.FIRST_GRID_SEED, article.FIRST_GRID_SEED + protocol.grid_seeds)
     data = functools.partial(held_out_split, protocol.task, article.VALIDATION_SHARE)
     build = functools.partial(task_model, protocol.task)
-    while True:
+    for _ in range(MOST_GROWTHS + 1):
         arms = {grid_name(m, rate): article.constant(m, rate) for m in rates for rate in rates[m]}
         grid = compare(build, data, arms, seeds=seeds, epochs=protocol.grid_epochs, directory=folder, **options)
-        best = {m: max((_merit(grid, grid_name(m, rate)), rate) for rate in rates[m])[1] for m in rates}
+        best = {m: _best(grid, m, rates[m]) for m in rates}
         grown = {m: _grown(sorted(rates[m]), best[m]) for m in rates}
         if grown == {m: sorted(rates[m]) for m in rates}:
             return best, grid
         rates = grown
+    raise RuntimeError(
+        f"The best constant rate of {protocol.task} is at an end of its grid still, after {MOST_GROWTHS} growths: "
+        f"{', '.join(f'{best[m]:.2g} with momentum {m:g}' for m in best)}."
+    )
 
 
 def grid_name(momentum: float, rate: float) -> str:
     """The name of an arm of the grid."""
     return f"SGD {rate:.2g}, momentum {momentum:g}"
+
+
+def _best(grid: Comparison, momentum: float, rates: Sequence[float]) -> float:
+    merit, rate = max((_merit(grid, grid_name(momentum, rate)), rate) for rate in rates)
+    if not np.isfinite(merit):
+        raise RuntimeError(
+            f"With momentum {momentum:g} some run of every constant rate diverged, from {min(rates):.2g} to "
+            f"{max(rates):.2g}: none can be chosen. Does the grid begin far too high?"
+        )
+    return rate
 
 
 def _merit(grid: Comparison, arm: str) -> float:

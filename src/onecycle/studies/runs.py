@@ -85,8 +85,13 @@ def begun(setting: Setting, arm: Arm, seed: int) -> tuple[Any, dict[str, Any]]:
     arm.use_optimizer(model)
     config = setting.config(arm)
     batches.build(model, x, y, config["batch_size"])
+    return model, config | start_facts(model, x, y, validation)
+
+
+def start_facts(model: Any, x: Any, y: Any, validation: Any) -> dict[str, Any]:
+    """The digests of a run's initial weights and of its data; None for data sets, whose rows cannot be seen."""
     data = array_digest((x, y, validation)) if y is not None else None
-    return model, config | {"initial_weights": weights_digest(model), "data": data}
+    return {"initial_weights": weights_digest(model), "data": data}
 
 
 def recorded(setting: Setting, arm: Arm, seed: int, config: dict[str, Any], history: Any, **measured: Any) -> RunRecord:
@@ -208,7 +213,8 @@ def machine() -> dict[str, Any]:
     except (AttributeError, NotImplementedError):  # not every backend can tell
         devices = []
     facts = {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
-    return facts | {"devices": devices}
+    threads = os.environ.get("OMP_NUM_THREADS")  # a worker's share of the cores
+    return facts | {"devices": devices} | ({} if threads is None else {"threads": threads})
 
 
 def _rows(x: Any) -> int | None:

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import stats
 
 from onecycle._comparison import Comparison
-from onecycle.studies.measures import best_of
 
 
 @dataclass(frozen=True)
@@ -19,15 +18,16 @@ class Savings:
     """Epochs to a reference arm's best: its own, and those of the shortest whole cycle that ends there.
 
     An annealed run is only good at its end, so that a point half through a cycle says nothing: each length is a run
-    of its own, and what counts is where it ends.
+    of its own, and what counts is where it ends. The shortest of several lengths is sought seed by seed, after the
+    runs: where they are noisy one of them gets there by luck, so that the savings are an optimistic estimate.
 
     Attributes:
         reference: name of the arm whose best is the target, seed by seed.
         seeds: the seeds.
-        targets: the reference's best, by seed.
-        own: epochs it took the reference, by seed.
+        targets: the reference's best, by seed; NaN where it diverged, which sets no target and saves nothing.
+        own: epochs it took the reference, by seed; NaN where it diverged.
         cycles: epochs of the shortest whole cycle that ends at the target, the finder's included; infinite where no
-            length tried does.
+            length tried does; NaN where there is no target.
     """
 
     reference: str
@@ -41,14 +41,20 @@ class Savings:
         """Seeds at which some cycle ended at the target."""
         return sum(map(math.isfinite, self.cycles))
 
+    @property
+    def with_target(self) -> int:
+        """Seeds at which the reference did not diverge."""
+        return sum(map(math.isfinite, self.targets))
+
     def ratio(self) -> tuple[float, float, float]:
         """Geometric mean of reference epochs over cycle epochs, with its 95 % interval (Student's t); NaN if unknown.
 
-        Where a seed's target was not reached the mean is not known, and none is given.
+        It is of the seeds that have a target. Where one was not reached the mean is not known, and none is given.
         """
-        if self.reached < len(self.seeds):
+        if self.reached < max(self.with_target, 1):
             return math.nan, math.nan, math.nan
-        logs = np.log(np.array(self.own) / np.array(self.cycles))
+        ratios = np.array(self.own) / np.array(self.cycles)
+        logs = np.log(ratios[np.isfinite(self.targets)])
         if len(logs) < 2:
             return float(np.exp(logs.mean())), math.nan, math.nan
         spread = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
@@ -57,14 +63,19 @@ class Savings:
 
     def summary(self) -> str:
         """Returns the result in a sentence."""
-        own, found = np.median(self.own), sorted(self.cycles)[len(self.cycles) // 2]
+        there = self.with_target
+        lost = "" if there == len(self.seeds) else f"; it diverged with {len(self.seeds) - there} of {len(self.seeds)}"
+        if not there:
+            return f"{self.reference}: it diverged with every seed, so that there is no best to reach."
+        own = np.nanmedian(self.own)
+        found = sorted(epochs for epochs in self.cycles if not math.isnan(epochs))[there // 2]
         cycles = f"{found:.3g}" if math.isfinite(found) else "more than was tried"
         middle, low, high = self.ratio()
         factor = "" if math.isnan(middle) else f": {middle:.2g} times fewer"
         interval = "" if math.isnan(low) else f" (95 % interval {low:.2g} to {high:.2g})"
         return (
             f"{self.reference}: its best took {own:.3g} epochs (median), the shortest whole cycle that ends there "
-            f"{cycles}{factor}{interval}; reached with {self.reached} of {len(self.seeds)} seeds."
+            f"{cycles}{factor}{interval}; reached with {self.reached} of {there} seeds{lost}."
         )
 
 
@@ -79,10 +90,13 @@ def savings(comparison: Comparison, reference: str, cycles: tuple[str, ...]) -> 
     targets, own, shortest = [], [], []
     for seed in comparison.seeds:
         (run,) = (run for run in comparison.of(reference) if run["seed"] == seed)
-        values = run["history"][comparison.metric]
-        target = best_of(values, comparison.mode)
+        target = float(run["best"])
         targets.append(target)
-        own.append(float(values.index(target) + 1))
+        if not math.isfinite(target):
+            own.append(math.nan)
+            shortest.append(math.nan)
+            continue
+        own.append(float(run["history"][comparison.metric].index(target) + 1))
         whole = [run for name in cycles for run in comparison.of(name) if run["seed"] == seed]
         ended = [_epochs(run) for run in whole if _ends_at(run, target, comparison.mode)]
         shortest.append(min(ended, default=math.inf))

@@ -13,7 +13,9 @@ Every number is of the differences, arm minus baseline, one for each seed.
 * Where several arms are held against one baseline, p is adjusted by Holm's method.
 * "No practical difference" needs a margin given before the runs, and both one-sided t tests against it (TOST). It goes
   before "better" and "worse": a difference may be certain and too small to matter.
-* Runs that diverged, or never came to the target, are never dropped: see `complete` and `censored_differences`.
+* Runs that diverged, or never came to the target, are never dropped: see `complete` and `censored_differences`. The
+  sign-flip test stays valid with what is put in their place; equivalence does not, since differences cut towards a tie
+  look smaller than they are: "no practical difference" is never claimed from them.
 """
 
 from __future__ import annotations
@@ -196,8 +198,8 @@ def censored_differences(
     A censored time is beyond the run's length, nobody knows how far. It is counted at that length, or at the other
     run's time where that is longer, so that a run that did not get there never beats one that did; and two censored
     runs are a tie. So arm and baseline are treated alike, and the sign-flip test stays valid: under no difference the
-    two runs of a pair are exchangeable still. The mean and its interval are of differences cut short towards a tie: a
-    better arm is better still, a worse one worse still.
+    two runs of a pair are exchangeable still. But the differences are cut short towards a tie: their mean is a bound at
+    most, its interval none of the true ratio, and two very different arms may look alike.
 
     Args:
         arm: float array, (n,), the arm's times (or their logarithms); NaN where censored.

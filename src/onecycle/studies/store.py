@@ -48,6 +48,15 @@ class Store:
             )
         return record
 
+    def set_aside(self, arm: str, seed: int, why: str) -> None:
+        """Move the record of a run aside, of which more is known than its identity tells.
+
+        Args:
+            why: The rest of a sentence that begins with the file's name.
+        """
+        path = self.path(arm, seed)
+        self._reject(path, f"{path} {why}")
+
     def note_strangers(self, expected: set[Path]) -> None:
         """Report the files that look like records and belong to no run of this comparison; they are left alone."""
         for path in sorted(self.directory.glob("*.json")):

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 TIME_MARGIN = 1.1  # ours: of two times, a ratio between 1 / 1.1 and 1.1 does not matter
 NOT_MEASURED = "not measured"
+BOUND = "its ratio is a bound, the mean has no interval"
+PLACES = {"final": "after the last epoch", "best": "at the best epoch", "loss": "in the loss after the last epoch"}
 
 
 def verdicts(
@@ -82,7 +84,10 @@ class Table:
             return {arm: _nothing(arm, self.measure) for arm in self.arms[1:]}
         differences = [self._differences(arm) for arm in range(1, len(self.arms))]
         # Positive is better, whatever is measured.
-        founds = [statistics.paired(self.sign * row, self.margin) for row in differences]
+        founds = [
+            statistics.paired(self.sign * row, None if any(self._missing(arm)) else self.margin)
+            for arm, row in enumerate(differences, 1)
+        ]
         adjusted = statistics.adjusted(founds)
         return {
             arm: self._verdict(k, differences[k - 1], founds[k - 1], *adjusted[k - 1])
@@ -97,8 +102,12 @@ class Table:
 
     def _verdict(self, arm: int, differences: Array, found: Paired, p: float, p_same: float) -> Verdict:
         kind = statistics.decide(found, p, p_same)
-        more = statistics.more_seeds(found, self.margin, len(self.arms) - 1) if kind == UNKNOWN else None
+        lacking = any(self._missing(arm))
+        margin = None if lacking else self.margin
+        more = statistics.more_seeds(found, margin, len(self.arms) - 1) if kind == UNKNOWN else None
         low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
+        if self.is_time and lacking:  # times cut short have a spread of their own, which says nothing of the true one's
+            low = high = math.nan
         effect, low, high = (self._shown(number) for number in (self.sign * found.mean, low, high))
         return Verdict(
             measure=self.measure,
@@ -116,6 +125,11 @@ class Table:
             censored=tuple(np.isnan(self.values[arm] + self.values[0]).tolist()),
         )
 
+    def _missing(self, arm: int) -> tuple[int, int]:
+        """How many runs of the arm, and of the baseline, have no number: nothing is the same for what is put there."""
+        missing = np.isnan(self.values).sum(axis=1)
+        return int(missing[arm]), int(missing[0])
+
     def _shown(self, number: float) -> float:
         """A number as people want it: a difference, or of times, whose logarithms are compared, the ratio."""
         return float(np.exp(number)) if self.is_time else float(number)
@@ -126,7 +140,8 @@ class Table:
         name, baseline = self.arms[arm], self.arms[0]
         effect, low, high = numbers
         what = f"{effect:.3g} times the {self.measure} to the target" if self.is_time else _told(effect, self.measure)
-        interval = f" (95 % interval {low:.3g} to {high:.3g}; p = {p:.2g}{self._family})" if seeds > 1 else ""
+        interval = "" if math.isnan(low) else f"95 % interval {low:.3g} to {high:.3g}; "
+        evidence = f" ({interval}p = {p:.2g}{self._family})" if seeds > 1 else ""
         margin = "" if self.margin is None else f"{self._shown(self.margin):.3g}"
         verdict = {
             BETTER: f"{name} is better than {baseline}",
@@ -134,7 +149,7 @@ class Table:
             SAME: f"{name} makes no practical difference to {baseline} (margin {margin})",
             UNKNOWN: f"{name} against {baseline}: cannot tell yet ({_advice(more, seeds, len(self.arms) - 1)})",
         }[kind]
-        return f"{verdict}: {what}{interval}.{self._caveat(arm, seeds)}"
+        return f"{verdict}: {what}{evidence}.{self._caveat(arm, seeds)}"
 
     @property
     def _family(self) -> str:
@@ -142,13 +157,13 @@ class Table:
         return f" for {others} arms" if others > 1 else ""
 
     def _caveat(self, arm: int, seeds: int) -> str:
-        missing = [int(np.isnan(self.values[row]).sum()) for row in (arm, 0)]
+        missing = self._missing(arm)
         if not any(missing):
             return ""
         if not self.is_time:
             return f" Runs that diverged count as the worst: {missing[0]} of {seeds}, and {missing[1]} of the baseline."
-        reached = f"{seeds - missing[0]} of {seeds} runs came there, and {seeds - missing[1]} of the baseline's"
-        return f" {reached}; a run that did not counts as no longer than it was, which draws the ratio towards 1."
+        reached = f" {seeds - missing[0]} of {seeds} runs came there, and {seeds - missing[1]} of the baseline's"
+        return f"{reached}; a run that did not counts as no longer than it was: {BOUND}."
 
 
 def _value(run: Run, measure: str) -> float:
@@ -160,8 +175,7 @@ def _value(run: Run, measure: str) -> float:
 
 
 def _told(effect: float, measure: str) -> str:
-    words = {"final": "after the last epoch", "best": "at the best epoch", "loss": "in the loss after the last epoch"}
-    return f"{effect:+.3g} {words[measure]}"
+    return f"{effect:+.3g} {PLACES[measure]}"
 
 
 def _length(run: Run, measure: str) -> float:
@@ -180,8 +194,11 @@ def _advice(more: int | None, seeds: int, arms: int) -> str:
 
 def _nothing(arm: str, measure: str) -> Verdict:
     nan = math.nan
-    sentence = f"{arm}: no {measure} to the target to compare: no run of any arm came there, or they were not counted."
+    if measure in TIMES:
+        what = f"no {measure} to the target to compare: no run of any arm came there, or they were not counted."
+    else:
+        what = f"nothing to compare {PLACES[measure]}: no run of any arm has a number there, as where all diverged."
     return Verdict(
         measure=measure, kind=NOT_MEASURED, effect=nan, low=nan, high=nan, p=nan, probability=nan, seeds=0,
-        margin=None, more_seeds=None, sentence=sentence,
+        margin=None, more_seeds=None, sentence=f"{arm}: {what}",
     )  # fmt: skip

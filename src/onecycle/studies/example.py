@@ -1,0 +1,101 @@
+"""What `build` and `data` give for one seed, looked at before any run: what is wrong with them shows here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from onecycle import batches
+from onecycle import keras_internals as internals
+from onecycle._comparison import RunRecord
+from onecycle.studies.arms import Arm
+from onecycle.studies.measures import choose_metric, choose_mode
+from onecycle.studies.runs import built, start_facts
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model as the runs of a seed begin with it, and their data.
+
+    Attributes:
+        model: The model, with its weights.
+        x: Training data.
+        y: Its targets, or None where a data set holds them.
+        validation: (x_val, y_val).
+        start: Digests of data and initial weights, as the records of this seed hold them.
+    """
+
+    model: Any
+    x: Any
+    y: Any
+    validation: Any
+    start: dict[str, Any]
+
+    @classmethod
+    def read(cls, build: Callable[[], Any], data: Any, seed: int, batch_size: int) -> Example:
+        """The example of a seed, as a run makes it.
+
+        Raises:
+            ValueError: For data of another form, or a model that is not compiled.
+        """
+        given = data(seed) if callable(data) else data
+        try:
+            (x, y), (x_held, y_held) = given
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
+            ) from error
+        batches.check(x, y, batch_size)
+        model = built(build, seed)
+        batches.build(model, x, y, batch_size)
+        # Before anything is done with the model.
+        return cls(model, x, y, (x_held, y_held), start_facts(model, x, y, (x_held, y_held)))
+
+    def expected(self, batch_size: int, arms: Iterable[Arm]) -> Expected:
+        """What the runs' histories will have, from one batch of the validation data that is evaluated."""
+        x, y = self.validation
+        size = batch_size if batches.is_arrays(x) else None
+        names = None
+        if not batches.is_one_shot(x):  # what is drawn from a generator would be missing from the runs
+            names = sorted(self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True))
+        return Expected(
+            names=None if names is None else (*names, *(f"val_{name}" for name in names)),
+            others=all(arm.callbacks is not None for arm in arms),
+            others_of_training=internals.method_of_ones_own(self.model) is not None,
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known, before the runs, of the names in their histories.
+
+    Attributes:
+        names: The names, or None where nothing is known of them.
+        others: Whether there may be others in every run: callbacks add what they like.
+        others_of_training: Whether there may be others that are not of validation: the model trains in a way of its
+            own, which may tell of other things than its evaluation.
+    """
+
+    names: tuple[str, ...] | None
+    others: bool
+    others_of_training: bool
+
+    def settled(self, records: Iterable[RunRecord], metric: str | None, mode: str) -> tuple[str | None, str]:
+        """The metric and its mode, as far as they can be known.
+
+        Args:
+            records: Those that are there already, of which none may be without the metric.
+            metric: As it was asked for.
+            mode: As it was asked for.
+
+        Raises:
+            ValueError: For a metric that some run would not have, or one whose name does not tell which way is better.
+        """
+        if self.names is None:
+            return metric, mode
+        unknown = self.others or (self.others_of_training and not (metric or "").startswith("val_"))
+        if metric is None or not unknown:
+            there = [record.history for record in records]
+            metric = choose_metric([name for name in self.names if all(name in one for one in there)], metric)
+        return metric, choose_mode(metric, mode)
