@@ -28,6 +28,8 @@ def main() -> None:
         main_runs, side_runs = comparisons(protocol)
         filled = fill(filled, name, tables(protocol, main_runs, side_runs))
         pictures(name, main_runs)
+    if (RUNS / article.SWEPT_TASK / "swept").exists():
+        filled = fill(filled, "swept", swept_table())
     for what in ("picture", "batch-size"):
         if list((RUNS / article.PICTURE_TASK / what).glob("*.json")):
             filled = fill(filled, what, extra(what))
@@ -115,6 +117,16 @@ def grid_table(protocol: Protocol) -> str:
         )
         lines.append(f"| {momentum:g} | {told} |")
     return "\n".join(lines)
+
+
+def swept_table() -> str:
+    """The cycle at a swept peak beside the tuned constant and the cycle at the range test's peak."""
+    protocol = PROTOCOLS[article.SWEPT_TASK]
+    found = compared(RUNS / protocol.task / "swept", tuple(protocol.swept_arms(tuned(protocol))), protocol)
+    peaks = {arm: [run["finder"]["learning_rate"] for run in found.of(arm) if run["finder"]] for arm in found.arms}
+    told = [f"- {arm}: peaks from {min(own):.2g} to {max(own):.2g}." for arm, own in peaks.items() if own]
+    told += [f"- {found.verdicts[arm]['final'].sentence}" for arm in found.arms[1:]]
+    return "\n\n".join([f"{len(found.seeds)} seeds.", found.table(), root_table(found), "\n".join(told)])
 
 
 def extra(what: str) -> str:
