@@ -409,7 +409,7 @@ def test_a_metric_that_callbacks_add_may_be_compared():
 
 
 def test_a_model_that_trains_its_own_way_may_tell_of_other_things():
-    """Of its training only: validation is what an evaluation told. A generator's names are not known before the runs."""
+    """Of its training only: validation is what an evaluation told. Of a generator nothing is known before the runs."""
     own = Expected(("loss", "val_loss"), others=False, others_of_training=True)
     assert own.settled([], "odd_loss", "auto") == ("odd_loss", "min")
     assert own.settled([], None, "auto") == ("val_loss", "min")

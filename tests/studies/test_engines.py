@@ -47,7 +47,8 @@ def driver(person):
     started = []
 
     def start(directory, *, jobs=1, cluster="", seeds=2, pause=0.0):
-        environment = {**os.environ, "ONECYCLE_TEST_PAUSE": str(pause), "PYTHONPATH": str(person)}
+        path = os.pathsep.join(filter(None, (str(person), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "ONECYCLE_TEST_PAUSE": str(pause), "PYTHONPATH": path}
         arguments = [sys.executable, "driver.py", str(directory), str(jobs), cluster, str(seeds)]
         started.append(subprocess.Popen(arguments, cwd=person, env=environment, start_new_session=True))
         return started[-1]
