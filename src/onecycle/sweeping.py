@@ -17,7 +17,7 @@ from onecycle.results import RangeTest, Sweep
 from onecycle.snapshot import preserved
 from onecycle.sweep_runs import Cycles, Runs, suggested
 
-DEFAULT_BUDGET = 0.5  # of the whole run; on the tuning tasks a quarter and a whole picked about as well
+DEFAULT_BUDGET = 1.0  # of the whole run; less picks no better than a range test (studies/2026-11-23_picking_the_rate)
 # Of the budget. In fewer steps a range test sees less, and at most as many as `find_learning_rate` makes.
 RANGE_TEST_SHARE, RANGE_TEST_STEPS = 0.35, (20, 300)
 FACTORS = (0.5, 1.0, 2.0, 4.0)  # times what the range test suggests: the best peaks lay 0.4 to 5 times it
