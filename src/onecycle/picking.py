@@ -131,9 +131,9 @@ def _trouble(scores: Array, longest: Array, initial_score: float) -> str:
 def _reason(rate: float, seen_at: float, steps: int, at_end: str | None) -> str:
     told = f"Of the runs of {steps} steps {seen_at:.3g} was best"
     if rate < seen_at:
-        told += "; less, since too high costs more than too low, and what the range test suggests has its say"
+        told += "; less, since too high costs more than too low and what the range test suggests counts too"
     elif rate > seen_at:
-        told += "; more, since others hardly differ, and what the range test suggests has its say"
+        told += "; more, since what the range test suggests counts too"
     return f"{told}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
 
 
