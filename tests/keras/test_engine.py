@@ -372,11 +372,16 @@ def test_no_program_outlives_the_optimizers_variables():
     """Of an optimizer that was not built before, none is left in memory afterwards."""
     model = make(optimizer=adam)
     x, y = arrays(model)
+    before = alive()
     onecycle.find_learning_rate(model, x, y, num_steps=20, verbose=0)
     train_members(model, x, y, members=[0.01], epochs=1)
+    assert alive() <= before
+
+
+def alive():
+    """How many variables there are in this process."""
     gc.collect()
-    alive = [one for one in gc.get_objects() if isinstance(one, keras.Variable) and one.path.startswith("adam/")]
-    assert [one.path for one in alive if not any(one is own for own in model.optimizer.variables)] == []
+    return sum(isinstance(one, keras.Variable) for one in gc.get_objects())
 
 
 @programs_only
@@ -396,6 +401,7 @@ def test_states_of_layers_are_given_back():
 def test_programs_are_used_again():
     """A second call of the same shapes compiles nothing, whatever its epochs, rates and seeds; another model does."""
     model = make()
+    model.optimizer.build(model.trainable_variables)  # TensorFlow's programs go with an optimizer that they had built
     x, y = arrays(model)
     first = train_members(model, x, y, members=[0.01, 0.02], epochs=2, batch_size=BATCH, engine="scan")
     second = train_members(model, x, y, members=[(CYCLE, None, 7)], epochs=5, batch_size=BATCH, engine="scan")

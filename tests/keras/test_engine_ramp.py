@@ -81,6 +81,7 @@ def test_losses_are_those_of_the_test_inside_fit(kind, compiled_ramps):
 def test_a_program_serves_every_later_test_of_the_same_shapes(compiled_ramps):
     """Other rates, lengths, seeds and weights need no new one; another compilation or other shapes do."""
     model = make()
+    model.optimizer.build(model.trainable_variables)  # TensorFlow's programs go with an optimizer that they had built
     find(model)
     find(model, min_learning_rate=1e-4, max_learning_rate=1.0, num_steps=30, seed=6, repeats=2)
     model.fit(*arrays(), verbose=0)
