@@ -22,8 +22,9 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     filled = README.read_text(encoding="utf-8")
     for name, protocol in PROTOCOLS.items():
-        if not (RUNS / name / "main").exists():
-            print(f"{name}: not run yet")
+        folder = RUNS / name / "main"
+        if not folder.exists() or not whole_seeds(folder, tuple(protocol.main_arms(tuned(protocol)))):
+            print(f"{name}: no seed has all its runs yet")
             continue
         main_runs, side_runs = comparisons(protocol)
         filled = fill(filled, name, tables(protocol, main_runs, side_runs))
@@ -47,11 +48,16 @@ def comparisons(protocol: Protocol) -> tuple[Comparison, Comparison | None]:
 
 def compared(folder: Path, arms: tuple[str, ...], protocol: Protocol) -> Comparison:
     """The comparison of the seeds for which every arm has its record."""
-    records = read(folder)
-    seeds = tuple(sorted({seed for _, seed in records if all((arm, seed) in records for arm in arms)}))
+    records, seeds = read(folder), whole_seeds(folder, arms)
     runs = [records[arm, seed] for arm in arms for seed in seeds]
     metric = f"val_{protocol.metric}"
     return concluded(runs, arms, seeds, metric=metric, margin=protocol.margin, config={"epochs": protocol.epochs})
+
+
+def whole_seeds(folder: Path, arms: tuple[str, ...]) -> tuple[int, ...]:
+    """The seeds for which every arm has its record."""
+    records = read(folder)
+    return tuple(sorted({seed for _, seed in records if all((arm, seed) in records for arm in arms)}))
 
 
 def read(folder: Path) -> dict[tuple[str, int], RunRecord]:
