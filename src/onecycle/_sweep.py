@@ -33,7 +33,7 @@ class Sweep(Result):
         curves: float64 array, (n, parts), mean training loss in equal parts of each run, padded with NaN.
         pick: what the scores point at for the whole run.
         cost: training steps of the sweep, range test included, over those of the whole run.
-        range_test: the `RangeTest` whose blow-up is where the rates begin.
+        range_test: the `RangeTest` around whose suggestion the rates lie.
         total_steps: training steps of the whole run.
         initial_score: held-out loss before training, NaN where it could not be told.
         held_out: what the scores are losses of, in a sentence.
