@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onecycle.range_test import find_learning_rate
     from onecycle.results import load
     from onecycle.schedules import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
+    from onecycle.studies import compare
     from onecycle.sweeping import sweep_learning_rates
 
     __version__: str
@@ -35,6 +36,7 @@ __all__ = [
     "WarmupLinearDecay",
     "WarmupStableDecay",
     "__version__",
+    "compare",
     "find_learning_rate",
     "fit_one_cycle",
     "load",
@@ -52,6 +54,7 @@ _HOMES = {
     "OneCycleScheduler": "callbacks",
     "WarmupLinearDecay": "schedules",
     "WarmupStableDecay": "schedules",
+    "compare": "studies",
     "find_learning_rate": "range_test",
     "fit_one_cycle": "fit",
     "load": "results",

@@ -39,6 +39,13 @@ def test_command_line_without_its_extra(python):
     assert "pip install 'onecycle[cli]'" in done.stderr
 
 
+def test_comparisons_without_their_extra(python):
+    """Without scipy `onecycle.compare` says what to install."""
+    done = python("import sys; sys.modules['scipy'] = None; import onecycle; onecycle.compare", check=False)
+
+    assert done.stderr.splitlines()[-1].endswith("Install them with: pip install 'onecycle[studies]'")
+
+
 def test_every_public_name_is_there():
     """Every name in `__all__` can be had, is in `dir`, and knows where it lives."""
     assert sorted(onecycle.__all__) == onecycle.__all__

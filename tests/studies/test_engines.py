@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onecycle import compare
 from onecycle.results import load
-from onecycle.studies import compare
 from onecycle.studies import worker as worker_module
 
 WAIT = 120  # seconds that anything here may take before the test is given up
@@ -24,7 +24,7 @@ WAIT = 120  # seconds that anything here may take before the test is given up
 DRIVER = """
 import sys
 from person import ARMS, build, data
-from onecycle.studies import compare
+from onecycle import compare
 if __name__ == "__main__":
     directory, jobs, cluster, seeds = sys.argv[1:]
     compare(build, data, ARMS, seeds=int(seeds), epochs=1, directory=directory, jobs=int(jobs),

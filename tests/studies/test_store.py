@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from onecycle.studies import compare, runs
+from onecycle import compare
+from onecycle.studies import runs
 from onecycle.studies.identity import model_facts
 from onecycle.studies.store import Store, slug
 

@@ -25,7 +25,7 @@ def load_parts(name: str) -> tuple[Any, Any, Any]:
         raise RuntimeError(f"{name} raised {type(error).__name__}: {error}") from error
     if not isinstance(returned, tuple) or len(returned) != 3:
         what = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else type(returned).__name__
-        raise WrongUse(f"{name} must return {FORM}, as `onecycle.studies.compare` takes them. Received: {what}")
+        raise WrongUse(f"{name} must return {FORM}, as `onecycle.compare` takes them. Received: {what}")
     build, data, arms = returned
     return build, data, arms
 

@@ -202,7 +202,7 @@ def _code(result: Comparison) -> tuple[str, ...]:
     given |= {} if result.margin is None else {"margin": result.margin}
     seeds = list(result.seeds)
     told = "".join(f", {name}={value!r}" for name, value in given.items())
-    call = f"onecycle.studies.compare(build, data, {{{arms}}}, seeds={seeds!r}{told})"
+    call = f"onecycle.compare(build, data, {{{arms}}}, seeds={seeds!r}{told})"
     if seeds != list(range(len(seeds))):
         return (call,)
     options = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items())

@@ -1,6 +1,6 @@
 """Paired comparisons of ways to train: the runs, their records, and what can be said of them.
 
-from onecycle.studies import compare
+`compare` is what is public of it, as `onecycle.compare`.
 
 A worker process imports this package before it may import keras, so nothing is read here until it is asked for.
 """
@@ -16,8 +16,13 @@ __all__ = ["compare"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         from onecycle.studies.comparing import compare
-
-        return compare
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if error.name != "scipy":
+            raise
+        message = "Comparisons need scipy and joblib. Install them with: pip install 'onecycle[studies]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return compare
