@@ -1,23 +1,17 @@
 """`schedule_hyperparameters` and its undoing: what they accept, refuse, change and leave alone."""
 
-import inspect
 import re
 
 import keras
 import numpy as np
 import pytest
 from oracles import networks
-from oracles.optimizers import make
+from oracles.scheduled import CYCLE, compiled, fit, read, served, sgd, unchanged
 
 import onecycle
-from onecycle import backends, hyperparameters, installation
 
 # Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
-
-BACKEND = keras.backend.backend()
-on_torch = pytest.mark.skipif(BACKEND != "torch", reason="says how PyTorch is spared work")
-needs_multi_optimizer = pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
 
 ABSTRACT = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"}
 ALL = sorted(
@@ -27,8 +21,6 @@ ALL = sorted(
 )
 SERVED = {"SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "Lamb", "Lion", "Muon"}
 WITHOUT_MOMENTUM = [name for name in ALL if name not in SERVED]
-BUILT_WITH = {"SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.9}}
-CYCLE = onecycle.OneCycle(0.1, 6)
 
 
 # What is refused, before anything is changed
@@ -284,322 +276,12 @@ def test_an_error_inside_the_step_puts_the_own_values_back():
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(CYCLE.value_at(0))
 
 
-# Wrapped and decorated optimizers
-
-
-def test_loss_scale_optimizer_is_looked_through():
-    """The optimizer inside a LossScaleOptimizer is scheduled, and the wrapper shows its rate."""
-    inner = keras.optimizers.SGD(0.5, momentum=0.9)
-    model = compiled(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0))
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    assert read(model) == pytest.approx(0.01)
-    fit(model, 6)
-    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum())) < 1e-5
-    onecycle.unschedule_hyperparameters(model)
-    assert read(model) == 0.5
-
-
-@needs_multi_optimizer
-def test_multi_optimizer_with_a_schedule_inside_is_refused():
-    """Where an inner optimizer holds a schedule there is no proportion to keep, and the error says so."""
-    own = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
-    inner = keras.optimizers.SGD(own, momentum=0.9), keras.optimizers.Adam(0.1)
-    optimizer = multi(*inner)
-    with unchanged(*inner), pytest.raises(ValueError, match=r"only where each is a number.*one by one"):
-        onecycle.schedule_hyperparameters(optimizer, learning_rate=CYCLE)
-    onecycle.schedule_hyperparameters(optimizer, momentum=0.5)  # the rates are left alone
-
-
-@needs_multi_optimizer
-def test_multi_optimizer_refuses_as_a_whole():
-    """If one inner optimizer lacks a momentum none is changed."""
-    inner = keras.optimizers.SGD(0.5, momentum=0.9), keras.optimizers.Adagrad(0.1)
-    with unchanged(*inner), pytest.raises(ValueError, match="Adagrad has no `momentum`"):
-        onecycle.schedule_hyperparameters(multi(*inner), learning_rate=CYCLE, momentum=0.5)
-
-
-@needs_multi_optimizer
-def test_multi_optimizer_that_knows_its_optimizers_only_later():
-    """One that chooses by a function and is not built yet is refused, instead of nothing being scheduled."""
-    inner = keras.optimizers.SGD(0.5, momentum=0.9)
-    model = compiled(keras.optimizers.MultiOptimizer(lambda variable: inner))
-    with pytest.raises(ValueError, match=r"Call `optimizer\.build"):
-        onecycle.schedule_hyperparameters(model, learning_rate=CYCLE)
-    model.optimizer.build(model.trainable_variables)
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 6)
-    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum())) < 1e-5
-
-
-@needs_multi_optimizer
-def test_multi_optimizer_with_an_idle_optimizer_counts_its_steps():
-    """An inner optimizer that has no variables, and so never counts, does not hide that steps were made."""
-    model = networks.keras_model(seed=0)
-    chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.5))
-    chosen["nowhere"] = keras.optimizers.Adam(0.1)
-    model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
-    fit(model, 2)
-    with pytest.raises(ValueError, match=r"already made steps \(2\)"):
-        onecycle.schedule_hyperparameters(model.optimizer, learning_rate=CYCLE)
-
-
-@needs_multi_optimizer
-def test_proportion_of_a_schedule_of_keras():
-    """A schedule that knows only tensors is scaled for the slower inner optimizer too."""
-    inner = keras.optimizers.SGD(0.5), keras.optimizers.Adam(0.125)
-    optimizer = multi(*inner)
-    onecycle.schedule_hyperparameters(
-        optimizer, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
-    )
-    assert [float(one.learning_rate) for one in inner] == pytest.approx([0.1, 0.025])
-    scaled = hyperparameters.Scaled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
-    assert scaled.value_at(10) == pytest.approx(0.0125)
-
-
-def test_frozen_layers_stay():
-    """A frozen layer keeps its weights while the rest follows the schedule."""
-    model = networks.keras_model(seed=0)
-    model.layers[0].trainable = False
-    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 6)
-    start = networks.initial_weights(0)
-    assert networks.distance(model.get_weights()[:2], start[:2]) == 0
-    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum(), frozen=2)) < 1e-5
-
-
-@pytest.mark.parametrize("extra", [{"clipnorm": 0.5}, {"clipvalue": 0.05}, {"global_clipnorm": 0.5}])
-def test_clipping_keeps_working(extra):
-    """Gradients are clipped as before, and the scheduled step is made from what is left."""
-    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, **extra))
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 6)
-    expected = sgd(momentum=CYCLE.momentum(), change=clipped(**extra))
-    assert networks.distance(model.get_weights(), expected) < 1e-5
-    assert networks.distance(expected, sgd(momentum=CYCLE.momentum())) > 1e-3
-
-
-def test_averaged_weights_keep_working():
-    """With `use_ema` the weights after `fit` are the moving average of those the oracle passes through."""
-    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, use_ema=True, ema_momentum=0.75))
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 6)
-    passed = []
-    sgd(momentum=CYCLE.momentum(), passed=passed)
-    average = passed[0]
-    for weights in passed[1:]:
-        average = [0.75 * old + 0.25 * new for old, new in zip(average, weights, strict=True)]
-    assert networks.distance(model.get_weights(), average) < 1e-5
-    assert networks.distance(average, passed[-1]) > 1e-3
-
-
-def test_constraints_and_regularisers_keep_working():
-    """A constraint holds after every scheduled step, and a regulariser's gradient enters it."""
-    model = keras.Sequential(
-        [
-            keras.Input((networks.INPUTS,)),
-            keras.layers.Dense(networks.UNITS, activation="tanh", kernel_constraint=keras.constraints.NonNeg()),
-            keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.25)),
-        ]
-    )
-    model.set_weights([np.abs(weight) for weight in networks.initial_weights(0)])
-    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 6)
-
-    def regularised(gradients, weights):
-        return [g + 0.5 * w if i == 2 else g for i, (g, w) in enumerate(zip(gradients, weights, strict=True))]
-
-    expected = sgd(
-        momentum=CYCLE.momentum(),
-        start=[np.abs(weight) for weight in networks.initial_weights(0)],
-        change=regularised,
-        constrain=lambda weights: [np.maximum(weights[0], 0), *weights[1:]],
-    )
-    assert networks.distance(model.get_weights(), expected) < 1e-5
-    assert (expected[0] == 0).any(), "the constraint was never felt: the agreement says nothing of it"
-
-
-# PyTorch: once a step, on the host, without waiting for the device
-
-
-@on_torch
-@pytest.mark.parametrize("name", ["SGD", "Adam", "Muon"])
-@pytest.mark.parametrize("steps", [40, 2**18])
-def test_a_curve_is_evaluated_once_a_step(name, steps, monkeypatch):
-    """Not once a variable; of a cycle that is not too long not even that, but looked up; the counter is never read."""
-    import torch
-
-    cycle = onecycle.OneCycle(0.1, steps)
-    model = compiled(served(name))
-    onecycle.schedule_hyperparameters(model, learning_rate=cycle, momentum=cycle.momentum(), weight_decay=cycle)
-    fit(model, 1)
-    evaluated, looked_up, reads, syncs = count_evaluations(monkeypatch), [], [], []
-    monkeypatch.setattr(backends, "to_numpy", lambda variable: reads.append(variable))
-    count_calls(monkeypatch, installation.Lookup, "at", looked_up, within=installation.__file__)
-    for reader in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__"):
-        count_calls(monkeypatch, torch.Tensor, reader, syncs, within=installation.__file__)
-    fit(model, 20)
-    assert (len(looked_up), len(evaluated)) == ((20, 0) if steps == 40 else (0, 3 * 20))
-    assert (reads, syncs) == ([], [])
-
-
-@on_torch
-@pytest.mark.parametrize("how", ["assign", "load"])
-def test_an_outside_write_to_the_counter_is_noticed(how, tmp_path):
-    """When the step counter is written from outside, between two steps, the schedules go on from the new step."""
-    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9))
-    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
-    fit(model, 1)
-    model.save_weights(tmp_path / "one.weights.h5")
-    fit(model, 3)
-    if how == "assign":
-        model.optimizer._iterations.assign(1)
-    else:
-        model.load_weights(tmp_path / "one.weights.h5")
-    seen = []
-    update = model.optimizer._backend_update_step
-
-    def seeing(gradients, variables, learning_rate):
-        seen.append((learning_rate, model.optimizer.momentum))
-        update(gradients, variables, learning_rate)
-
-    vars(model.optimizer)["_backend_update_step"] = seeing
-    fit(model, 2)
-    expected = [(CYCLE.value_at(step), CYCLE.momentum().value_at(step)) for step in (1, 2)]
-    assert np.array(seen) == pytest.approx(np.array(expected))
-
-
-@on_torch
-def test_values_in_force_are_plain_numbers():
-    """On PyTorch the rate and momentum in force are Python floats, also of a schedule that knows only tensors."""
-    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9))
-    decay = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
-    onecycle.schedule_hyperparameters(model, learning_rate=decay, momentum=decay, weight_decay=decay)
-    seen = []
-
-    def seeing(gradients, variables, learning_rate):
-        seen.extend([learning_rate, model.optimizer.momentum, model.optimizer.weight_decay])
-
-    vars(model.optimizer)["_backend_update_step"] = seeing
-    fit(model, 1)
-    assert [type(value) for value in seen] == [float] * 3
-
-
-def unchanged(*optimizers):
-    """Check that the attributes of optimizers are the same objects after the block."""
-
-    class Unchanged:
-        def __enter__(self):
-            self.before = [dict(vars(optimizer)) for optimizer in optimizers]
-
-        def __exit__(self, *error):
-            for optimizer, before in zip(optimizers, self.before, strict=True):
-                after = vars(optimizer)
-                assert list(after) == list(before)
-                assert all(after[key] is before[key] for key in before)
-
-    return Unchanged()
-
-
 def make_keras(name, learning_rate):
     """Return the Keras optimizer of that name."""
     return getattr(keras.optimizers, name)(learning_rate=learning_rate)
-
-
-def served(name):
-    """Return an optimizer that has a momentum."""
-    return getattr(keras.optimizers, name)(**BUILT_WITH.get(name, {}))
-
-
-def compiled(optimizer, **arguments):
-    """Return the small network compiled with the optimizer."""
-    model = networks.keras_model(seed=0)
-    model.compile(optimizer, "mse", **arguments)
-    return model
-
-
-def multi(first, second):
-    """Return a MultiOptimizer that has two optimizers."""
-    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(first, {"second/.*": second}))
-
-
-def fit(model, steps, start=0):
-    """Train on that many of the fixed batches."""
-    x, y = networks.stacked(networks.batches(seed=1, n=20)[start : start + steps])
-    model.fit(x, y, batch_size=networks.BATCH_SIZE, shuffle=False, verbose=0)
-
-
-def read(model):
-    """Return what `optimizer.learning_rate` shows."""
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def layout(model):
     """Return what a checkpoint knows of the optimizer's variables; Keras numbers the layers of each new model."""
     variables = model.optimizer.variables
     return [(re.sub(r"_\d+", "", v.path), tuple(v.shape), str(v.dtype)) for v in variables]
-
-
-def sgd(
-    learning_rate=CYCLE,
-    momentum=0.9,
-    frozen=0,
-    start=None,
-    change=lambda gradients, weights: gradients,
-    constrain=lambda weights: weights,
-    passed=None,
-):
-    """Return the weights after six steps of the SGD oracle; the first `frozen` weights stay."""
-    weights = networks.initial_weights(0) if start is None else start
-    oracle = make("SGD", momentum=0.9)
-    for step, (x, y) in enumerate(networks.batches(seed=1, n=20)[:6]):
-        gradients = change(networks.loss_and_gradients(weights, x, y)[1], weights)
-        updated = oracle.step(weights, gradients, spoken(learning_rate, step), spoken(momentum, step))
-        weights = constrain([*weights[:frozen], *updated[frozen:]])
-        if passed is not None:
-            passed.append(weights)
-    return weights
-
-
-def spoken(value, step):
-    """Return the value of a schedule, a function or a number at a step."""
-    at = getattr(value, "value_at", value)
-    return at(step) if callable(at) else at
-
-
-def clipped(clipnorm=None, clipvalue=None, global_clipnorm=None):
-    """Return gradient clipping as Keras defines it."""
-
-    def change(gradients, weights):
-        if clipvalue:
-            return [np.clip(g, -clipvalue, clipvalue) for g in gradients]
-        norms = [np.linalg.norm(g) for g in gradients]
-        if global_clipnorm:
-            norms = [np.sqrt(sum(norm**2 for norm in norms))] * len(gradients)
-        most = clipnorm or global_clipnorm
-        return [g * min(1.0, most / norm) for g, norm in zip(gradients, norms, strict=True)]
-
-    return change
-
-
-def count_evaluations(monkeypatch):
-    """Return a list that gets one entry for each evaluation of one of our curves, on the host or as tensors."""
-    evaluated = []
-    base = next(c for c in type(CYCLE).__mro__ if "value_at" in vars(c))
-    value_at, call = base.value_at, base.__call__
-    monkeypatch.setattr(base, "value_at", lambda self, step: (evaluated.append(step), value_at(self, step))[1])
-    monkeypatch.setattr(base, "__call__", lambda self, step: (evaluated.append(step), call(self, step))[1])
-    return evaluated
-
-
-def count_calls(monkeypatch, owner, name, calls, within):
-    """Note calls of a method that were made directly from one source file."""
-    method = getattr(owner, name)
-
-    def counted(self, *arguments, **keywords):
-        if inspect.currentframe().f_back.f_code.co_filename == within:
-            calls.append(name)
-        return method(self, *arguments, **keywords)
-
-    monkeypatch.setattr(owner, name, counted)

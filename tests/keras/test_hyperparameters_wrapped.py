@@ -1,0 +1,168 @@
+"""Schedules in wrapped optimizers, and beside what else an optimizer or a layer does to a step."""
+
+import keras
+import numpy as np
+import pytest
+from oracles import networks
+from oracles.scheduled import CYCLE, compiled, fit, read, sgd, unchanged
+
+import onecycle
+from onecycle import hyperparameters
+
+# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+needs_multi_optimizer = pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
+
+
+def test_loss_scale_optimizer_is_looked_through():
+    """The optimizer inside a LossScaleOptimizer is scheduled, and the wrapper shows its rate."""
+    inner = keras.optimizers.SGD(0.5, momentum=0.9)
+    model = compiled(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0))
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    assert read(model) == pytest.approx(0.01)
+    fit(model, 6)
+    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum())) < 1e-5
+    onecycle.unschedule_hyperparameters(model)
+    assert read(model) == 0.5
+
+
+@needs_multi_optimizer
+def test_multi_optimizer_with_a_schedule_inside_is_refused():
+    """Where an inner optimizer holds a schedule there is no proportion to keep, and the error says so."""
+    own = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
+    inner = keras.optimizers.SGD(own, momentum=0.9), keras.optimizers.Adam(0.1)
+    optimizer = multi(*inner)
+    with unchanged(*inner), pytest.raises(ValueError, match=r"only where each is a number.*one by one"):
+        onecycle.schedule_hyperparameters(optimizer, learning_rate=CYCLE)
+    onecycle.schedule_hyperparameters(optimizer, momentum=0.5)  # the rates are left alone
+
+
+@needs_multi_optimizer
+def test_multi_optimizer_refuses_as_a_whole():
+    """If one inner optimizer lacks a momentum none is changed."""
+    inner = keras.optimizers.SGD(0.5, momentum=0.9), keras.optimizers.Adagrad(0.1)
+    with unchanged(*inner), pytest.raises(ValueError, match="Adagrad has no `momentum`"):
+        onecycle.schedule_hyperparameters(multi(*inner), learning_rate=CYCLE, momentum=0.5)
+
+
+@needs_multi_optimizer
+def test_multi_optimizer_that_knows_its_optimizers_only_later():
+    """One that chooses by a function and is not built yet is refused, instead of nothing being scheduled."""
+    inner = keras.optimizers.SGD(0.5, momentum=0.9)
+    model = compiled(keras.optimizers.MultiOptimizer(lambda variable: inner))
+    with pytest.raises(ValueError, match=r"Call `optimizer\.build"):
+        onecycle.schedule_hyperparameters(model, learning_rate=CYCLE)
+    model.optimizer.build(model.trainable_variables)
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    fit(model, 6)
+    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum())) < 1e-5
+
+
+@needs_multi_optimizer
+def test_multi_optimizer_with_an_idle_optimizer_counts_its_steps():
+    """An inner optimizer that has no variables, and so never counts, does not hide that steps were made."""
+    model = networks.keras_model(seed=0)
+    chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.5))
+    chosen["nowhere"] = keras.optimizers.Adam(0.1)
+    model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
+    fit(model, 2)
+    with pytest.raises(ValueError, match=r"already made steps \(2\)"):
+        onecycle.schedule_hyperparameters(model.optimizer, learning_rate=CYCLE)
+
+
+@needs_multi_optimizer
+def test_proportion_of_a_schedule_of_keras():
+    """A schedule that knows only tensors is scaled for the slower inner optimizer too."""
+    inner = keras.optimizers.SGD(0.5), keras.optimizers.Adam(0.125)
+    optimizer = multi(*inner)
+    onecycle.schedule_hyperparameters(
+        optimizer, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    )
+    assert [float(one.learning_rate) for one in inner] == pytest.approx([0.1, 0.025])
+    scaled = hyperparameters.Scaled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
+    assert scaled.value_at(10) == pytest.approx(0.0125)
+
+
+def test_frozen_layers_stay():
+    """A frozen layer keeps its weights while the rest follows the schedule."""
+    model = networks.keras_model(seed=0)
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    fit(model, 6)
+    start = networks.initial_weights(0)
+    assert networks.distance(model.get_weights()[:2], start[:2]) == 0
+    assert networks.distance(model.get_weights(), sgd(momentum=CYCLE.momentum(), frozen=2)) < 1e-5
+
+
+@pytest.mark.parametrize("extra", [{"clipnorm": 0.5}, {"clipvalue": 0.05}, {"global_clipnorm": 0.5}])
+def test_clipping_keeps_working(extra):
+    """Gradients are clipped as before, and the scheduled step is made from what is left."""
+    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, **extra))
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    fit(model, 6)
+    expected = sgd(momentum=CYCLE.momentum(), change=clipped(**extra))
+    assert networks.distance(model.get_weights(), expected) < 1e-5
+    assert networks.distance(expected, sgd(momentum=CYCLE.momentum())) > 1e-3
+
+
+def test_averaged_weights_keep_working():
+    """With `use_ema` the weights after `fit` are the moving average of those the oracle passes through."""
+    model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, use_ema=True, ema_momentum=0.75))
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    fit(model, 6)
+    passed = []
+    sgd(momentum=CYCLE.momentum(), passed=passed)
+    average = passed[0]
+    for weights in passed[1:]:
+        average = [0.75 * old + 0.25 * new for old, new in zip(average, weights, strict=True)]
+    assert networks.distance(model.get_weights(), average) < 1e-5
+    assert networks.distance(average, passed[-1]) > 1e-3
+
+
+def test_constraints_and_regularisers_keep_working():
+    """A constraint holds after every scheduled step, and a regulariser's gradient enters it."""
+    model = keras.Sequential(
+        [
+            keras.Input((networks.INPUTS,)),
+            keras.layers.Dense(networks.UNITS, activation="tanh", kernel_constraint=keras.constraints.NonNeg()),
+            keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.25)),
+        ]
+    )
+    model.set_weights([np.abs(weight) for weight in networks.initial_weights(0)])
+    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
+    onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
+    fit(model, 6)
+
+    def regularised(gradients, weights):
+        return [g + 0.5 * w if i == 2 else g for i, (g, w) in enumerate(zip(gradients, weights, strict=True))]
+
+    expected = sgd(
+        momentum=CYCLE.momentum(),
+        start=[np.abs(weight) for weight in networks.initial_weights(0)],
+        change=regularised,
+        constrain=lambda weights: [np.maximum(weights[0], 0), *weights[1:]],
+    )
+    assert networks.distance(model.get_weights(), expected) < 1e-5
+    assert (expected[0] == 0).any(), "the constraint was never felt: the agreement says nothing of it"
+
+
+def multi(first, second):
+    """Return a MultiOptimizer that has two optimizers."""
+    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(first, {"second/.*": second}))
+
+
+def clipped(clipnorm=None, clipvalue=None, global_clipnorm=None):
+    """Return gradient clipping as Keras defines it."""
+
+    def change(gradients, weights):
+        if clipvalue:
+            return [np.clip(g, -clipvalue, clipvalue) for g in gradients]
+        norms = [np.linalg.norm(g) for g in gradients]
+        if global_clipnorm:
+            norms = [np.sqrt(sum(norm**2 for norm in norms))] * len(gradients)
+        most = clipnorm or global_clipnorm
+        return [g * min(1.0, most / norm) for g, norm in zip(gradients, norms, strict=True)]
+
+    return change
