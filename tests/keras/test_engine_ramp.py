@@ -1,5 +1,7 @@
 """The range test as a compiled program finds what the one inside `fit` finds, and is compiled once."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -124,6 +126,27 @@ def test_convolutions_that_a_loop_would_slow_go_through_fit(compiled_ramps, monk
     large = onecycle.find_learning_rate(model, x, x[:, 0, 0], **options)
     assert len(compiled_ramps) == 2
     np.testing.assert_allclose(small.losses, large.losses, rtol=1e-4)
+
+
+def test_slow_steps_are_made_few_at_a_time(monkeypatch):
+    """Where a step takes long a call makes few, so that Ctrl-C is heard soon; the result is the same."""
+    model = make()
+    model.optimizer.build(model.trainable_variables)
+    quick = find(model)
+    taken = []
+    original = ramp.CompiledRamp._arguments
+
+    def noting(self, state, order, first, steps):
+        taken.append(steps)
+        return original(self, state, order, first, steps)
+
+    monkeypatch.setattr(ramp.CompiledRamp, "_arguments", noting)
+    monkeypatch.setattr(
+        ramp, "time", SimpleNamespace(perf_counter=lambda: 0.2 * sum(taken))
+    )  # a fifth of a second each
+    slow = find(model)
+    assert taken[:-1] == [8, *[2] * (len(taken) - 2)]
+    np.testing.assert_array_equal(slow.losses, quick.losses)
 
 
 def test_an_interruption_leaves_no_trace(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ from onecycle.engine.program import Form, Program, Tables
 from onecycle.engine.steps import State
 from onecycle.smoothing import DivergenceRule, StopReason
 
-CHUNK = 64  # steps between two looks at the losses
+CHUNK, FIRST_CHUNK = 64, 8  # steps between two looks at the losses, at most
+PATIENCE = 0.5  # seconds between them: so long Ctrl-C waits, and a loss that has diverged trains on
 
 
 class CompiledRamp:
@@ -55,14 +57,17 @@ class CompiledRamp:
         """
         state, order, rule = self._start, Order(self._plan, None), DivergenceRule()
         losses: list[float] = []
+        steps = FIRST_CHUNK
         while rule.stop_reason is None and len(losses) < len(self._rates):
-            steps = min(CHUNK, len(self._rates) - len(losses))
+            began, steps = time.perf_counter(), min(steps, len(self._rates) - len(losses))
             state, found, _ = self._program(*self._arguments(state, order, len(losses), steps))
             new = np.asarray(found)[:steps].tolist()
             losses += new
             rule.update(new)
             end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
             after_read(end, losses[end - 1])
+            seconds = time.perf_counter() - began
+            steps = min(CHUNK, max(1, int(steps * PATIENCE / seconds)))
         reason = rule.stop_reason or StopReason.COMPLETED
         return CompiledRampRun(self._rates[:end], np.array(losses[:end]), reason)
 
