@@ -162,10 +162,41 @@ def draw_rates(records: dict[float, RunRecord]) -> None:
 
 
 def pictures(name: str, comparison: Comparison) -> None:
-    """Training curves, and where every run ended."""
-    save_figure(comparison.plot(), PICTURES / f"{name}.png")
+    """Where whole cycles end over their length, beside the curves of the constant rates; and every difference."""
+    draw_lengths(comparison, PICTURES / f"{name}.png")
     save_figure(comparison.plot_differences(), PICTURES / f"{name}_differences.png")
     plt.close("all")
+
+
+def draw_lengths(comparison: Comparison, path: Path) -> None:
+    """A constant rate may stop at any epoch, a cycle at its end alone: so one is a curve, the other points."""
+    _, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    cycles = sorted(
+        (len(comparison.of(arm)[0]["steps"]), arm) for arm in comparison.arms if arm.startswith(article.CYCLE)
+    )
+    shown = []
+    for arm in comparison.arms:
+        if not arm.startswith(article.CYCLE):
+            mean, low, high = (np.array(comparison.curves[arm][part]) for part in ("mean", "low", "high"))
+            epochs = np.arange(1, len(mean) + 1)
+            (line,) = ax.plot(epochs, mean, label=arm)
+            ax.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+            shown.append(mean[len(mean) // 10 :])
+    ends = np.array([[comparison.curves[arm][part][-1] for part in ("mean", "low", "high")] for _, arm in cycles])
+    spread = np.abs(ends[:, 1:] - ends[:, :1]).T
+    ax.errorbar(
+        [length for length, _ in cycles], ends[:, 0], spread, fmt="D", color="black", capsize=4, label="whole 1cycles"
+    )
+    shown = np.concatenate([*shown, ends[:, 0]])
+    room = 0.06 * np.ptp(shown)
+    ax.set_ylim(shown.min() - room, shown.max() + room)
+    ax.set(xscale="log", xlabel="epochs", ylabel=comparison.metric.replace("_", " "))
+    ax.set_xticks([1, *(length for length, _ in cycles)], minor=False)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+    ax.set_title("mean over seeds with its 95 % interval", loc="left", fontsize="small")
+    ax.legend(frameon=False)
+    save_figure(ax, path)
 
 
 def fill(text: str, name: str, content: str) -> str:

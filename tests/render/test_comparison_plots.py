@@ -251,6 +251,13 @@ def test_an_unknown_measure_is_refused():
         plot_differences(COMPARISONS["pretty"], "speed")
 
 
+def test_many_runs_are_not_drawn_one_by_one():
+    """More than 60 lines would hide the means: 63 runs show three means, and the caption speaks of no thin lines."""
+    few, many = pretty(seeds=20).plot(), pretty(seeds=21).plot()
+    assert [len(ax.get_lines()) for ax in (few, many)] == [60 + 3 + 1 + 3, 3 + 1 + 3]  # and target, where it is met
+    assert ["each seed" in ax.get_title(loc="left") for ax in (few, many)] == [True, False]
+
+
 def test_arms_differ_in_more_than_colour():
     """For print in black and white each arm has its own line and its own marker."""
     lines = [line for line in COMPARISONS["pretty"].plot().get_lines() if ":" in str(line.get_label())]

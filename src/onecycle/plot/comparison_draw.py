@@ -18,7 +18,7 @@ def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
     """Draws the training curves on `ax` or on a new figure."""
     ax = _axes(ax)
     for number, curve in enumerate(picture.curves):
-        _draw_arm(ax, curve, _style(number))
+        _draw_arm(ax, curve, _style(number), each_run=picture.each_run)
     if picture.target is not None:
         ax.axhline(
             picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
@@ -65,12 +65,12 @@ def _style(number: int) -> tuple[str, str, str]:
     return colour, line, marker
 
 
-def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str]) -> None:
+def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_run: bool) -> None:
     color, line, marker = style
     epochs = np.arange(1, len(curve.mean) + 1)
     if len(curve.runs) > 1:
         ax.fill_between(epochs, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
-        for values in curve.runs:
+        for values in curve.runs if each_run else ():
             ax.plot(np.arange(1, len(values) + 1), values, color=color, alpha=0.3, linewidth=0.7)
     ax.plot(
         epochs,

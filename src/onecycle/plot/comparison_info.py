@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 
 HEADROOM = 0.08  # ours: room around what is shown, as a part of it
 SHOWN_QUANTILES = (0.02, 0.98)  # ours: what a diverged run has beyond them does not set the limits
+MOST_LINES = 60  # ours: more runs than this would hide their means, and are not drawn one by one
 TIME_WORDS = {
     "steps": "training steps to the target",
     "epochs": "epochs to the target",
@@ -54,6 +55,7 @@ class ComparisonPicture:
         target: the value to reach, or None where there is none.
         limits: (bottom, top) of the metric axis, or None where no value is finite.
         caption: what the band and the thin lines are.
+        each_run: whether every run is drawn beside the means.
     """
 
     curves: tuple[ArmCurve, ...]
@@ -61,6 +63,7 @@ class ComparisonPicture:
     target: float | None
     limits: tuple[float, float] | None
     caption: str
+    each_run: bool
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,10 @@ def comparison_picture(result: Comparison) -> ComparisonPicture:
     """Returns what a picture of a comparison's training curves shows."""
     curves = tuple(_curve(result, arm) for arm in result.arms)
     target = result.target if np.isfinite(result.target) else None
-    several = len(result.seeds) > 1
-    caption = "thick: mean over seeds, with its 95 % interval; thin: each seed" if several else "one seed: no interval"
-    return ComparisonPicture(curves, result.metric, target, _limits(curves, target, result.mode), caption)
+    each_run = len(result.seeds) > 1 and len(result.runs) <= MOST_LINES
+    caption = "thick: mean over seeds, with its 95 % interval" if len(result.seeds) > 1 else "one seed: no interval"
+    caption += "; thin: each seed" if each_run else ""
+    return ComparisonPicture(curves, result.metric, target, _limits(curves, target, result.mode), caption, each_run)
 
 
 def differences_picture(result: Comparison, measure: str = "final") -> DifferencesPicture:
