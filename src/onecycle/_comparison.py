@@ -62,19 +62,23 @@ class Verdict:
         measure: "final", "best" (of the metric), "loss", or a time to the target: "steps", "epochs", "samples",
             "seconds".
         kind: "better", "worse", "no practical difference", "cannot tell", or "not measured".
-        effect: mean paired difference, arm minus baseline; of a time the mean ratio, arm over baseline. NaN if none.
-        low: lower end of the 95 % interval of the effect; NaN below 2 seeds, and for times of which any is censored.
+        effect: mean paired difference, arm minus baseline; of a time the mean ratio, arm over baseline. Seeds at which
+            one of the two runs diverged are left out of the mean, not of the test; NaN if none is left.
+        low: lower end of the 95 % interval of the effect; NaN below 2 seeds, where any run diverged, and for times of
+            which any is censored.
         high: its upper end.
-        p: two-sided p of the sign-flip test, adjusted for the number of arms (Holm).
+        p: two-sided p of the sign-flip test, adjusted for the number of arms (Holm); where any run diverged, of their
+            signed ranks.
         probability: share of the seeds at which the arm is better, ties counted half.
         seeds: number of pairs.
         margin: the difference (of times: ratio) that does not matter, or None. Where a run has no number nothing is
             held against it.
         more_seeds: about how many more seeds would settle it, or None.
         sentence: the verdict in words.
-        differences: each seed's difference, of times its ratio, in the order of the comparison's seeds.
+        differences: each seed's difference, of times its ratio, in the order of the comparison's seeds; infinite (of
+            times also 0) where one of the two runs diverged and the other did not.
         censored: of each seed, whether one of the two runs diverged or never came to the target, so that its
-            difference is not the true one but one nearer to a tie.
+            difference is not the true one but one nearer to a tie, or infinite.
     """
 
     measure: str

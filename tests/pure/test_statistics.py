@@ -101,15 +101,40 @@ def test_a_single_seed_has_no_interval():
     assert np.isnan([found.low, found.high, found.deviation]).all()
 
 
-def test_differences_must_be_finite():
-    """What is not finite has to be completed first, knowingly."""
-    with pytest.raises(ValueError, match="one finite number a seed"):
+def test_differences_must_be_numbers():
+    """Where a run has lost it is said so, with an infinite difference: NaN says nothing."""
+    with pytest.raises(ValueError, match="one number a seed"):
         paired([1.0, np.nan])
 
 
-def test_what_is_not_finite_counts_as_the_worst():
-    """A run that diverged is as bad as the worst there is."""
-    np.testing.assert_array_equal(statistics.complete([2.0, np.nan, -np.inf], worst=1.0), [2.0, 1.0, 1.0])
+@pytest.mark.parametrize(("sign", "better"), [(1.0, np.inf), (-1.0, -np.inf)])
+def test_a_run_that_has_lost_is_worse_than_any_other(sign, better):
+    """By an infinite difference; where both have lost neither is better."""
+    arm, baseline = [False, False, True, True], [False, True, False, True]
+    found = statistics.decided_by_loss([0.5, np.nan, np.nan, np.nan], arm, baseline, sign)
+    np.testing.assert_array_equal(found, [0.5, better, -better, 0.0])
+
+
+def test_signed_ranks_are_tested_as_wilcoxon_does(draws):
+    """The exact p is SciPy's, and an infinite difference is as good as any that is larger than the rest."""
+    for seeds in (6, 9, 12):
+        values = draws.normal(0.6, 1.0, seeds)
+        expected = stats.wilcoxon(values, method="exact").pvalue
+        assert sign_flip_p(statistics.signed_ranks(values)) == pytest.approx(expected)
+        largest = np.argmax(np.abs(values))
+        values[largest] *= np.inf
+        found = paired(values, margin=100.0)
+        assert found.p == pytest.approx(expected)
+        assert found.effect == pytest.approx(np.delete(values, largest).mean())
+        assert np.isnan([found.low, found.high]).all()
+        assert found.p_same == 1.0
+
+
+def test_losing_every_time_is_certain_with_six_seeds():
+    """Six of six infinite differences on one side: the smallest p there is; a tie is no evidence."""
+    assert paired([-np.inf] * 6).p == 2 / 2**6
+    assert np.isnan(paired([-np.inf] * 6).effect)
+    assert paired([-np.inf] * 3 + [0.0] * 3).p == 2 / 2**3
 
 
 @pytest.mark.parametrize(
@@ -137,7 +162,7 @@ def test_fewest_seeds():
 
 def test_the_advice_is_about_right(draws):
     """With as many more seeds as advised, about four of five experiments come to a verdict."""
-    found = Paired(seeds=6, mean=0.5, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
+    found = Paired(seeds=6, effect=0.5, mean=0.5, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
     more = more_seeds(found, margin=None)
     values = draws.normal(0.5, 1.0, (1000, 6 + more))
     power = np.mean(stats.ttest_1samp(values, 0.0, axis=-1).pvalue <= 0.05)
@@ -146,7 +171,7 @@ def test_the_advice_is_about_right(draws):
 
 def test_the_advice_for_equivalence_is_about_right(draws):
     """The same where the arms are alike and a margin is given."""
-    found = Paired(seeds=6, mean=0.0, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
+    found = Paired(seeds=6, effect=0.5, mean=0.0, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
     n = 6 + more_seeds(found, margin=0.5)
     values = draws.normal(0.0, 1.0, (2000, n))
     room = 0.5 - np.abs(values.mean(-1))

@@ -70,6 +70,37 @@ def test_nothing_is_the_same_where_a_run_has_no_time():
     assert "its ratio is a bound, the mean has no interval" in told.sentence
 
 
+def test_a_third_arm_changes_nothing_but_the_adjustment():
+    """What is put in the place of a diverged run comes from its pair alone, however bad others are."""
+    finals = [0.70, 0.72, 0.71, 0.69, 0.73, 0.70, 0.74, 0.71]
+    better = [final + 0.01 + 0.001 * k for k, final in enumerate(finals)]
+    records = [*ending("plain", finals, diverged=[2]), *ending("other", better), *ending("bad", [0.1] * SEEDS)]
+    runs = [measured(record, "val_accuracy", "max", 0.9) for record in records]
+    alone = verdicts(runs[: 2 * SEEDS], ARMS, "max", None)["other"]["final"]
+    beside = verdicts(runs, (*ARMS, "bad"), "max", None)["other"]["final"]
+
+    assert alone.kind == beside.kind == "better"
+    assert (alone.effect, alone.differences, alone.probability) == (beside.effect, beside.differences, 1.0)
+    assert beside.p == 2 * alone.p
+    assert alone.differences[2] == math.inf
+    assert alone.effect == pytest.approx(0.01 + 0.001 * 26 / 7)
+    assert alone.sentence.endswith("0 of 8, and 1 of the baseline; the mean is that of the other 7 seeds.")
+
+
+@pytest.mark.parametrize("measure", ["final", "best", "loss", "steps", "epochs", "samples"])
+def test_an_arm_that_always_diverges_is_worse(measure):
+    """In every measure: also where it did so in the first epoch, in less time than the baseline needed."""
+    baseline = [run("plain", seed, [0.5, 0.6, 0.95]) for seed in range(SEEDS)]
+    lost = [run("other", seed, [0.5], diverged=1) for seed in range(SEEDS)]
+    told = judged(baseline, lost)[measure]
+
+    assert told.kind == "worse"
+    assert told.p == 2 / 2**SEEDS
+    assert math.isnan(told.effect)
+    assert "no seed has two numbers" in told.sentence
+    assert "8 of 8, and 0 of the baseline." in told.sentence
+
+
 @pytest.mark.parametrize("lost", ARMS)
 def test_nothing_is_the_same_where_a_run_diverged(lost):
     """In either arm: what counts as the worst is no measurement, and here it is no worse than the rest."""

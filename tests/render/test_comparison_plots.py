@@ -177,14 +177,27 @@ def test_the_table_does_not_drop_censored_runs():
 
 
 def test_a_diverged_run_counts_as_the_worst():
-    """A run whose metric ended as NaN is as bad as the worst of all runs, and is told of."""
+    """A run whose metric ended as NaN is worse than any other, by no certain size, and is told of."""
     result = COMPARISONS["diverged"]
     verdict = result.verdicts["wild"]["final"]
-    worst = min(run["final"] for run in result.runs if np.isfinite(run["final"]))
-    expected = worst - result.of("plain")[4]["final"]
-    assert verdict.differences[4] == pytest.approx(expected)
+    assert verdict.differences[4:] == (-np.inf, -np.inf)
+    assert verdict.effect == pytest.approx(np.mean(verdict.differences[:4]))
     assert verdict.censored == (False,) * 4 + (True, True)
-    assert "Runs that diverged count as the worst: 2 of 6, and 0 of the baseline" in verdict.sentence
+    assert "count as worse than all others: 2 of 6, and 0 of the baseline" in verdict.sentence
+
+
+@pytest.mark.parametrize("measure", ["final", "epochs"])
+def test_what_has_no_size_stands_at_the_edge(measure):
+    """Beyond every other point, on its side, also on the logarithmic axis of ratios, whose infinity is 0 as well."""
+    (arm,) = differences_picture(COMPARISONS["diverged"], measure).arms
+    beyond = arm.values[arm.infinite]
+    assert arm.infinite.tolist() == [False] * 4 + [True] * 2
+    assert np.isfinite(arm.values).all()
+    assert (
+        (beyond < arm.values.min(where=~arm.infinite, initial=0)).all()
+        if measure == "final"
+        else (beyond > arm.values.max(where=~arm.infinite, initial=1)).all()
+    )
 
 
 def test_the_finder_is_in_the_times():

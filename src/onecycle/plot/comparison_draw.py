@@ -92,7 +92,10 @@ def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_ru
 def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str], *, first: bool) -> None:
     color, _, marker = style
     heights = row + np.linspace(-HALF_ROW, HALF_ROW, len(arm.values)) if len(arm.values) > 1 else np.array([row + 0.15])
-    for chosen, face, label in ((~arm.censored, color, "a seed"), (arm.censored, "none", "a seed, only a bound")):
+    for chosen, face, label in (
+        (~arm.censored, color, "a seed"),
+        (arm.censored, "none", "a seed, a bound or diverged"),
+    ):
         if chosen.any():
             ax.plot(
                 arm.values[chosen],

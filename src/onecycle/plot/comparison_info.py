@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle._comparison import MEASURES
 from onecycle.results import Comparison, Verdict
 
 Array = NDArray[np.float64]
 
 HEADROOM = 0.08  # ours: room around what is shown, as a part of it
 SHOWN_QUANTILES = (0.02, 0.98)  # ours: what a diverged run has beyond them does not set the limits
+EDGE = 1.2  # ours: so far out, over the largest difference, stands one without a size
 MOST_LINES = 60  # ours: more runs than this would hide their means, and are not drawn one by one
 TIME_WORDS = {
     "steps": "training steps to the target",
@@ -72,8 +75,9 @@ class ArmDifferences:
 
     Attributes:
         name: the arm's.
-        values: (seeds,) differences, or ratios.
+        values: (seeds,) differences, or ratios; infinite ones stand beyond all others.
         censored: (seeds,) whether each is only a bound.
+        infinite: (seeds,) whether one of the two runs diverged, so that the difference has a side and no size.
         verdict: the verdict in a few words.
         effect: their mean.
         interval: (low, high) of the mean, or None below 2 seeds.
@@ -82,6 +86,7 @@ class ArmDifferences:
     name: str
     values: Array
     censored: NDArray[np.bool_]
+    infinite: NDArray[np.bool_]
     verdict: str
     effect: float
     interval: tuple[float, float] | None
@@ -125,12 +130,13 @@ def differences_picture(result: Comparison, measure: str = "final") -> Differenc
         ValueError: for a measure that there is not.
     """
     verdicts = {arm: result.verdicts[arm] for arm in result.arms[1:]}
-    known = list(next(iter(verdicts.values()), {}))
-    if measure not in known:
-        raise ValueError(f"Argument `measure` must be one of {', '.join(known)}. Received: measure={measure!r}")
+    if measure not in MEASURES:
+        raise ValueError(f"Argument `measure` must be one of {', '.join(MEASURES)}. Received: measure={measure!r}")
     ratios = measure in TIME_WORDS
     what = TIME_WORDS.get(measure, f"{measure} {result.metric}" if measure != "loss" else "loss after the last epoch")
-    arms = tuple(_differences(arm, of[measure]) for arm, of in verdicts.items() if of[measure].seeds)
+    there = {arm: of[measure] for arm, of in verdicts.items() if of[measure].seeds}
+    furthest = _furthest(there.values(), ratios)
+    arms = tuple(_differences(arm, verdict, furthest, ratios) for arm, verdict in there.items())
     margin = next((of[measure].margin for of in verdicts.values()), None)
     falling = ratios or measure == "loss" or result.mode == "min"
     return DifferencesPicture(
@@ -193,12 +199,28 @@ def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tu
     return float(low - room), float(high + room)
 
 
-def _differences(arm: str, verdict: Verdict) -> ArmDifferences:
+def _furthest(verdicts: Iterable[Verdict], ratios: bool) -> float:
+    """How far the values that have a size are from no difference, at most; of ratios as a logarithm."""
+    values = [value for verdict in verdicts for value in (*verdict.differences, verdict.low, verdict.high)]
+    sizes = np.abs(_scaled(np.array(values, dtype=np.float64), ratios))
+    return float(np.max(sizes[np.isfinite(sizes)], initial=0.0)) or 1.0
+
+
+def _scaled(values: Array, ratios: bool) -> Array:
+    with np.errstate(divide="ignore"):  # a ratio of 0 is as infinite as one of infinity
+        return np.log(values) if ratios else values
+
+
+def _differences(arm: str, verdict: Verdict, furthest: float, ratios: bool) -> ArmDifferences:
+    scaled = _scaled(np.asarray(verdict.differences, dtype=np.float64), ratios)
+    infinite = np.isinf(scaled)
+    placed = np.where(infinite, np.sign(scaled) * EDGE * furthest, scaled)
     interval = (verdict.low, verdict.high) if np.isfinite([verdict.low, verdict.high]).all() else None
     more = "" if verdict.more_seeds is None else f", seeds wanted: about {verdict.more_seeds} more"
     return ArmDifferences(
         name=arm,
-        values=np.asarray(verdict.differences, dtype=np.float64),
+        values=np.exp(placed) if ratios else placed,
+        infinite=infinite,
         censored=np.asarray(verdict.censored, dtype=bool),
         verdict=verdict.kind + more,
         effect=verdict.effect,

@@ -23,7 +23,8 @@ def differences_figure(result: Comparison) -> Figure:
     return Figure(
         title=f"Paired differences to {result.baseline}",
         says="One point for each seed; the diamond is their mean, its line the 95 % interval. "
-        "Hollow points are bounds: one of the two runs diverged or never came to the target.",
+        "Hollow points are bounds: one of the two runs never came to the target, or diverged, which has no size "
+        "and stands at the edge.",
         views=[_view(result, measure) for measure in measures],
         toggles={"Arms": arms, "Shown": shown},
         tables=(_table(result, measures),),
@@ -65,7 +66,7 @@ def _traces(result: Comparison, arm: ArmDifferences, row: int) -> list[dict[str,
     spread = [row + HALF_ROW * (2 * n / max(count - 1, 1) - 1) * (count > 1) for n in range(count)]
     points = scatter(
         arm.values, spread, Style(style.color, marker="circle"), name=arm.name, keys=[key, "seeds"], opacity=0.75,
-        hover=f"seed %{{customdata}}<br>%{{x:{NUMBER}}}", customdata=list(result.seeds[:count]), size=9,
+        hover="seed %{customdata}", customdata=_told(result, arm), size=9,
     )  # fmt: skip
     points["marker"] |= {"symbol": ["circle-open" if bound else "circle" for bound in arm.censored] or "circle"}
     if not math.isfinite(arm.effect):
@@ -82,6 +83,12 @@ def _traces(result: Comparison, arm: ArmDifferences, row: int) -> list[dict[str,
         keys=[key, "means"], hover=f"end of the 95 % interval %{{x:{NUMBER}}}", width=3, size=14,
     )  # fmt: skip
     return [points, whiskers, mean]
+
+
+def _told(result: Comparison, arm: ArmDifferences) -> list[str]:
+    """What each seed's point says."""
+    shown = zip(result.seeds, arm.values, arm.infinite, strict=False)  # of one arm alone there are no values
+    return [f"{seed}<br>{'one of the two diverged' if lost else format(value, '.7g')}" for seed, value, lost in shown]
 
 
 def _table(result: Comparison, measures: list[str]) -> Table:

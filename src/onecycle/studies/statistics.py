@@ -13,9 +13,12 @@ Every number is of the differences, arm minus baseline, one for each seed.
 * Where several arms are held against one baseline, p is adjusted by Holm's method.
 * "No practical difference" needs a margin given before the runs, and both one-sided t tests against it (TOST). It goes
   before "better" and "worse": a difference may be certain and too small to matter.
-* Runs that diverged, or never came to the target, are never dropped: see `complete` and `censored_differences`. The
-  sign-flip test stays valid with what is put in their place; equivalence does not, since differences cut towards a tie
-  look smaller than they are: "no practical difference" is never claimed from them.
+* A run that diverged is worse than any that did not, by how much nobody can say: its difference is infinite, and the
+  test is then that of the signed ranks of the differences (Wilcoxon's with exact p, ties and zeros included), in which
+  an infinite one has the highest rank and no size. Nothing of it depends on other arms or on what is measured.
+* Runs that never came to the target are never dropped: see `censored_differences`. The sign-flip test stays valid with
+  what is put in their place; equivalence does not, since differences cut towards a tie look smaller than they are: "no
+  practical difference" is never claimed from them.
 """
 
 from __future__ import annotations
@@ -44,19 +47,21 @@ class Paired:
 
     Attributes:
         seeds: number of differences.
-        mean: their mean; NaN without any.
-        low: lower end of the interval of the mean; NaN below 2 seeds.
+        effect: mean of the finite ones; NaN without any.
+        low: lower end of the interval of the mean; NaN below 2 seeds, and where any difference is infinite.
         high: its upper end.
-        deviation: their standard deviation; NaN below 2 seeds.
+        mean: mean of what is tested: of the differences or, where any is infinite, of their signed ranks.
+        deviation: its standard deviation; NaN below 2 seeds.
         p: two-sided p of the sign-flip test.
         p_same: p of equivalence within the margin, the larger of the two one-sided t tests; 1 without a margin.
         probability: share of seeds with a positive difference, ties counted half.
     """
 
     seeds: int
-    mean: float
+    effect: float
     low: float
     high: float
+    mean: float
     deviation: float
     p: float
     p_same: float
@@ -67,27 +72,40 @@ def paired(differences: ArrayLike, margin: float | None = None) -> Paired:
     """Returns what the differences say, before any adjustment for other arms.
 
     Args:
-        differences: float array, (n,), finite, one for each seed.
-        margin: the difference that does not matter, > 0, or None.
+        differences: float array, (n,), one for each seed; infinite where one of the two runs has lost against the
+            other and nobody can say by how much.
+        margin: the difference that does not matter, > 0, or None. Nothing is the same where a run has lost.
 
     References:
         R. A. Fisher, The Design of Experiments (1935), section 21, for the test.
+        F. Wilcoxon, Individual comparisons by ranking methods (1945), for that of signed ranks; J. W. Pratt, Remarks
+        on zeros and ties in the Wilcoxon signed rank procedures (1959).
         D. J. Schuirmann, A comparison of the two one-sided tests procedure ... (1987), for equivalence.
     """
     values = _checked(differences)
+    finite = np.isfinite(values)
+    tested, margin = (values, margin) if finite.all() else (signed_ranks(values), None)
     n = len(values)
-    mean, low, high = (float(number) for number in t_interval(values))
-    deviation = float(values.std(ddof=1)) if n > 1 else math.nan
+    mean = float(tested.mean()) if n else math.nan
+    deviation = float(tested.std(ddof=1)) if n > 1 else math.nan
+    effect, low, high = (float(number) for number in t_interval(values[finite]))
     return Paired(
         seeds=n,
+        effect=effect,
+        low=low if finite.all() else math.nan,
+        high=high if finite.all() else math.nan,
         mean=mean,
-        low=low,
-        high=high,
         deviation=deviation,
-        p=float(sign_flip_p(values)),
+        p=float(sign_flip_p(tested)),
         p_same=1.0 if margin is None else _equivalence_p(mean, deviation, n, margin),
         probability=float(np.mean((values > 0) + 0.5 * (values == 0))) if n else math.nan,
     )
+
+
+def signed_ranks(differences: ArrayLike) -> Array:
+    """Returns the rank of each difference's size with its sign, equal ones sharing theirs; a difference of 0 has 0."""
+    values = np.asarray(differences, dtype=np.float64)
+    return np.asarray(np.sign(values) * stats.rankdata(np.abs(values)))
 
 
 def t_interval(differences: ArrayLike) -> tuple[Array, Array, Array]:
@@ -184,10 +202,21 @@ def fewest_seeds(arms: int) -> int:
     return math.ceil(math.log2(2 * arms / LEVEL))
 
 
-def complete(values: ArrayLike, worst: float) -> Array:
-    """Returns the values with those that are not finite, of runs that diverged, put at the worst there is."""
-    numbers = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(numbers), numbers, worst)
+def decided_by_loss(differences: ArrayLike, arm_lost: ArrayLike, baseline_lost: ArrayLike, sign: float) -> Array:
+    """Returns differences, arm minus baseline, with those of pairs in which a run has lost put in their place.
+
+    Args:
+        differences: float array, (n,); those of pairs in which a run has lost may be anything.
+        arm_lost: bool array, (n,): whether the arm's run has lost, as one that diverged.
+        baseline_lost: bool array, (n,), the same of the baseline's.
+        sign: 1 where higher is better, -1 where lower is.
+
+    Returns:
+        (n,): infinite on the side of the other run where one has lost, 0 where both have.
+    """
+    one, other = np.asarray(arm_lost, dtype=bool), np.asarray(baseline_lost, dtype=bool)
+    lost = np.where(one & other, 0.0, np.where(one, -sign * np.inf, sign * np.inf))
+    return np.where(one | other, lost, differences)
 
 
 def censored_differences(
@@ -215,11 +244,8 @@ def censored_differences(
 
 def _checked(differences: ArrayLike) -> Array:
     values = np.asarray(differences, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise ValueError(
-            "Argument `differences` must be one finite number a seed; `complete` the others first. "
-            f"Received: differences={values!r}"
-        )
+    if values.ndim != 1 or np.isnan(values).any():
+        raise ValueError(f"Argument `differences` must be one number a seed. Received: differences={values!r}")
     return values
 
 

@@ -47,6 +47,7 @@ class Table:
         arms: the arms, the baseline first.
         values: (arms, seeds): the measure, of a time its logarithm; NaN where the run diverged, or never came to the
             target.
+        lost: (arms, seeds): whether the run diverged, or its metric is no number: it is worse than any other.
         lengths: (arms, seeds): how long each run was, in the same units, for times.
         sign: 1 where higher is better, -1 where lower is.
         margin: what does not matter, in the units of `values`, or None.
@@ -55,6 +56,7 @@ class Table:
     measure: str
     arms: tuple[str, ...]
     values: Array
+    lost: NDArray[np.bool_]
     lengths: Array
     sign: float
     margin: float | None
@@ -64,11 +66,14 @@ class Table:
         rows = [sorted((run for run in runs if run["arm"] == arm), key=lambda run: run["seed"]) for arm in arms]
         is_time = measure in TIMES
         values = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
+        values = np.where(np.isfinite(values), values, np.nan)
+        diverged = np.array([[run["diverged"] is not None for run in row] for row in rows])
         lengths = np.array([[_length(run, measure) for run in row] for row in rows], dtype=np.float64)
         return cls(
             measure=measure,
             arms=tuple(arms),
-            values=np.where(np.isfinite(values), values, np.nan),
+            values=values,
+            lost=diverged if is_time else np.isnan(values),
             lengths=lengths,
             sign=-1.0 if is_time or measure == "loss" or mode == "min" else 1.0,
             margin=math.log(TIME_MARGIN) if is_time else None if measure == "loss" else margin,
@@ -95,10 +100,13 @@ class Table:
         }
 
     def _differences(self, arm: int) -> Array:
-        if self.is_time:
-            return statistics.censored_differences(self.values[arm], self.values[0], self.lengths[arm], self.lengths[0])
-        worst = np.nanmax(self.values) if self.sign < 0 else np.nanmin(self.values)
-        return statistics.complete(self.values[arm], worst) - statistics.complete(self.values[0], worst)
+        one, other, lost, lost_other = self.values[arm], self.values[0], self.lost[arm], self.lost[0]
+        if not self.is_time:
+            return statistics.decided_by_loss(one - other, lost, lost_other, self.sign)
+        differences = statistics.censored_differences(one, other, self.lengths[arm], self.lengths[0])
+        # Neither of two that did not get there is better, whether the one has diverged or not.
+        nobody = np.isnan(one) & np.isnan(other)
+        return statistics.decided_by_loss(differences, lost & ~nobody, lost_other & ~nobody, self.sign)
 
     def _verdict(self, arm: int, differences: Array, found: Paired, p: float, p_same: float) -> Verdict:
         kind = statistics.decide(found, p, p_same)
@@ -108,7 +116,7 @@ class Table:
         low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
         if self.is_time and lacking:  # times cut short have a spread of their own, which says nothing of the true one's
             low = high = math.nan
-        effect, low, high = (self._shown(number) for number in (self.sign * found.mean, low, high))
+        effect, low, high = (self._shown(number) for number in (self.sign * found.effect, low, high))
         return Verdict(
             measure=self.measure,
             kind=kind,
@@ -139,7 +147,7 @@ class Table:
     ) -> str:
         name, baseline = self.arms[arm], self.arms[0]
         effect, low, high = numbers
-        what = f"{effect:.3g} times the {self.measure} to the target" if self.is_time else _told(effect, self.measure)
+        what = _told(effect, self.measure)
         interval = "" if math.isnan(low) else f"95 % interval {low:.3g} to {high:.3g}; "
         evidence = f" ({interval}p = {p:.2g}{self._family})" if seeds > 1 else ""
         margin = "" if self.margin is None else f"{self._shown(self.margin):.3g}"
@@ -147,7 +155,7 @@ class Table:
             BETTER: f"{name} is better than {baseline}",
             WORSE: f"{name} is worse than {baseline}",
             SAME: f"{name} makes no practical difference to {baseline} (margin {margin})",
-            UNKNOWN: f"{name} against {baseline}: cannot tell yet ({_advice(more, seeds, len(self.arms) - 1)})",
+            UNKNOWN: f"{name} against {baseline}: cannot tell yet ({self._advice(arm, more, seeds)})",
         }[kind]
         return f"{verdict}: {what}{evidence}.{self._caveat(arm, seeds)}"
 
@@ -156,14 +164,31 @@ class Table:
         others = len(self.arms) - 1
         return f" for {others} arms" if others > 1 else ""
 
+    def _advice(self, arm: int, more: int | None, seeds: int) -> str:
+        arms = len(self.arms) - 1
+        if more is None:
+            could = self.margin is None and self.measure != "loss" and not any(self._missing(arm))
+            margin = "; with a `margin` it might be told that they are alike" if could else ""
+            return f"more than {statistics.MOST_SEEDS} seeds would be needed{margin}"
+        of = f" for {arms} arms" if arms > 1 else ""
+        few = f"{_seeds(seeds)}{of} never can; " if seeds < statistics.fewest_seeds(arms) else ""
+        return f"{few}about {more} more seed{'s' if more != 1 else ''} would"
+
     def _caveat(self, arm: int, seeds: int) -> str:
-        missing = self._missing(arm)
+        missing, lost = self._missing(arm), self.lost[[arm, 0]].sum(axis=1)
         if not any(missing):
             return ""
+        pairs = int((~(self.lost[arm] | self.lost[0])).sum())
+        mean = f"; the mean is that of the other {_seeds(pairs)}" if pairs else ""
+        worse = (
+            "Runs that diverged or have no number count as worse than all others: "
+            f"{lost[0]} of {seeds}, and {lost[1]} of the baseline{mean}."
+        )
         if not self.is_time:
-            return f" Runs that diverged count as the worst: {missing[0]} of {seeds}, and {missing[1]} of the baseline."
+            return f" {worse}"
         reached = f" {seeds - missing[0]} of {seeds} runs came there, and {seeds - missing[1]} of the baseline's"
-        return f"{reached}; a run that did not counts as no longer than it was: {BOUND}."
+        bound = f"{reached}; a run that did not counts as no longer than it was: {BOUND}."
+        return f"{bound} {worse}" if lost.any() else bound
 
 
 def _value(run: Run, measure: str) -> float:
@@ -175,21 +200,19 @@ def _value(run: Run, measure: str) -> float:
 
 
 def _told(effect: float, measure: str) -> str:
-    return f"{effect:+.3g} {PLACES[measure]}"
+    if math.isnan(effect):
+        return f"no seed has two numbers {PLACES.get(measure, 'to compare')}"
+    return f"{effect:.3g} times the {measure} to the target" if measure in TIMES else f"{effect:+.3g} {PLACES[measure]}"
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number != 1 else ''}"
 
 
 def _length(run: Run, measure: str) -> float:
     """How long a run was, as a logarithm, for times; else nothing."""
     length = whole_length(run)[measure] if measure in TIMES else None
     return math.nan if not length else math.log(length)
-
-
-def _advice(more: int | None, seeds: int, arms: int) -> str:
-    if more is None:
-        return f"more than {statistics.MOST_SEEDS} seeds would be needed"
-    of = f" for {arms} arms" if arms > 1 else ""
-    few = f"{seeds} seed{'s' if seeds != 1 else ''}{of} never can; " if seeds < statistics.fewest_seeds(arms) else ""
-    return f"{few}about {more} more seed{'s' if more != 1 else ''} would"
 
 
 def _nothing(arm: str, measure: str) -> Verdict:
