@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 import onecycle
 
 HEAVY = ("keras", "matplotlib", "tensorflow", "jax", "torch", "sklearn", "scipy")
@@ -44,6 +46,18 @@ def test_comparisons_without_their_extra(python):
     done = python("import sys; sys.modules['scipy'] = None; import onecycle; onecycle.compare", check=False)
 
     assert done.stderr.splitlines()[-1].endswith("Install them with: pip install 'onecycle[studies]'")
+
+
+@pytest.mark.parametrize("command", ["reproduce", "compare"])
+def test_commands_of_comparisons_without_their_extra(command, python, tmp_path):
+    """Without scipy they say in one line what to install, and exit with 2."""
+    (tmp_path / "mine.py").write_text("def parts(): return 1, 2, 3")
+    subject = {"reproduce": "boston-housing", "compare": f"{tmp_path / 'mine.py'}:parts"}[command]
+    lacking = "import sys; sys.modules['scipy'] = None; from onecycle.__main__ import main; "
+    done = python(f"{lacking}sys.exit(main({[command, subject]!r}))", check=False, KERAS_BACKEND="torch")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Error: This needs scipy: pip install 'onecycle[studies]'."
 
 
 def test_every_public_name_is_there():

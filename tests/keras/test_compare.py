@@ -3,37 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from oracles.comparisons import build, compared, data_of
 
-from onecycle import results
+from onecycle import compare, results
 from onecycle.schedules import OneCycle, WarmupLinearDecay
-from onecycle.studies import arms, compare
+from onecycle.studies import arms
 from onecycle.studies.arms import Arm
 from onecycle.studies.comparing import _seeds
-from onecycle.studies.example import Expected
 from onecycle.studies.runs import finder_facts
-
-ROWS, HELD_OUT = 96, 32
-
-
-def data_of(seed=0):
-    """Two classes that a small net learns in a few epochs."""
-    draws = np.random.default_rng(seed)
-    x = draws.normal(size=(ROWS + HELD_OUT, 4)).astype("float32")
-    y = (x[:, 0] + x[:, 1] > 0).astype("int32")
-    return (x[:ROWS], y[:ROWS]), (x[ROWS:], y[ROWS:])
-
-
-def build():
-    """A net with one hidden layer and plain SGD."""
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(2)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.5), loss, metrics=["accuracy"])
-    return model
-
-
-def compared(arms, *, seeds=1, epochs=2, **options):
-    """A comparison in silence."""
-    return compare(build, data_of(), arms, seeds=seeds, epochs=epochs, **{"verbose": 0, **options})
 
 
 def alike(history, other):
@@ -227,7 +204,7 @@ def test_data_may_be_data_sets():
     data = ((train, None), (held_out, None))
     comparison = compare(build, data, {"one": {}, "two": {}}, seeds=1, epochs=2, target=0.0, verbose=0)
     one, two = comparison.runs
-    assert (one["steps"], one["samples"]) == ([3, 6], [])
+    assert (one["steps"], one["samples"], one["config"]["batch_size"]) == ([3, 6], [], None)
     assert one["history"]["loss"] == pytest.approx(two["history"]["loss"])
     assert comparison.verdicts["two"]["steps"].effect == 1.0
     assert comparison.verdicts["two"]["samples"].kind == "not measured"
@@ -302,127 +279,32 @@ def test_a_run_that_diverges_is_kept_and_counts_as_the_worst():
     assert comparison.summary()
 
 
-@pytest.mark.parametrize(
-    ("arm", "message"),
-    [
-        ({"rate": 0.1}, r"Arm 'arm' may have schedule, max_learning_rate, .*Received: 'rate'"),
-        ({"schedule": "zigzag"}, r"Arm 'arm': Argument `schedule` must be one of .*'zigzag'"),
-        ({"schedule": 3}, r"must be a name, a keras LearningRateSchedule or a callable"),
-        ({"schedule": "none", "max_learning_rate": 0.1}, r"says nothing to a plain `fit`"),
-        ({"max_learning_rate": "best"}, r'must be a number or "auto"'),
-        ({"max_learning_rate": -1}, r"must be > 0"),
-        ({"schedule": OneCycle(0.1, 6), "max_learning_rate": 0.1}, r"give either `schedule` or `max_learning_rate`"),
-        ({"optimizer": 3}, r"must be a name, a keras optimizer or a function"),
-        ({"batch_size": 0}, r"`batch_size` must be >= 1"),
-        ({"epochs": 0}, r"`epochs` must be >= 1"),
-        ({"callbacks": []}, r"must be a function that returns a list"),
-        ({"momentum": (0.1, 0.9), "max_learning_rate": 1.0}, r"0 <= low <= high"),
-        ({"schedule": "constant", "max_learning_rate": 0.1, "momentum": (0.9, 0.8)}, r"has no cycle"),
-        ("adam", r"must be a dict"),
-    ],
-)
-def test_a_wrong_arm_is_refused_before_any_run(arm, message):
-    """The error names the arm and says what it may be."""
-    with pytest.raises((TypeError, ValueError), match=message):
-        compare(lambda: pytest.fail("built"), data_of(), {"arm": arm}, seeds=1, epochs=1)
+def test_data_are_read_once_a_run_and_seeded_before():
+    """A split that is drawn from the global generators is each seed's own, the same for every arm."""
+    read = []
+
+    def drawn(seed):
+        read.append(seed)
+        x = np.random.normal(size=(64, 4)).astype("float32")  # noqa: NPY002
+        return (x[:32], x[:32, 0] > 0), (x[32:], x[32:, 0] > 0)
+
+    comparison = compare(build, drawn, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
+    assert read == [0, 0, 0, 1, 1]  # once to look at them
+    assert comparison.problems == ()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"seeds": 0}, "`seeds` must be"),
-        ({"seeds": [1, 1]}, "`seeds` must be"),
-        ({"epochs": 0}, "`epochs` must be >= 1"),
-        ({"batch_size": 0}, "`batch_size` must be >= 1"),
-        ({"margin": 0}, "`margin` must be > 0"),
-        ({"target": "high"}, "`target` must be a finite number"),
-        ({"mode": "up"}, '`mode` must be "auto", "max" or "min"'),
-        ({"metric": "val_fancy"}, 'pass `mode="max"`'),
-        ({"jobs": 0}, "`jobs` must be >= 1"),
-        ({"jobs": 2, "cluster": "ray"}, "either `jobs` or `cluster`"),
-    ],
-)
-def test_bad_arguments_are_refused_before_any_run(options, message):
-    """The error is in Keras' form, and nothing is built."""
-    arguments = {"seeds": 1, "epochs": 1, **options}
-    with pytest.raises((TypeError, ValueError), match=message):
-        compare(lambda: pytest.fail("built"), data_of(), {"arm": {}}, **arguments)
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the programs are JAX's")
+def test_times_of_runs_that_were_made_otherwise_are_told_of(tmp_path):
+    """Seeds that are added are trained together, and take less time a run than the one that was alone."""
+    options = {"epochs": 1, "directory": tmp_path, "verbose": 0}
+    compare(build, data_of(), {"one": {}}, seeds=1, **options)
+    comparison = compare(build, data_of(), {"one": {}}, seeds=3, **options)
+    assert comparison.problems[0].startswith("Some runs were trained together")
 
 
-def test_a_model_that_is_not_compiled_is_refused():
-    """What `build` must return is said before any run."""
-    with pytest.raises(ValueError, match="returns a compiled keras"):
-        compare(lambda: keras.Sequential([keras.Input((4,))]), data_of(), {"arm": {}}, seeds=1, epochs=1)
-
-
-def test_data_without_validation_is_refused():
-    """The form of `data` is said."""
-    with pytest.raises(ValueError, match=r"`data` must be \(\(x, y\), \(x_val, y_val\)\)"):
-        compare(build, data_of()[0], {"arm": {}}, seeds=1, epochs=1)
-
-
-UNTRAINED = {"optimizer": lambda: pytest.fail("a run was begun")}
-
-
-def test_a_metric_that_no_run_has_is_named_before_any_run():
-    """The error lists what there is, and costs no training."""
-    with pytest.raises(ValueError, match="must be one of accuracy, loss, val_accuracy, val_loss"):
-        compared({"arm": UNTRAINED}, metric="val_auc")
-
-
-def fanciness(y, y_predicted):
-    """A measure whose name does not tell which way is better."""
-    return keras.ops.mean(y_predicted, axis=-1)
-
-
-def fancy():
-    """A net with that measure."""
-    model = build()
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[fanciness])
-    return model
-
-
-def test_a_metric_that_does_not_tell_its_mode_is_refused_before_any_run():
-    """The one that is chosen where none was asked for as well; with a mode it is compared."""
-    with pytest.raises(ValueError, match="'val_fanciness' does not tell whether higher is better"):
-        compare(fancy, data_of(), {"arm": UNTRAINED}, seeds=1, epochs=1)
-
-    assert compare(fancy, data_of(), {"arm": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric == "val_fanciness"
-
-
-def counting():
-    """A callback that adds a number of its own to the history."""
-
-    def add(epoch, logs):
-        logs["val_score"] = 1.0 + epoch
-
-    return [keras.callbacks.LambdaCallback(on_epoch_end=add)]
-
-
-def test_a_metric_that_callbacks_add_may_be_compared():
-    """Where every arm has callbacks; where one has none, it cannot have that metric, and is told so before any run."""
-    comparison = compared({"arm": {"callbacks": counting}}, metric="val_score", mode="max")
-    assert comparison.runs[0]["final"] == 2.0
-
-    with pytest.raises(ValueError, match="must be one of accuracy"):
-        compared({"arm": {"callbacks": counting}, "other": UNTRAINED}, metric="val_score", mode="max")
-
-
-def test_a_model_that_trains_its_own_way_may_tell_of_other_things():
-    """Of its training only: validation is what an evaluation told. Of a generator nothing is known before the runs."""
-    own = Expected(("loss", "val_loss"), others=False, others_of_training=True)
-    assert own.settled([], "odd_loss", "auto") == ("odd_loss", "min")
-    assert own.settled([], None, "auto") == ("val_loss", "min")
-    with pytest.raises(ValueError, match="must be one of loss, val_loss"):
-        own.settled([], "val_odd_loss", "auto")
-
-    unknown = Expected(None, others=False, others_of_training=False)
-    assert unknown.settled([], "val_odd_loss", "auto") == ("val_odd_loss", "auto")
-
-
-@pytest.mark.parametrize("seeds", [np.int64(2), np.uint8(2), [0, 1]])
-def test_a_number_of_seeds_may_be_numpys(seeds):
-    """Any integer is one."""
+@pytest.mark.parametrize("seeds", [np.int64(2), np.uint8(2), [0, 1], (1, 0), range(2), np.array([1, 0])])
+def test_seeds_may_be_a_number_or_any_integers(seeds):
+    """NumPy's too, in any order: results have them in their own."""
     assert _seeds(seeds) == (0, 1)
 
 
@@ -447,13 +329,3 @@ def test_what_picks_a_rate_is_part_of_an_arm_that_picks(monkeypatch):
 def test_an_arm_that_picks_nothing_knows_no_picker(arm):
     """Its records stay valid whatever becomes of the pickers."""
     assert set(facts(**arm)) == {"schedule", "max_learning_rate", "optimizer", "momentum", "callbacks"}
-
-
-def test_a_run_that_fails_says_which():
-    """The error names the arm and the seed, and what went wrong."""
-
-    def broken():
-        raise OSError("no more")
-
-    with pytest.raises(RuntimeError, match="Arm 'second' with seed 0: OSError: no more"):
-        compared({"first": {}, "second": {"callbacks": broken}})

@@ -68,6 +68,15 @@ def test_one_seed_has_no_interval():
     assert math.isnan(high)
 
 
+def test_a_cycle_that_takes_longer_saves_nothing():
+    """The sentence says more, not 0.57 times fewer; the ratio is what it was."""
+    found = savings(comparison([(0.7, 0.8, 0.9)], finder_steps=100), "plain", CYCLES)
+
+    assert found.ratio()[0] == pytest.approx(8 / 14)
+    assert "14: 1.8 times more" in found.summary()
+    assert found.facts()["times_fewer"] == {"mean": pytest.approx(8 / 14), "low": None, "high": None}
+
+
 def test_a_target_that_no_cycle_reaches_gives_no_ratio():
     """The factor is not known then, and is not made up of the other seeds."""
     found = savings(comparison([(0.7, 0.8, 0.9), (0.1, 0.1, 0.1)]), "plain", CYCLES)

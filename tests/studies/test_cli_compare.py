@@ -38,9 +38,9 @@ def test_json_is_all_there_is(person, capsys):
         (["person:nothing"], 2, "There is no function 'nothing'"),
         (["person"], 2, "MODULE:FUNCTION"),
         (["person:data"], 1, "person:data raised TypeError"),
-        (["person:all_of_it", "--margin", "-1"], 1, "`margin` must be > 0"),
-        (["person:all_of_it", "--mode", "up"], 1, "`mode` must be"),
-        (["person:all_of_it", "--jobs", "2", "--cluster", "ray"], 1, "either `jobs` or `cluster`"),
+        (["person:all_of_it", "--margin", "-1"], 2, "`margin` must be > 0"),
+        (["person:all_of_it", "--mode", "up"], 2, "`mode` must be"),
+        (["person:all_of_it", "--jobs", "2", "--cluster", "ray"], 2, "either `jobs` or `cluster`"),
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, code, message, person, capsys):

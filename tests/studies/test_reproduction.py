@@ -62,3 +62,28 @@ def test_a_grid_of_which_every_rate_diverges_is_given_up(chosen):
     """There is no best, and none is made up by widening the grid."""
     with pytest.raises(RuntimeError, match="With momentum 0 some run of every constant rate diverged"):
         chosen(lambda rate: 0.5, lost=0.0)
+
+
+def test_every_other_arm_of_full_length_is_held_against_the_cycle():
+    """The main arms with their seeds and the side arms with theirs; the baseline once, shorter cycles never."""
+    finals = {"SGD 0.01": 0.6, "SGD 0.1, tuned": 0.7, "1cycle": 0.9, "1cycle, 1 epochs": 0.5, "Adam 0.001": 0.95}
+    made = {
+        (arm, seed): run(arm, seed, [0.1, final + 0.001 * seed * (arm != "1cycle")])
+        for arm, final in finals.items()
+        for seed in range(8)
+    }
+
+    def of(arms, seeds):
+        runs = [made[arm, seed] for arm in arms for seed in seeds]
+        return concluded(runs, arms, tuple(seeds), metric="val_accuracy", margin=0.01)
+
+    main, side = of(tuple(finals)[:-1], range(8)), of(("SGD 0.01", "Adam 0.001"), range(6))
+    found = reproduction.against_cycle(main, side)
+    names = [verdict.sentence.partition(" is ")[0] for verdict in found]
+
+    assert names == ["SGD 0.01", "SGD 0.1, tuned", "Adam 0.001"]
+    assert [(verdict.kind, verdict.seeds) for verdict in found] == [("worse", 8), ("worse", 8), ("better", 6)]
+    assert found[2].p == 2 / 2**6
+    assert found[0].p == 2 * 2 / 2**8
+    assert all(verdict.margin == 0.01 for verdict in found)
+    assert reproduction.against_cycle(main, None) == found[:2]

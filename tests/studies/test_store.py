@@ -199,8 +199,39 @@ def test_records_of_other_settings_are_never_used(change, folder):
     with pytest.warns(UserWarning, match="other settings"):
         comparison = compared(folder, **change)
     assert len(comparison.problems) == 4
-    assert len(list(folder.glob("*.rejected"))) == 4
     assert len(list(folder.glob("*.json"))) == 4
+    assert len(list(folder.iterdir())) == 8
+
+
+def test_records_of_other_settings_come_back_when_they_are_asked_for(folder):
+    """A quick look with other settings costs nothing of what there was: neither is trained a second time."""
+    before = files(folder)
+    with pytest.warns(UserWarning, match="other settings"):
+        compared(folder, epochs=2)
+    assert trained() == 4
+    for epochs in (1, 2, 1):
+        with pytest.warns(UserWarning, match="other settings"):
+            comparison = compared(folder, epochs=epochs)
+        assert trained() == 0
+        assert {len(run["steps"]) for run in comparison.runs} == {epochs}
+    assert {name: content for name, content in files(folder).items() if name.endswith(".json")} == before
+
+
+def test_a_record_that_was_edited_or_torn_while_laid_aside_is_not_used(folder):
+    """What comes back is looked at as if it had never been away; whatever it calls itself, it stays in the folder."""
+    with pytest.warns(UserWarning, match="other settings"):
+        compared(folder, epochs=2)
+    (aside,) = folder.glob("plain_0.json.*")
+    aside.write_bytes(aside.read_bytes()[:50])
+    (folder / "plain_1.json").write_text(
+        (folder / "plain_1.json").read_text().replace('"identity": "', '"identity": "../')
+    )
+    trained()
+    with pytest.warns(UserWarning, match="moved to"):
+        compared(folder)
+    assert trained() == 1
+    assert (folder / f"{aside.name}.rejected").exists()
+    assert (folder / "plain_1.json.rejected").exists()
 
 
 BESIDE = {"data": 0.0, "build": 0.0}  # what functions read that their source does not show

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from onecycle.commands.console import WrongUse
+from onecycle.commands.console import WrongUse, bad_options
+from onecycle.commands.setting import told_what_to_install
 from onecycle.commands.subject import find_function, import_place
 from onecycle.commands.writing import write
 
@@ -32,15 +33,10 @@ def load_parts(name: str) -> tuple[Any, Any, Any]:
 
 def compare(parts: tuple[Any, Any, Any], *, save: Path | None, plot: Path | None, **options: Any) -> Any:
     """Run the comparison, write what was asked for, and return the `Comparison`."""
-    try:
+    with told_what_to_install(), bad_options():  # what is wrong in a run is a RuntimeError
         from onecycle import studies
 
         result = studies.compare(*parts, **options)
-    except ModuleNotFoundError as error:
-        if error.name not in ("scipy", "joblib", "cloudpickle", "distributed", "ray"):
-            raise
-        extra = "ray" if error.name == "ray" else "studies"
-        raise WrongUse(f"This needs {error.name}: pip install 'onecycle[{extra}]'.") from error
     write(result, save=save, plot=plot)
     return result
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from onecycle.commands.setting import told_what_to_install
+
 
 class Task(StrEnum):
     """The article's data sets."""
@@ -30,11 +32,12 @@ def reproduce(
     """Make the runs that are missing in the folder, write the comparison if asked, and return the `Reproduction`."""
     if data_dir is not None:
         os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())  # worker processes read it too
-    from onecycle.studies import reproduction
+    with told_what_to_install():
+        from onecycle.studies import reproduction
 
-    found = reproduction.reproduce(
-        task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs, verbose=verbose
-    )
+        found = reproduction.reproduce(
+            task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs, verbose=verbose
+        )
     if save is not None:
         found.main.save(save)
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +53,18 @@ def check_writable(*, save: Path | None, plot: Path | None, model: Path | None =
     for option, path in (("--save", save), ("--plot", plot), ("--model", model)):
         if path is not None and not path.absolute().parent.is_dir():
             raise WrongUse(f"There is no folder {path.absolute().parent} for {option}: make it first.")
+
+
+@contextmanager
+def told_what_to_install() -> Iterator[None]:
+    """Say which extra a comparison lacks, where it lacks one."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("scipy", "joblib", "cloudpickle", "distributed", "ray"):
+            raise
+        extra = "ray" if error.name == "ray" else "studies"
+        raise WrongUse(f"This needs {error.name}: pip install 'onecycle[{extra}]'.") from error
 
 
 def use_files_only() -> None:

@@ -197,7 +197,7 @@ def _epochs(result: Comparison) -> Table:
 def _code(result: Comparison) -> tuple[str, ...]:
     arms = ", ".join(f"{arm!r}: ..." for arm in result.arms)
     given: dict[str, Any] = {"metric": result.metric, "mode": result.mode}
-    given |= {name: result.config[name] for name in ("epochs", "batch_size") if name in result.config}
+    given |= {name: result.config[name] for name in ("epochs", "batch_size") if result.config.get(name) is not None}
     given |= {"target": result.target} if result.target_from == "given before the runs" else {}
     given |= {} if result.margin is None else {"margin": result.margin}
     seeds = list(result.seeds)

@@ -20,6 +20,7 @@ from onecycle.studies.identity import described
 from onecycle.suggestions import DEFAULT_RULE
 
 PLAIN = "none"
+TRIAL_RATE = 0.01  # in place of one that is not picked yet, to see whether an arm's schedule can be made
 # Part of the identity of the arms that pick their rate: raised when the same settings would pick another one.
 PICKING_FORMAT = 2
 # Each takes (total_steps, max_learning_rate); None stands for what `fit_one_cycle` does by itself.
@@ -69,7 +70,8 @@ class Arm:
         """
         _check_keys(name, given)
         values = {key: value for key, value in given.items() if value is not None or key == "momentum"}
-        if "schedule" not in values and ("max_learning_rate" in values or "momentum" in values):
+        cycles = "max_learning_rate" in values or values.get("momentum", "auto") not in (None, "auto")
+        if "schedule" not in values and cycles:
             values["schedule"] = "one_cycle"
         schedule = values.get("schedule", PLAIN)
         if schedule != PLAIN and not isinstance(schedule, LearningRateSchedule):
@@ -112,12 +114,36 @@ class Arm:
         setting = self.optimizer_setting()
         if setting is None:
             return
-        fresh = keras.optimizers.get(setting() if callable(setting) else setting)
+        fresh = setting() if callable(setting) else setting
+        fresh = fresh if fresh is None else keras.optimizers.get(fresh)
+        if not isinstance(fresh, keras.optimizers.Optimizer) or fresh.built:
+            what = f"{type(fresh).__name__}, which has been used already" if fresh is not None else "None"
+            raise ValueError(f"`optimizer` must be a function that returns a new keras optimizer. It returned: {what}")
         scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         if scales and not isinstance(fresh, keras.optimizers.LossScaleOptimizer):
             fresh = keras.optimizers.LossScaleOptimizer(fresh)
         # As `compile` does it; compiling again would need losses and metrics that are not used yet.
         internals.set_quietly(model, optimizer=fresh)
+
+    def try_on(self, model: Any, x: Any, steps: int | None) -> None:
+        """Raise what a run of this arm would raise before its training; the model keeps the arm's optimizer.
+
+        Args:
+            steps: Training steps of a run, or None where they are not known.
+        """
+        self.use_optimizer(model)
+        setting = self.optimizer_setting()
+        if callable(setting) and setting() is setting():
+            raise ValueError(
+                "`optimizer` must be a function that returns a new optimizer each time, not one and the same."
+            )
+        if self.wish is not None:
+            self.wish.check(model, x, ())
+            if steps is not None:
+                rate = self.max_learning_rate
+                self.wish.scheduler(TRIAL_RATE if rate is None or rate in PICKERS else rate).schedules(
+                    model.optimizer, steps
+                )
 
     def train(self, model: Any, x: Any, y: Any, *, seed: int, callbacks: list[Any], **options: Any) -> Any:
         """Train the model in this way and return Keras' `History`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,15 @@ def compare(
             plain `fit` of the model as it is compiled.
         seeds: How many (n is 0 ... n-1), or which. Below 6 no difference can be significant.
         epochs: Epochs of each run, for arms that do not have their own.
-        batch_size: Rows of a batch, for arms that do not have their own.
+        batch_size: Rows of a batch, for arms that do not have their own. Data sets come in batches of their own.
         metric: What to compare, a key of `History.history`; by default the first one on validation data that is not
             the loss. The main verdict is on its value after the last epoch, what training leaves one with. Which there
             are is seen before the runs, on one batch of the validation data, but for those that callbacks add.
         mode: "max" where higher is better, "min" where lower is, "auto" to tell by the name.
         target: Value of the metric that steps, epochs, samples and seconds are counted to, the finder's included. By
             default the mean over seeds of the baseline's best, of its runs that do not diverge if there are any. A run
-            that never reaches it is censored, not dropped: see `onecycle.studies.statistics.complete`.
+            that never reaches it is censored, not dropped: it counts as no longer than it was. One
+            that diverges is worse than any that reaches it.
         margin: Difference of the metric that does not matter, given before the runs. Without it nothing is ever found
             to make "no practical difference".
         directory: Folder for the records, one file a run, written as it ends. Started again with the same folder, only
@@ -105,20 +106,21 @@ def compare(
     read = {arm.name: arm for arm in read_arms(arms)}
     chosen = _seeds(seeds)
     _check(build, data, epochs, batch_size, mode, target, margin, jobs, cluster)
-    if metric is not None:
-        choose_mode(metric, mode)
     example = Example.read(build, data, chosen[0], batch_size)
+    rows = example.batch_size(batch_size, read.values())
     facts = {"model": model_facts(example.model), "data": data_facts(data)}
-    expected, starts = example.expected(batch_size, read.values()), {chosen[0]: example.start}
+    expected, starts = example.expected(rows, read.values()), {chosen[0]: example.start}
+    expected.settled((), metric, mode)
+    example.try_arms(read.values(), epochs, rows)
     del example  # a model takes room that the runs may need
-    setting = Setting(build, data, epochs, batch_size, facts)
+    setting = Setting(build, data, epochs, rows, facts)
     store = None if directory is None else Store(Path(directory))
     job = Job(setting, read, store)
     tasks = [(name, seed) for seed in chosen for name in read]  # a seed's arms together, so that pairs end early
     records = found(job, tasks, starts)
     metric, mode = expected.settled(records.values(), metric, mode)
     records = _all_records(job, tasks, records, jobs, cluster, verbose)
-    settings = {"epochs": epochs, "batch_size": batch_size, "arms": {n: setting.config(arm) for n, arm in read.items()}}
+    settings = {"epochs": epochs, "batch_size": rows, "arms": {n: setting.config(arm) for n, arm in read.items()}}
     problems = [*(store.problems if store is not None else ()), *unpaired(records, read, chosen)]
     return concluded(
         [records[name, seed] for name in read for seed in chosen],
@@ -177,6 +179,10 @@ def unpaired(records: Mapping[Task, RunRecord], arms: Mapping[str, Any], seeds: 
         problems.append(
             f"The runs were made with {len(different)} different sets of versions; each record tells its own."
         )
+    if len({"trained" in record.config for record in records.values()}) > 1:
+        problems.append(
+            "Some runs were trained together in one program and others one by one: their seconds cannot be compared."
+        )
     return problems
 
 
@@ -202,12 +208,12 @@ def _all_records(
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
     if isinstance(seeds, numbers.Integral):
-        chosen = tuple(range(count("seeds", seeds)))
-    else:
-        chosen = tuple(int(seed) for seed in seeds)
-    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        return tuple(range(count("seeds", seeds)))
+    given: list[Any] = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes) else [None]
+    whole = all(isinstance(seed, numbers.Integral) and not isinstance(seed, bool) for seed in given)
+    if not given or not whole or min(given) < 0 or len(set(given)) < len(given):
         raise ValueError(f"Argument `seeds` must be a number >= 1, or different seeds >= 0. Received: seeds={seeds!r}")
-    return chosen
+    return tuple(sorted(map(int, given)))
 
 
 def _check(

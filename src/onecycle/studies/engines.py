@@ -211,7 +211,7 @@ def _threads(threads: int) -> dict[str, str]:
 def _devices(jobs: int) -> dict[str, str]:
     """The machine's GPUs, of which each process takes its own; where they share one, none may take all its memory."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else _gpus()
+    devices = _gpus() if visible is None else visible.split(",")
     if not devices or devices == [""]:
         return {}
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}

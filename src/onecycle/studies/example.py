@@ -11,7 +11,7 @@ from onecycle import keras_internals as internals
 from onecycle._comparison import RunRecord
 from onecycle.studies.arms import Arm
 from onecycle.studies.measures import choose_metric, choose_mode
-from onecycle.studies.runs import built, start_facts
+from onecycle.studies.runs import built, data_of, start_facts
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,47 @@ class Example:
     start: dict[str, Any]
 
     @classmethod
-    def read(cls, build: Callable[[], Any], data: Any, seed: int, batch_size: int) -> Example:
+    def read(cls, build: Callable[[], Any], data: Any, seed: int, batch_size: int | None) -> Example:
         """The example of a seed, as a run makes it.
 
         Raises:
-            ValueError: For data of another form, or a model that is not compiled.
+            ValueError: For data of another form, or that can be read only once; or a model that is not compiled.
         """
-        given = data(seed) if callable(data) else data
         try:
-            (x, y), (x_held, y_held) = given
+            (x, y), (x_held, y_held) = data_of(data, seed)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
             ) from error
         batches.check(x, y, batch_size)
+        if not callable(data) and any(map(batches.is_one_shot, (x, x_held))):
+            raise ValueError(
+                "Argument `data` is a generator, which only the first run could read. Pass arrays or data sets, or a "
+                "function of the seed that makes a new generator."
+            )
         model = built(build, seed)
         batches.build(model, x, y, batch_size)
         # Before anything is done with the model.
         return cls(model, x, y, (x_held, y_held), start_facts(model, x, y, (x_held, y_held)))
 
-    def expected(self, batch_size: int, arms: Iterable[Arm]) -> Expected:
+    def batch_size(self, asked: int, arms: Iterable[Arm]) -> int | None:
+        """Rows of a batch of the arms that do not have their own; None where the data come in batches already.
+
+        Raises:
+            ValueError: Where somebody asks such data for batches of another size.
+        """
+        if batches.is_arrays(self.x):
+            return asked
+        wishes = [f"arm {arm.name!r} has batch_size={arm.batch_size}" for arm in arms if arm.batch_size is not None]
+        wishes += [f"batch_size={asked}"] if asked != batches.DEFAULT_BATCH_SIZE else []
+        if wishes:
+            raise ValueError(
+                "Argument `batch_size` says nothing to data sets, which come in batches of their own: give arrays, or "
+                f"leave it out. Received: {wishes[0]}"
+            )
+        return None
+
+    def expected(self, batch_size: int | None, arms: Iterable[Arm]) -> Expected:
         """What the runs' histories will have, from one batch of the validation data that is evaluated."""
         x, y = self.validation
         size = batch_size if batches.is_arrays(x) else None
@@ -64,6 +85,28 @@ class Example:
             others=all(arm.callbacks is not None for arm in arms),
             others_of_training=internals.method_of_ones_own(self.model) is not None,
         )
+
+    def try_arms(self, arms: Iterable[Arm], epochs: int, batch_size: int | None) -> None:
+        """Have each arm get ready to train the example, so that one that cannot is known before the first run.
+
+        Raises:
+            TypeError, ValueError: For an optimizer or schedule that is none, or a momentum the optimizer does not have.
+            RuntimeError: For a function of an arm's that raises anything else.
+        """
+        own = self.model.optimizer
+        for arm in arms:
+            steps = None
+            size = arm.batch_size or batch_size
+            if size is not None:
+                steps = (arm.epochs or epochs) * -(-batches.rows((self.x, self.y)) // size)
+            try:
+                arm.try_on(self.model, self.x, steps)
+            except Exception as error:
+                kind = next((kind for kind in (TypeError, ValueError) if isinstance(error, kind)), RuntimeError)
+                name = "" if kind is not RuntimeError else f"{type(error).__name__}: "
+                raise kind(f"Arm {arm.name!r}: {name}{error}") from error
+            finally:
+                internals.set_quietly(self.model, optimizer=own)
 
 
 @dataclass(frozen=True)
@@ -93,6 +136,8 @@ class Expected:
             ValueError: For a metric that some run would not have, or one whose name does not tell which way is better.
         """
         if self.names is None:
+            if metric is not None:
+                choose_mode(metric, mode)
             return metric, mode
         unknown = self.others or (self.others_of_training and not (metric or "").startswith("val_"))
         if metric is None or not unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,11 @@ def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[s
         "censored_at": whole_length(asdict(record)) if epoch is None else None,
         **{f"{name}_to_target": value for name, value in reached.items()},
     }
+
+
+def record_of(run: Run) -> RunRecord:
+    """Returns the record that a run was measured from."""
+    return RunRecord(**{field.name: run[field.name] for field in fields(RunRecord)})
 
 
 def times(run: Run, epoch: int) -> dict[str, float | None]:

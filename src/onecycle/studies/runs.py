@@ -35,14 +35,14 @@ class Setting:
         build: Returns a new compiled model.
         data: `((x, y), (x_val, y_val))`, or a function of the seed that returns that.
         epochs: Epochs of an arm without its own.
-        batch_size: Batch size of an arm without its own.
+        batch_size: Batch size of an arm without its own; None for data sets, which have theirs.
         facts: What is known of model and data before the runs, as plain data; part of every run's identity.
     """
 
     build: Callable[[], Any]
     data: Any
     epochs: int
-    batch_size: int
+    batch_size: int | None
     facts: dict[str, Any]
 
     def config(self, arm: Arm) -> dict[str, Any]:
@@ -54,10 +54,6 @@ class Setting:
             "backend": backends.name(),
         }
 
-    def data_of(self, seed: int) -> Any:
-        """((x, y), (x_val, y_val)) of a seed."""
-        return self.data(seed) if callable(self.data) else self.data
-
     def identity(self, arm: Arm, seed: int) -> str:
         """The hash of everything that a run depends on: not the other arms, nor the number of seeds, nor the metric."""
         return digest([RECORD_FORMAT, arm.name, seed, self.config(arm), self.facts])
@@ -66,8 +62,8 @@ class Setting:
 def train_run(setting: Setting, arm: Arm, seed: int) -> RunRecord:
     """Train one arm with one seed from the beginning, and return the record.
 
-    Everything random is seeded twice, before `build()` and before training: so every arm of a seed starts with the
-    same weights and sees the same batches (of its batch size), whatever its finder has drawn in between.
+    Everything random is seeded before the data are read, before `build()` and before training: so every arm of a seed
+    starts with the same weights and sees the same batches (of its batch size), whatever its finder draws in between.
 
     Raises:
         RuntimeError: Whatever went wrong, with the arm and the seed.
@@ -78,9 +74,17 @@ def train_run(setting: Setting, arm: Arm, seed: int) -> RunRecord:
         raise RuntimeError(f"Arm {arm.name!r} with seed {seed}: {type(error).__name__}: {error}") from error
 
 
-def begun(setting: Setting, arm: Arm, seed: int) -> tuple[Any, dict[str, Any]]:
+def data_of(data: Any, seed: int) -> Any:
+    """((x, y), (x_val, y_val)) of a seed."""
+    if not callable(data):
+        return data
+    keras.utils.set_random_seed(seed)
+    return data(seed)
+
+
+def begun(setting: Setting, arm: Arm, seed: int, data: Any) -> tuple[Any, dict[str, Any]]:
     """A run's model before its training, and the run's settings with the digests of its start and its data."""
-    (x, y), validation = setting.data_of(seed)
+    (x, y), validation = data
     model = built(setting.build, seed)
     arm.use_optimizer(model)
     config = setting.config(arm)
@@ -114,8 +118,8 @@ def recorded(setting: Setting, arm: Arm, seed: int, config: dict[str, Any], hist
 
 
 def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
-    (x, y), validation = setting.data_of(seed)
-    model, config = begun(setting, arm, seed)
+    (x, y), validation = data = data_of(setting.data, seed)
+    model, config = begun(setting, arm, seed, data)
     keras.utils.set_random_seed(seed)
     watch = EpochWatch(_rows(x))
     history = arm.train(
@@ -124,7 +128,7 @@ def _trained(setting: Setting, arm: Arm, seed: int) -> RunRecord:
         y,
         seed=seed,
         epochs=config["epochs"],
-        batch_size=config["batch_size"] if batches.is_arrays(x) else None,
+        batch_size=config["batch_size"],
         validation_data=validation if y is not None else validation[0],
         callbacks=[watch],
         verbose=0,

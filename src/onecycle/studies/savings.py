@@ -61,6 +61,18 @@ class Savings:
         middle, low, high = np.exp([logs.mean(), logs.mean() - spread, logs.mean() + spread]).tolist()
         return middle, low, high
 
+    def facts(self) -> dict[str, Any]:
+        """Returns the result as JSON can hold it."""
+        numbers = [number if math.isfinite(number) else None for number in self.ratio()]
+        return {
+            "reference": self.reference,
+            "seeds": len(self.seeds),
+            "with_target": self.with_target,
+            "reached": self.reached,
+            "times_fewer": dict(zip(("mean", "low", "high"), numbers, strict=True)),
+            "sentence": self.summary(),
+        }
+
     def summary(self) -> str:
         """Returns the result in a sentence."""
         there = self.with_target
@@ -71,7 +83,10 @@ class Savings:
         found = sorted(epochs for epochs in self.cycles if not math.isnan(epochs))[there // 2]
         cycles = f"{found:.3g}" if math.isfinite(found) else "more than was tried"
         middle, low, high = self.ratio()
-        factor = "" if math.isnan(middle) else f": {middle:.2g} times fewer"
+        words = "fewer"
+        if middle < 1:
+            middle, low, high, words = 1 / middle, 1 / high, 1 / low, "more"
+        factor = "" if math.isnan(middle) else f": {middle:.2g} times {words}"
         interval = "" if math.isnan(low) else f" (95 % interval {low:.2g} to {high:.2g})"
         return (
             f"{self.reference}: its best took {own:.3g} epochs (median), the shortest whole cycle that ends there "

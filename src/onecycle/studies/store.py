@@ -32,21 +32,19 @@ class Store:
         _json.save(record, self.path(record.arm, record.seed))
 
     def read(self, arm: str, seed: int, identity: str) -> RunRecord | None:
-        """The record of this very run, or None. A file in its place that is torn or foreign is moved aside."""
-        path = self.path(arm, seed)
-        if not path.exists():
-            return None
-        try:
-            record = _json.load(path)
-        except ValueError as error:
-            return self._reject(path, str(error))
-        if not isinstance(record, RunRecord):
-            return self._reject(path, f"{path} is a {type(record).__name__}, not the record of a run.")
-        if (record.arm, record.seed, record.identity) != (arm, seed, identity):
-            return self._reject(
-                path, f"{path} was made with other settings (model, data, arm, epochs, batch size or backend)."
-            )
-        return record
+        """The record of this very run, or None.
+
+        A file in its place that is torn or foreign is moved aside. A record of other settings keeps their identity in
+        its name, from where it comes back when these are asked for again.
+        """
+        path, own = self.path(arm, seed), (arm, seed, identity)
+        record = self._whole(path) if path.exists() else None
+        if record is not None and (record.arm, record.seed, record.identity) == own:
+            return record
+        if record is not None:
+            why = f"{path.name} was made with other settings (model, data, arm, epochs, batch size or backend)."
+            self._move(path, _laid_by(path, record.identity), why)
+        return self._brought_back(path, own)
 
     def set_aside(self, arm: str, seed: int, why: str) -> None:
         """Move the record of a run aside, of which more is known than its identity tells.
@@ -55,7 +53,7 @@ class Store:
             why: The rest of a sentence that begins with the file's name.
         """
         path = self.path(arm, seed)
-        self._reject(path, f"{path} {why}")
+        self._move(path, _rejected(path), f"{path.name} {why}")
 
     def note_strangers(self, expected: set[Path]) -> None:
         """Report the files that look like records and belong to no run of this comparison; they are left alone."""
@@ -63,18 +61,48 @@ class Store:
             if path not in expected:
                 self.problems.append(f"{path.name} belongs to no run of this comparison; it was left alone, unused.")
 
-    def _reject(self, path: Path, reason: str) -> RunRecord | None:
-        aside = path.with_name(f"{path.name}.rejected")
-        number = 1
-        while aside.exists():
-            number += 1
-            aside = path.with_name(f"{path.name}.rejected.{number}")
-        path.rename(aside)
+    def _whole(self, path: Path) -> RunRecord | None:
+        """The record in a file, which is moved aside if it is none."""
+        try:
+            record = _json.load(path)
+        except ValueError as error:
+            self._move(path, _rejected(path), str(error).replace(str(path), path.name))
+            return None
+        if not isinstance(record, RunRecord):
+            why = f"{path.name} is a {type(record).__name__}, not the record of a run."
+            self._move(path, _rejected(path), why)
+            return None
+        return record
+
+    def _brought_back(self, path: Path, own: tuple[str, int, str]) -> RunRecord | None:
+        aside = _laid_by(path, own[2])
+        record = self._whole(aside) if aside.exists() else None
+        if record is None or (record.arm, record.seed, record.identity) != own:
+            return None
+        aside.replace(path)
+        return record
+
+    def _move(self, path: Path, aside: Path, why: str) -> None:
+        path.replace(aside)
         # No paths: problems are part of results, which travel.
-        problem = f"{reason.replace(str(path), path.name)} It was moved to {aside.name}, and its run is made again."
+        problem = f"{why} It was moved to {aside.name}, and is not used."
         self.problems.append(problem)
-        warnings.warn(problem, stacklevel=5)
-        return None
+        warnings.warn(problem, stacklevel=6)
+
+
+def _laid_by(path: Path, identity: str) -> Path:
+    """Where a record of other settings waits until they are asked for again."""
+    # A record that somebody has edited may call itself anything.
+    return path.with_name(f"{path.name}.{identity}") if identity.isalnum() else _rejected(path)
+
+
+def _rejected(path: Path) -> Path:
+    """A name that is free, for a file that is of no use."""
+    aside, number = path.with_name(f"{path.name}.rejected"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.rejected.{number}")
+    return aside
 
 
 def slug(name: str) -> str:

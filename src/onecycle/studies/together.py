@@ -57,7 +57,7 @@ def _runs(setting: Setting, arm: Arm, seeds: Sequence[int]) -> list[RunRecord]:
     The time of all is shared out evenly. What finding a rate takes is each seed's own.
     """
     (x, y), validation = setting.data
-    starts, configs = zip(*(begun(setting, arm, seed) for seed in seeds), strict=True)
+    starts, configs = zip(*(begun(setting, arm, seed, setting.data) for seed in seeds), strict=True)
     config = configs[0]
     why_not = unsuited(starts[0], x, y)
     if why_not or internals.is_multi_optimizer(starts[0].optimizer):
