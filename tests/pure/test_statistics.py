@@ -250,3 +250,11 @@ def test_censoring_keeps_the_false_verdicts_down(share, draws):
     arm, base = np.where(times > horizon, np.nan, np.log(times))
     differences = statistics.censored_differences(arm, base, np.log(horizon), np.log(horizon))
     assert np.mean(sign_flip_p(differences) <= statistics.LEVEL) <= 0.065
+
+
+def test_looking_after_every_seed_finds_too_much(draws):
+    """The 12 % of docs/comparing.md: A/A comparisons that end at the first "better" or "worse" from 6 to 14 seeds."""
+    values = draws.normal(size=(1500, 14))
+    found = np.array([sign_flip_p(values[:, :seeds]) <= statistics.LEVEL for seeds in range(6, 15)])
+    assert found.any(axis=0).mean() == pytest.approx(0.12, abs=0.015)
+    assert found[-1].mean() == pytest.approx(0.05, abs=0.015)
