@@ -163,7 +163,7 @@ class Comparison(Result):
         lines += [
             "",
             f"{self.metric}, {better} is better; {len(self.seeds)} seeds; differences that do not matter: {margin}.",
-            f"Target {self.target:.4g}: {self.target_from}. Times include the finder's cost.",
+            self._target_told(),
             "",
             self.table(),
         ]
@@ -192,6 +192,11 @@ class Comparison(Result):
         from onecycle.plot import plot_differences
 
         return plot_differences(self, measure, ax)
+
+    def _target_told(self) -> str:
+        if math.isfinite(self.target):
+            return f"Target {self.target:.4g}: {self.target_from}. Times include the finder's cost."
+        return f"No target, so that there are no times: {self.baseline} never had a {self.metric} that is a number."
 
     def _row(self, arm: str) -> dict[str, str]:
         runs = self.of(arm)

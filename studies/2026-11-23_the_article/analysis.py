@@ -199,7 +199,7 @@ def draw_lengths(comparison: Comparison, path: Path) -> None:
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("")
     ax.set_title("mean over seeds with its 95 % interval", loc="left", fontsize="small")
-    ax.legend(frameon=False)
+    ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
     save_figure(ax, path)
 
 

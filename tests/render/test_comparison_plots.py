@@ -157,6 +157,13 @@ def test_a_target_that_nobody_reaches_is_not_measured():
     assert COMPARISONS["no samples"].verdicts["b"]["samples"].kind == "not measured"
 
 
+def test_a_baseline_without_a_number_sets_no_target():
+    """It is said in words, not as a target that is NaN."""
+    said = comparison([record(arm, seed, [NAN]) for arm in "ab" for seed in (0, 1)], target=NAN).summary()
+    assert "No target, so that there are no times: a never had a val_accuracy that is a number." in said
+    assert "nan" not in said
+
+
 def test_censored_runs_are_kept_and_told_of():
     """Runs that never came to the target take part, as no longer than they were, and the sentence counts them."""
     records = [record("slow", seed, [0.5] * 4 + [0.91 if seed < 2 else 0.6]) for seed in range(6)]
