@@ -97,8 +97,7 @@ def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | No
         "\n".join(f"- {main_runs.verdicts[arm]['final'].sentence}" for arm in main_runs.arms[1:]),
         "The same, each held against the cycle of full length:",
         "\n".join(f"- {verdict.sentence}" for verdict in against_cycle(main_runs, side_runs)),
-        "Epochs that whole cycles save, the range test included (the shortest is sought seed by seed after the runs, "
-        "which is somewhat optimistic):",
+        "Epochs that whole cycles save, range test included; optimistic, for the shortest is sought after the runs:",
         "\n".join(f"- {one.summary()}" for one in saved),
     ]
     if side_runs is not None:
