@@ -233,6 +233,12 @@ def test_a_build_that_the_seed_does_not_settle_is_reported():
         {"schedule": lambda steps, peak: WarmupLinearDecay(peak, steps), "max_learning_rate": 0.1},
         {"schedule": OneCycle(0.1, 6), "optimizer": lambda: keras.optimizers.SGD(0.3, momentum=0.9)},
         {"optimizer": "adam"},
+        {"optimizer": lambda: "adam"},
+        {
+            "schedule": lambda steps, peak: WarmupLinearDecay(
+                peak, steps, final_learning_rate=peak / 2 if peak > 0.02 else 1
+            )
+        },
     ],
 )
 def test_every_kind_of_arm_trains(arm):
@@ -311,6 +317,18 @@ def test_seeds_may_be_a_number_or_any_integers(seeds):
 def facts(**given):
     """What an arm's identity rests on."""
     return Arm.read("arm", given).facts()
+
+
+@pytest.mark.parametrize("given", [{}, {"momentum": None}, {"momentum": "auto"}, {"schedule": None, "momentum": None}])
+def test_nothing_asked_for_is_a_plain_fit(given):
+    """However it is said."""
+    assert Arm.read("arm", given).wish is None
+
+
+def test_a_pair_of_momenta_asks_for_a_cycle():
+    """With the peak that the range test finds: a plain `fit` has none to cycle."""
+    wish = Arm.read("arm", {"momentum": (0.9, 0.8)}).wish
+    assert (wish.max_learning_rate, wish.momentum) == ("auto", (0.9, 0.8))
 
 
 def test_what_picks_a_rate_is_part_of_an_arm_that_picks(monkeypatch):

@@ -92,7 +92,7 @@ ONE_AND_THE_SAME = keras.optimizers.SGD(0.1)
         ({"optimizer": lambda: 3}, "Could not interpret optimizer"),
         ({"optimizer": lambda: ONE_AND_THE_SAME}, "a new optimizer each time"),
         ({"schedule": lambda steps, peak: "slow", "max_learning_rate": 0.1}, "`schedule` must"),
-        ({"schedule": lambda steps, peak: [][steps], "max_learning_rate": "auto"}, "IndexError: list index"),
+        ({"schedule": lambda steps, peak: [][steps], "max_learning_rate": 0.1}, "IndexError: list index"),
     ],
 )
 def test_an_arm_that_cannot_train_is_refused_before_any_run(arm, message):

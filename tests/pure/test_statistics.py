@@ -125,7 +125,7 @@ def test_signed_ranks_are_tested_as_wilcoxon_does(draws):
         values[largest] *= np.inf
         found = paired(values, margin=100.0)
         assert found.p == pytest.approx(expected)
-        assert found.effect == pytest.approx(np.delete(values, largest).mean())
+        assert found.mean == pytest.approx(statistics.signed_ranks(values).mean())
         assert np.isnan([found.low, found.high]).all()
         assert found.p_same == 1.0
 
@@ -133,7 +133,6 @@ def test_signed_ranks_are_tested_as_wilcoxon_does(draws):
 def test_losing_every_time_is_certain_with_six_seeds():
     """Six of six infinite differences on one side: the smallest p there is; a tie is no evidence."""
     assert paired([-np.inf] * 6).p == 2 / 2**6
-    assert np.isnan(paired([-np.inf] * 6).effect)
     assert paired([-np.inf] * 3 + [0.0] * 3).p == 2 / 2**3
 
 
@@ -162,7 +161,7 @@ def test_fewest_seeds():
 
 def test_the_advice_is_about_right(draws):
     """With as many more seeds as advised, about four of five experiments come to a verdict."""
-    found = Paired(seeds=6, effect=0.5, mean=0.5, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
+    found = Paired(seeds=6, mean=0.5, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
     more = more_seeds(found, margin=None)
     values = draws.normal(0.5, 1.0, (1000, 6 + more))
     power = np.mean(stats.ttest_1samp(values, 0.0, axis=-1).pvalue <= 0.05)
@@ -171,7 +170,7 @@ def test_the_advice_is_about_right(draws):
 
 def test_the_advice_for_equivalence_is_about_right(draws):
     """The same where the arms are alike and a margin is given."""
-    found = Paired(seeds=6, effect=0.5, mean=0.0, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
+    found = Paired(seeds=6, mean=0.0, low=0, high=0, deviation=1.0, p=1, p_same=1, probability=0.5)
     n = 6 + more_seeds(found, margin=0.5)
     values = draws.normal(0.0, 1.0, (2000, n))
     room = 0.5 - np.abs(values.mean(-1))
@@ -253,8 +252,8 @@ def test_censoring_keeps_the_false_verdicts_down(share, draws):
 
 
 def test_looking_after_every_seed_finds_too_much(draws):
-    """The 12 % of docs/comparing.md: A/A comparisons that end at the first "better" or "worse" from 6 to 14 seeds."""
+    """The 13 % of docs/comparing.md: A/A comparisons that end at the first "better" or "worse" from 6 to 14 seeds."""
     values = draws.normal(size=(1500, 14))
     found = np.array([sign_flip_p(values[:, :seeds]) <= statistics.LEVEL for seeds in range(6, 15)])
-    assert found.any(axis=0).mean() == pytest.approx(0.12, abs=0.015)
+    assert found.any(axis=0).mean() == pytest.approx(0.13, abs=0.015)
     assert found[-1].mean() == pytest.approx(0.05, abs=0.015)

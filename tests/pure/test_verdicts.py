@@ -87,6 +87,24 @@ def test_a_third_arm_changes_nothing_but_the_adjustment():
     assert alone.sentence.endswith("0 of 8, and 1 of the baseline; the mean is that of the other 7 seeds.")
 
 
+@pytest.mark.parametrize("lost", [{3}, {0, 1}, set(range(SEEDS))])
+def test_seeds_at_which_both_diverged_are_ties_and_in_no_mean(lost):
+    """Neither is better there; the effect is that of the other seeds, as the sentence says, without an interval."""
+    finals = [0.70, 0.72, 0.71, 0.69, 0.73, 0.70, 0.74, 0.71]
+    other = [final + 0.02 + 0.001 * k for k, final in enumerate(finals)]
+    third = [run("third", seed, [0.5, 0.6]) for seed in range(SEEDS)]
+    records = [*ending("plain", finals, lost), *ending("other", other, lost), *third]
+    runs = [measured(record, "val_accuracy", "max", 0.9) for record in records]
+    told = verdicts(runs, (*ARMS, "third"), "max", None)["other"]["final"]
+    kept = [0.02 + 0.001 * k for k in range(SEEDS) if k not in lost]
+
+    assert [told.differences[seed] for seed in lost] == [0.0] * len(lost)
+    assert told.effect == pytest.approx(np.mean(kept) if kept else math.nan, nan_ok=True)
+    assert math.isnan(told.low)
+    assert "interval" not in told.sentence
+    assert ("no seed has two numbers" in told.sentence) == (not kept)
+
+
 @pytest.mark.parametrize("measure", ["final", "best", "loss", "steps", "epochs", "samples"])
 def test_an_arm_that_always_diverges_is_worse(measure):
     """In every measure: also where it did so in the first epoch, in less time than the baseline needed."""

@@ -1,5 +1,6 @@
 """Records on disk: whole or not there, resumed, and never taken for another run's."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from onecycle import compare
+from onecycle._json import load as load_record
 from onecycle.studies import runs
 from onecycle.studies.identity import model_facts
 from onecycle.studies.store import Store, slug
@@ -215,6 +217,17 @@ def test_records_of_other_settings_come_back_when_they_are_asked_for(folder):
         assert trained() == 0
         assert {len(run["steps"]) for run in comparison.runs} == {epochs}
     assert {name: content for name, content in files(folder).items() if name.endswith(".json")} == before
+
+
+def test_two_comparisons_in_one_folder_do_not_cost_each_other_a_record(folder):
+    """A record of other settings, there since this comparison began, is laid aside, not written over."""
+    store = Store(folder)
+    mine = load_record(folder / "plain_0.json")
+    for record in (dataclasses.replace(mine, identity="another"), mine, mine):
+        store.write(record)
+    for identity in ("another", mine.identity):
+        with pytest.warns(UserWarning, match="other settings"):
+            assert store.read("plain", 0, identity).identity == identity
 
 
 def test_a_record_that_was_edited_or_torn_while_laid_aside_is_not_used(folder):

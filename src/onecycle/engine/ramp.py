@@ -45,7 +45,7 @@ class CompiledRamp:
         self._form = Form(self._plan, CHUNK, segments, reports=(), freezes=False, momentum=False)
         self._program = kept(model).get(
             (layout(model, data), self._form),
-            lambda: Program(model, self._form, self._arguments(self._start, _nothing(self._plan), 0, 1)),
+            lambda: Program(model, self._form, self._arguments(self._start, _some_rows(self._plan), 0, 1)),
         )
         self.refusal: str | None = self._program.refusal
 
@@ -55,12 +55,14 @@ class CompiledRamp:
         Args:
             after_read: Called with the number of steps and the last loss whenever losses were read.
         """
-        state, order, rule = self._start, Order(self._plan, None), DivergenceRule()
+        state, rule = self._start, DivergenceRule()
+        # All at once: how many steps a call makes depends on the clock, and what is drawn next must not.
+        rows = Order(self._plan, None).take(len(self._rates))
         losses: list[float] = []
         steps = FIRST_CHUNK
         while rule.stop_reason is None and len(losses) < len(self._rates):
             began, steps = time.perf_counter(), min(steps, len(self._rates) - len(losses))
-            state, found, _ = self._program(*self._arguments(state, order, len(losses), steps))
+            state, found, _ = self._program(*self._arguments(state, rows, len(losses), steps))
             new = np.asarray(found)[:steps].tolist()
             losses += new
             rule.update(new)
@@ -71,10 +73,10 @@ class CompiledRamp:
         reason = rule.stop_reason or StopReason.COMPLETED
         return CompiledRampRun(self._rates[:end], np.array(losses[:end]), reason)
 
-    def _arguments(self, state: State, order: Order, first: int, steps: int) -> tuple[Any, ...]:
+    def _arguments(self, state: State, order: NDArray[Any], first: int, steps: int) -> tuple[Any, ...]:
         room = CHUNK - steps
         rates = np.pad(self._rates[first : first + steps].astype("float32"), (0, room))
-        rows = np.pad(order.take(steps), ((0, room), (0, 0)))
+        rows = np.pad(order[first : first + steps], ((0, room), (0, 0)))
         segments = self._plan.segments(first, steps)
         columns = segments.padded(self._form.segments)
         return state, self._data, Tables(rows, rates, None, ()), columns, self._start.metrics, np.int32(len(segments))
@@ -104,9 +106,9 @@ def _start(model: Any) -> State:
     return state._replace(optimizer=[value * 0 if id(variable) in velocities else value for variable, value in pairs])
 
 
-def _nothing(plan: Plan) -> Order:
-    """An order that draws from no generator, for a program that is compiled and not called."""
-    return Order(plan, None, shuffle=False)
+def _some_rows(plan: Plan) -> NDArray[Any]:
+    """Those of one step, drawn from no generator, for a program that is compiled and not called."""
+    return Order(plan, None, shuffle=False).take(1)
 
 
 def _first(data: Any, rows: int) -> Any:

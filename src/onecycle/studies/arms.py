@@ -20,7 +20,6 @@ from onecycle.studies.identity import described
 from onecycle.suggestions import DEFAULT_RULE
 
 PLAIN = "none"
-TRIAL_RATE = 0.01  # in place of one that is not picked yet, to see whether an arm's schedule can be made
 # Part of the identity of the arms that pick their rate: raised when the same settings would pick another one.
 PICKING_FORMAT = 2
 # Each takes (total_steps, max_learning_rate); None stands for what `fit_one_cycle` does by itself.
@@ -128,22 +127,21 @@ class Arm:
     def try_on(self, model: Any, x: Any, steps: int | None) -> None:
         """Raise what a run of this arm would raise before its training; the model keeps the arm's optimizer.
 
+        Its callbacks are not made, nor a schedule with a peak that is not picked yet.
+
         Args:
             steps: Training steps of a run, or None where they are not known.
         """
         self.use_optimizer(model)
         setting = self.optimizer_setting()
-        if callable(setting) and setting() is setting():
-            raise ValueError(
-                "`optimizer` must be a function that returns a new optimizer each time, not one and the same."
-            )
+        if callable(setting):
+            one, other = setting(), setting()
+            if one is other and isinstance(one, keras.optimizers.Optimizer):
+                raise ValueError("`optimizer` must be a function that returns a new optimizer each time, not the same.")
         if self.wish is not None:
             self.wish.check(model, x, ())
-            if steps is not None:
-                rate = self.max_learning_rate
-                self.wish.scheduler(TRIAL_RATE if rate is None or rate in PICKERS else rate).schedules(
-                    model.optimizer, steps
-                )
+            if steps is not None and not self.wish.picks:
+                self.wish.scheduler(self.wish.max_learning_rate).schedules(model.optimizer, steps)
 
     def train(self, model: Any, x: Any, y: Any, *, seed: int, callbacks: list[Any], **options: Any) -> Any:
         """Train the model in this way and return Keras' `History`."""

@@ -93,7 +93,8 @@ def compare(
 
     Warns:
         UserWarning: For each file in the folder that stands in a record's place and is torn, another run's, or made
-            from other data or initial weights than there are now. It is moved aside, never used.
+            from other data or initial weights than there are now. It is moved aside, and used only if these are
+            what is asked for again.
 
     Example:
 

@@ -14,7 +14,7 @@ Every number is of the differences, arm minus baseline, one for each seed.
 * "No practical difference" needs a margin given before the runs, and both one-sided t tests against it (TOST). It goes
   before "better" and "worse": a difference may be certain and too small to matter.
 * A run that diverged is worse than any that did not, by how much nobody can say: its difference is infinite, and the
-  test is then that of the signed ranks of the differences (Wilcoxon's with exact p, ties and zeros included), in which
+  test is then that of the signed ranks of the differences (Wilcoxon's, ties and zeros included), in which
   an infinite one has the highest rank and no size. Nothing of it depends on other arms or on what is measured.
 * Runs that never came to the target are never dropped: see `censored_differences`. The sign-flip test stays valid with
   what is put in their place; equivalence does not, since differences cut towards a tie look smaller than they are: "no
@@ -47,7 +47,6 @@ class Paired:
 
     Attributes:
         seeds: number of differences.
-        effect: mean of the finite ones; NaN without any.
         low: lower end of the interval of the mean; NaN below 2 seeds, and where any difference is infinite.
         high: its upper end.
         mean: mean of what is tested: of the differences or, where any is infinite, of their signed ranks.
@@ -58,7 +57,6 @@ class Paired:
     """
 
     seeds: int
-    effect: float
     low: float
     high: float
     mean: float
@@ -88,10 +86,9 @@ def paired(differences: ArrayLike, margin: float | None = None) -> Paired:
     n = len(values)
     mean = float(tested.mean()) if n else math.nan
     deviation = float(tested.std(ddof=1)) if n > 1 else math.nan
-    effect, low, high = (float(number) for number in t_interval(values[finite]))
+    _, low, high = (float(number) for number in t_interval(tested))
     return Paired(
         seeds=n,
-        effect=effect,
         low=low if finite.all() else math.nan,
         high=high if finite.all() else math.nan,
         mean=mean,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from onecycle import _json
@@ -28,8 +29,13 @@ class Store:
         return self.directory / f"{slug(arm)}_{seed}.json"
 
     def write(self, record: RunRecord) -> None:
-        """Write a record, at once or not at all."""
-        _json.save(record, self.path(record.arm, record.seed))
+        """Write a record, at once or not at all; one of other settings, written meanwhile, is laid aside."""
+        path = self.path(record.arm, record.seed)
+        with suppress(ValueError, FileNotFoundError):
+            there = _json.load(path)
+            if isinstance(there, RunRecord) and there.identity != record.identity:
+                path.replace(_laid_by(path, there.identity))
+        _json.save(record, path)
 
     def read(self, arm: str, seed: int, identity: str) -> RunRecord | None:
         """The record of this very run, or None.
@@ -65,6 +71,8 @@ class Store:
         """The record in a file, which is moved aside if it is none."""
         try:
             record = _json.load(path)
+        except FileNotFoundError:  # another comparison in this folder was faster
+            return None
         except ValueError as error:
             self._move(path, _rejected(path), str(error).replace(str(path), path.name))
             return None
@@ -79,11 +87,13 @@ class Store:
         record = self._whole(aside) if aside.exists() else None
         if record is None or (record.arm, record.seed, record.identity) != own:
             return None
-        aside.replace(path)
+        with suppress(FileNotFoundError):
+            aside.replace(path)
         return record
 
     def _move(self, path: Path, aside: Path, why: str) -> None:
-        path.replace(aside)
+        with suppress(FileNotFoundError):
+            path.replace(aside)
         # No paths: problems are part of results, which travel.
         problem = f"{why} It was moved to {aside.name}, and is not used."
         self.problems.append(problem)

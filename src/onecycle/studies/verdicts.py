@@ -114,9 +114,12 @@ class Table:
         margin = None if lacking else self.margin
         more = statistics.more_seeds(found, margin, len(self.arms) - 1) if kind == UNKNOWN else None
         low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
-        if self.is_time and lacking:  # times cut short have a spread of their own, which says nothing of the true one's
+        lost = self._lost(arm)
+        # Times cut short have a spread of their own, which says nothing of the true one's.
+        if lost.any() or (self.is_time and lacking):
             low = high = math.nan
-        effect, low, high = (self._shown(number) for number in (self.sign * found.effect, low, high))
+        mean = math.nan if lost.all() else differences[~lost].mean()
+        effect, low, high = (self._shown(number) for number in (mean, low, high))
         return Verdict(
             measure=self.measure,
             kind=kind,
@@ -137,6 +140,10 @@ class Table:
         """How many runs of the arm, and of the baseline, have no number: nothing is the same for what is put there."""
         missing = np.isnan(self.values).sum(axis=1)
         return int(missing[arm]), int(missing[0])
+
+    def _lost(self, arm: int) -> NDArray[np.bool_]:
+        """(seeds,): whether one of the two runs diverged or has no number."""
+        return np.asarray(self.lost[arm] | self.lost[0])
 
     def _shown(self, number: float) -> float:
         """A number as people want it: a difference, or of times, whose logarithms are compared, the ratio."""
@@ -178,10 +185,11 @@ class Table:
         missing, lost = self._missing(arm), self.lost[[arm, 0]].sum(axis=1)
         if not any(missing):
             return ""
-        pairs = int((~(self.lost[arm] | self.lost[0])).sum())
+        pairs = int((~self._lost(arm)).sum())
+        others = "any that came there" if self.is_time else "all others"
         mean = f"; the mean is that of the other {_seeds(pairs)}" if pairs else ""
         worse = (
-            "Runs that diverged or have no number count as worse than all others: "
+            f"Runs that diverged or have no number count as worse than {others}: "
             f"{lost[0]} of {seeds}, and {lost[1]} of the baseline{mean}."
         )
         if not self.is_time:
