@@ -190,7 +190,7 @@ def draw_lengths(comparison: Comparison, path: Path) -> None:
     ax.errorbar(
         [length for length, _ in cycles], ends[:, 0], spread, fmt="D", color="black", capsize=4, label="whole 1cycles"
     )
-    shown = np.concatenate([*shown, ends[:, 0]])
+    shown = np.concatenate([*shown, ends[np.isfinite(ends)]])
     room = 0.06 * np.ptp(shown)
     ax.set_ylim(shown.min() - room, shown.max() + room)
     ax.set(xscale="log", xlabel="epochs", ylabel=comparison.metric.replace("_", " "))
