@@ -16,6 +16,7 @@ from onecycle.studies.reproduction import against_cycle
 from onecycle.studies.savings import savings
 
 HERE = Path(__file__).parent
+HIGHEST_LOSS = 3.0  # that the picture of rates shows: a guess has 2.3
 RUNS, PICTURES, README = HERE / "runs", HERE / "pictures", HERE / "README.md"
 
 
@@ -153,14 +154,19 @@ def extra(what: str) -> str:
 
 
 def draw_rates(records: dict[float, RunRecord]) -> None:
-    """The article's picture: the training loss at the end over the constant rate."""
+    """The article's picture: the training loss over the constant rate, what is off the scale as a number at its top."""
     rates = sorted(records)
     _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    for epoch, marker in ((0, "o"), (-1, "s")):
-        losses = [records[rate].history["loss"][epoch] for rate in rates]
-        ax.plot(rates, losses, marker=marker, label="first epoch" if epoch == 0 else "last epoch")
-    ax.set(xscale="log", yscale="log", xlabel="constant learning rate", ylabel="training loss, CIFAR-10")
-    ax.legend()
+    ax.axhline(np.log(10), color="grey", linestyle=":", label="a guess among ten classes")
+    for epoch, marker, name in ((0, "o", "first epoch"), (-1, "s", "last epoch")):
+        losses = np.array([records[rate].history["loss"][epoch] for rate in rates])
+        (line,) = ax.plot(rates, np.minimum(losses, HIGHEST_LOSS), marker=marker, label=name, clip_on=False)
+        for rate, loss in zip(rates, losses, strict=True):
+            if loss > HIGHEST_LOSS:
+                place = {"xytext": (0, 6 if epoch == 0 else -14), "textcoords": "offset points", "ha": "center"}
+                ax.annotate(f"{loss:.2g}", (rate, HIGHEST_LOSS), color=line.get_color(), fontsize="small", **place)
+    ax.set(xscale="log", ylim=(None, HIGHEST_LOSS), xlabel="constant learning rate", ylabel="training loss, CIFAR-10")
+    ax.legend(frameon=False, loc=(0.29, 0.74))
     save_figure(ax, PICTURES / "rates.png")
 
 
