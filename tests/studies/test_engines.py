@@ -17,6 +17,7 @@ import pytest
 
 from onecycle import compare
 from onecycle.results import load
+from onecycle.studies import engines
 from onecycle.studies import worker as worker_module
 
 WAIT = 120  # seconds that anything here may take before the test is given up
@@ -326,3 +327,16 @@ def test_each_process_takes_its_own_device(monkeypatch):
         monkeypatch.setattr(Process, "name", f"LokyProcess-{number}")
         taken.append(worker_module.own_device(["0", "3"]))
     assert taken == ["0", "3", "0", "3", "0"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices"), [(None, "0,1"), ("1", "1"), ("", None)], ids=["all", "one", "hidden from everybody"]
+)
+def test_processes_share_the_gpus_that_may_be_seen(visible, devices, monkeypatch):
+    """Those of the machine, or of CUDA_VISIBLE_DEVICES; where that is empty, none."""
+    monkeypatch.setattr(engines, "_gpus", lambda: ["0", "1"])
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert engines._devices(2).get("ONECYCLE_DEVICES") == devices
