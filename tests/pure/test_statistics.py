@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from onecycle.studies import statistics
+from onecycle.studies.censoring import censored_differences, decided_by_loss
 from onecycle.studies.statistics import Paired, decide, holm, more_seeds, paired, sign_flip_p, t_interval
 
 EXPERIMENTS = 4000
@@ -111,7 +112,7 @@ def test_differences_must_be_numbers():
 def test_a_run_that_has_lost_is_worse_than_any_other(sign, better):
     """By an infinite difference; where both have lost neither is better."""
     arm, baseline = [False, False, True, True], [False, True, False, True]
-    found = statistics.decided_by_loss([0.5, np.nan, np.nan, np.nan], arm, baseline, sign)
+    found = decided_by_loss([0.5, np.nan, np.nan, np.nan], arm, baseline, sign)
     np.testing.assert_array_equal(found, [0.5, better, -better, 0.0])
 
 
@@ -150,8 +151,8 @@ def test_losing_every_time_is_certain_with_six_seeds():
 def test_a_censored_time_never_beats_one_that_came_there(arm, baseline, difference):
     """(time or None, length) of arm and baseline: the difference is that known for certain, or a tie."""
     (a, la), (b, lb) = [(np.nan if time is None else time, length) for time, length in (arm, baseline)]
-    assert statistics.censored_differences([a], [b], [la], [lb]) == [difference]
-    assert statistics.censored_differences([b], [a], [lb], [la]) == [-difference]
+    assert censored_differences([a], [b], [la], [lb]) == [difference]
+    assert censored_differences([b], [a], [lb], [la]) == [-difference]
 
 
 def test_fewest_seeds():
@@ -247,7 +248,7 @@ def test_censoring_keeps_the_false_verdicts_down(share, draws):
     times = draws.exponential(1.0, (2, EXPERIMENTS, 10)) + 1
     horizon = np.quantile(times, 1 - share)
     arm, base = np.where(times > horizon, np.nan, np.log(times))
-    differences = statistics.censored_differences(arm, base, np.log(horizon), np.log(horizon))
+    differences = censored_differences(arm, base, np.log(horizon), np.log(horizon))
     assert np.mean(sign_flip_p(differences) <= statistics.LEVEL) <= 0.065
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onecycle._comparison import MEASURES, TIMES, Verdict
 from onecycle.studies import statistics
+from onecycle.studies.censoring import censored_differences, decided_by_loss
 from onecycle.studies.measures import Run, whole_length
 from onecycle.studies.statistics import BETTER, SAME, UNKNOWN, WORSE, Paired
 
@@ -102,11 +103,11 @@ class Table:
     def _differences(self, arm: int) -> Array:
         one, other, lost, lost_other = self.values[arm], self.values[0], self.lost[arm], self.lost[0]
         if not self.is_time:
-            return statistics.decided_by_loss(one - other, lost, lost_other, self.sign)
-        differences = statistics.censored_differences(one, other, self.lengths[arm], self.lengths[0])
+            return decided_by_loss(one - other, lost, lost_other, self.sign)
+        differences = censored_differences(one, other, self.lengths[arm], self.lengths[0])
         # Neither of two that did not get there is better, whether the one has diverged or not.
         nobody = np.isnan(one) & np.isnan(other)
-        return statistics.decided_by_loss(differences, lost & ~nobody, lost_other & ~nobody, self.sign)
+        return decided_by_loss(differences, lost & ~nobody, lost_other & ~nobody, self.sign)
 
     def _verdict(self, arm: int, differences: Array, found: Paired, p: float, p_same: float) -> Verdict:
         kind = statistics.decide(found, p, p_same)
