@@ -31,8 +31,9 @@ def main() -> None:
         main_runs, side_runs = comparisons(protocol)
         filled = fill(filled, name, tables(protocol, main_runs, side_runs))
         pictures(name, main_runs)
-    if (RUNS / article.SWEPT_TASK / "swept").exists():
-        filled = fill(filled, "swept", swept_table())
+    for what, task in (("swept", article.SWEPT_TASK), ("longer", article.LONGER_TASK)):
+        if (RUNS / task / what).exists():
+            filled = fill(filled, what, later_table(what, PROTOCOLS[task]))
     for what in ("picture", "batch-size"):
         if list((RUNS / article.PICTURE_TASK / what).glob("*.json")):
             filled = fill(filled, what, extra(what))
@@ -129,14 +130,15 @@ def grid_table(protocol: Protocol) -> str:
     return "\n".join(lines)
 
 
-def swept_table() -> str:
-    """The cycle at a swept peak beside the tuned constant and the cycle at the range test's peak."""
-    protocol = PROTOCOLS[article.SWEPT_TASK]
-    found = compared(RUNS / protocol.task / "swept", tuple(protocol.swept_arms(tuned(protocol))), protocol)
+def later_table(what: str, protocol: Protocol) -> str:
+    """What was asked after the first results: the new cycle beside the protocol's and a constant rate."""
+    arms = protocol.swept_arms(tuned(protocol)) if what == "swept" else protocol.longer_arms()
+    found = compared(RUNS / protocol.task / what, tuple(arms), protocol)
     peaks = {arm: [run["finder"]["learning_rate"] for run in found.of(arm) if run["finder"]] for arm in found.arms}
     told = [f"- {arm}: peaks from {min(own):.2g} to {max(own):.2g}." for arm, own in peaks.items() if own]
     told += [f"- {found.verdicts[arm]['final'].sentence}" for arm in found.arms[1:]]
-    return "\n\n".join([f"{len(found.seeds)} seeds.", found.table(), root_table(found), "\n".join(told)])
+    roots = [root_table(found)] if protocol.metric == "loss" else []
+    return "\n\n".join([f"{len(found.seeds)} seeds.", found.table(), *roots, "\n".join(told)])
 
 
 def extra(what: str) -> str:

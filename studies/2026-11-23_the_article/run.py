@@ -3,13 +3,14 @@
 import sys
 from pathlib import Path
 
-from onecycle.studies.reproduction import extras, reproduce, swept
+from onecycle.studies.further import extras, longer, swept
+from onecycle.studies.reproduction import reproduce
 
 RUNS = Path(__file__).parent / "runs"
 
 if __name__ == "__main__":
     task, jobs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    others = {"extras": extras, "swept": swept}
+    others = {"extras": extras, "swept": swept, "longer": longer}
     if task in others:
         others[task](RUNS, jobs=jobs)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def reproduce(
     options |= {"epochs": protocol.epochs, "margin": protocol.margin}
     build, data = functools.partial(task_model, name), functools.partial(task_split, name)
     main = compare(build, data, protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main", **options)
-    _lend((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
+    lend((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
     side = compare(build, data, protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side", **options)
     return Reproduction(protocol, tuned, grid, main, side)
 
@@ -157,6 +157,14 @@ def grid_name(momentum: float, rate: float) -> str:
     return f"SGD {rate:.2g}, momentum {momentum:g}"
 
 
+def lend(arms: Sequence[str], lender: Path, borrower: Path, seeds: int) -> None:
+    """Copy the records of these arms, which are the same in both comparisons: they need not be made twice."""
+    borrower.mkdir(parents=True, exist_ok=True)
+    for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
+        if not (borrower / name).exists():
+            shutil.copyfile(lender / name, borrower / name)
+
+
 def _best(grid: Comparison, momentum: float, rates: Sequence[float]) -> float:
     merit, rate = max((_merit(grid, grid_name(momentum, rate)), rate) for rate in rates)
     if not np.isfinite(merit):
@@ -178,41 +186,3 @@ def _grown(rates: list[float], best: float) -> list[float]:
     if best == rates[0]:
         return [best / article.HALF_DECADE, *rates]
     return [*rates, best * article.HALF_DECADE] if best == rates[-1] else rates
-
-
-def _lend(arms: Sequence[str], lender: Path, borrower: Path, seeds: int) -> None:
-    """These arms' records are the same in both comparisons: they need not be made twice."""
-    borrower.mkdir(parents=True, exist_ok=True)
-    for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
-        if not (borrower / name).exists():
-            shutil.copyfile(lender / name, borrower / name)
-
-
-def swept(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
-    """A task once more, whose main arms have been run, with a cycle at the peak that a sweep picks."""
-    protocol = article.PROTOCOLS[article.SWEPT_TASK]
-    folder = Path(directory) / protocol.task
-    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
-    tuned, _ = choose_rates(protocol, folder / "grid", options)
-    arms = protocol.swept_arms(tuned)
-    _lend(list(arms)[:-1], folder / "main", folder / "swept", protocol.seeds)
-    build, data = functools.partial(task_model, protocol.task), functools.partial(task_split, protocol.task)
-    options |= {"epochs": protocol.epochs, "margin": protocol.margin}
-    return compare(build, data, arms, seeds=protocol.seeds, directory=folder / "swept", **options)
-
-
-def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> dict[str, Comparison]:
-    """The article's picture of training losses at eight rates, and its warning about batch size 2048, one seed each."""
-    name = article.PICTURE_TASK
-    build, data = functools.partial(task_model, name), functools.partial(task_split, name)
-    arms: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
-        "picture": (article.picture_arms, article.PICTURE_EPOCHS),
-        "batch-size": (article.batch_arms, article.BATCH_EPOCHS),
-    }
-    return {
-        what: compare(
-            build, data, make(), seeds=1, epochs=epochs, metric="loss", jobs=jobs, verbose=verbose,
-            directory=Path(directory) / name / what,
-        )
-        for what, (make, epochs) in arms.items()
-    }  # fmt: skip
