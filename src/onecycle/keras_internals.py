@@ -1,6 +1,6 @@
 """What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
 
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals.py` fails when one of these names changes its meaning.
+Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
 """
 
 from __future__ import annotations
