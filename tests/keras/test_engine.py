@@ -1,72 +1,29 @@
 """`train_members` gives what `fit` gives, for many members, and leaves the model as it was."""
 
-import gc
-import weakref
-
 import keras
 import numpy as np
 import pytest
-from oracles import reading, states
+from oracles import states
+from oracles.members import (
+    BATCH,
+    CYCLE,
+    EPOCHS,
+    STEPS,
+    adam,
+    arrays,
+    convolutional,
+    dense,
+    each_engine,
+    make,
+    plain,
+    read,
+    sgd,
+)
 
 import onecycle
-from onecycle.engine import Member, choice, train_members
-from onecycle.engine.suited import unsuited
+from onecycle.engine import Member, train_members
 
-layers = keras.layers
-COMPILED = {"jax": ("vmap", "scan"), "tensorflow": ("scan",)}.get(keras.backend.backend(), ())
-each_engine = pytest.mark.parametrize("engine", [*COMPILED, "fit"])
-programs_only = pytest.mark.skipif(not COMPILED, reason="PyTorch has no compiled programs")
-jax_only = pytest.mark.skipif(keras.backend.backend() != "jax", reason="only on JAX is `fit` ever the faster one")
-ROWS, BATCH, EPOCHS = 40, 8, 3
 SHORT = 37  # rows of which the last batch is short; that is a second step to compile
-STEPS = 5 * EPOCHS
-CYCLE = onecycle.OneCycle(0.05, STEPS)
-
-
-def sgd():
-    """SGD with momentum."""
-    return keras.optimizers.SGD(0.01, momentum=0.9)
-
-
-def adam():
-    """Adam that keeps moving averages, which `fit` writes into the weights as it ends."""
-    return keras.optimizers.Adam(0.01, use_ema=True)
-
-
-def plain():
-    """One dense layer before the last."""
-    return [keras.Input((4,)), layers.Dense(4, "tanh")]
-
-
-def dense():
-    """BatchNormalization and dropout between two dense layers."""
-    return [keras.Input((4,)), layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.3)]
-
-
-def convolutional():
-    """A convolution."""
-    return [keras.Input((4, 4, 1)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten()]
-
-
-def make(body=plain, optimizer=sgd, **compiled):
-    """A small model that is compiled but has not trained."""
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([*body(), layers.Dense(1)])
-    model.compile(optimizer(), **{"loss": "mse", **compiled})
-    return model
-
-
-def arrays(model, rows=ROWS, seed=0):
-    """Inputs and targets that the model can learn."""
-    x = np.random.default_rng(seed).normal(size=(rows, *model.input_shape[1:])).astype("float32")
-    return x, 2 * x.reshape(rows, -1)[:, :1]
-
-
-def read(engine, x, y, seed, epochs):
-    """Arguments of the `fit` that reads the rows as the engine does."""
-    if engine == "fit":
-        return {"x": x, "y": y, "batch_size": BATCH}
-    return reading.as_programs_do((x, y), seed=seed, batch_size=BATCH, epochs=epochs)
 
 
 def fitted(body, optimizer, member, x, y, validation, engine):
@@ -222,196 +179,6 @@ def test_a_later_call_takes_its_own_hyperparameters(engine):
 
 
 @each_engine
-def test_weights_of_samples_and_classes_count(engine):
-    """They multiply the losses, of classes too."""
-    model = make(loss="binary_crossentropy")
-    x, _ = arrays(model)
-    y = (x[:, :1] > 0).astype("float32")
-    options = {"members": [0.0], "epochs": 1, "batch_size": ROWS, "engine": engine}
-    plain = train_members(model, x, y, **options).losses[0, 0]
-    by_class = train_members(model, x, y, class_weight={0: 3.0, 1: 3.0}, **options).losses[0, 0]
-    by_sample = train_members(model, x, y, sample_weight=np.full(ROWS, 2.0), **options).losses[0, 0]
-    assert by_class == pytest.approx(3 * plain, rel=1e-5)
-    assert by_sample == pytest.approx(2 * plain, rel=1e-5)
-
-
-@each_engine
-def test_nested_data_without_shuffling(engine):
-    """Dicts of inputs, two outputs, rows in their order."""
-    one, two = keras.Input((2,), name="one"), keras.Input((3,), name="two")
-    joined = layers.Concatenate()([one, two])
-    model = keras.Model(
-        {"one": one, "two": two}, [layers.Dense(1, name="a")(joined), layers.Dense(2, name="b")(joined)]
-    )
-    model.compile(sgd(), loss=["mse", "mae"], metrics=[["mae"], ["mse"]])
-    rng = np.random.default_rng(0)
-    x = {"one": rng.normal(size=(ROWS, 2)), "two": rng.normal(size=(ROWS, 3))}
-    y = [rng.normal(size=(ROWS, 1)), rng.normal(size=(ROWS, 2))]
-    runs = train_members(model, x, y, members=[0.01], epochs=2, batch_size=BATCH, shuffle=False, engine=engine)
-    history = _after(model, 0.01).fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0).history
-    assert sorted(runs.metrics) == sorted(history)
-    for name, column in history.items():
-        np.testing.assert_allclose(runs.metrics[name][0], column, rtol=2e-5)
-
-
-def _after(model, rate):
-    model.optimizer.learning_rate = rate
-    return model
-
-
-@jax_only
-def test_trying_fit_out_leaves_the_programs_their_state(monkeypatch):
-    """JAX donates what `fit` trains on; where steps are long, `fit` is tried before a program trains after all."""
-    monkeypatch.setattr(choice, "SLOW", 0.0)
-    monkeypatch.setattr(choice, "LONG", 0.0)
-    monkeypatch.setattr(choice, "CLEARLY", 0.0)  # never faster by so much
-    model = make(dense, adam, metrics=["mae"])
-    x, y = arrays(model)
-    asked = {"members": [0.01, 0.02], "epochs": EPOCHS, "batch_size": BATCH, "validation_data": (x, y)}
-    expected = train_members(model, x, y, engine="scan", **asked)
-    found = train_members(model, x, y, **asked)
-    assert found.engine in COMPILED
-    assert "through `fit`" in found.reason
-    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-5)
-    np.testing.assert_allclose(found.validation["mae"], expected.validation["mae"], rtol=1e-5)
-
-
-def test_data_that_are_no_arrays_go_through_fit():
-    """A data set is read by `fit`, also one of unknown length, and the reason is told."""
-    import tensorflow as tf
-
-    model = make()
-    x, y = arrays(model)
-    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
-    for data in (dataset, dataset.filter(lambda *batch: True)):
-        runs = train_members(model, data, members=[0.01, CYCLE], epochs=2)
-        assert (runs.engine, runs.losses.shape) == ("fit", (2, 10))
-        assert runs.reason.endswith(".")
-    if COMPILED:
-        with pytest.raises(ValueError, match="arrays"):
-            train_members(model, dataset, members=[0.01], epochs=1, engine="scan")
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"members": []}, "members"),
-        ({"members": [-1.0]}, "learning_rate"),
-        ({"members": [(0.1, 1.0)]}, "momentum"),
-        ({"members": [(0.1, None, -1)]}, "seed"),
-        ({"epochs": 0}, "epochs"),
-        ({"engine": "fast"}, "engine"),
-        ({"validate": "never"}, "validate"),
-        ({"x": ((np.ones((1, 4)), np.ones((1, 1))) for _ in range(3)), "y": None}, "generator"),
-    ],
-)
-def test_bad_arguments_are_refused(options, named):
-    """The error names the argument, and nothing has been built."""
-    model = make()
-    x, y = arrays(model)
-    with pytest.raises(ValueError, match=named):
-        train_members(model, **{"x": x, "y": y, "members": [0.1], "epochs": 1, **options})
-    assert not model.optimizer.built
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's programs")
-def test_programs_of_tensorflow_train_one_after_the_other():
-    """They change the model's variables, so none can be mapped over members, nor follow a strategy of replicas."""
-    import tensorflow as tf
-
-    model = make()
-    x, y = arrays(model)
-    assert train_members(model, x, y, members=[0.01, 0.02], epochs=1).engine == "scan"
-    with pytest.raises(ValueError, match="mapped over members"):
-        train_members(model, x, y, members=[0.01], epochs=1, engine="vmap")
-    assert unsuited(model, tf.sparse.from_dense(x), y) == "the data are sparse or ragged"
-    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
-        assert "distributed" in unsuited(make(), x, y)
-
-
-@each_engine
-def test_optional_inputs_and_scores_by_class(engine):
-    """An input may be left out, and a metric that is a vector is left out of the tables."""
-    given, left_out = keras.Input((4,)), keras.Input((4,), optional=True)
-    model = keras.Model([left_out, given], layers.Dense(3, "softmax")(given))
-    model.compile(sgd(), "categorical_crossentropy", metrics=["accuracy", keras.metrics.F1Score()])
-    x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
-    y = np.eye(3, dtype="float32")[np.argmax(x[:, :3], axis=1)]
-    runs = train_members(
-        model, [None, x], y, members=[0.1], epochs=2, batch_size=BATCH, validation_data=([None, x], y), engine=engine
-    )
-    assert sorted(runs.metrics) == sorted(runs.validation) == ["accuracy", "loss"]
-    assert runs.losses[0, -1] < runs.losses[0, 0]
-
-
-class Noise(layers.Layer):
-    """Noise from the global random numbers, as many a person writes it."""
-
-    def call(self, x):
-        return x + keras.random.normal(keras.ops.shape(x))
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's programs")
-def test_global_random_numbers_are_those_of_the_seed():
-    """A program would go on with those that it was traced with, so such a model goes through `fit`, and repeats."""
-    model = make(lambda: [keras.Input((4,)), layers.Dense(4), Noise()])
-    x, y = arrays(model)
-    options = {"members": [0.01], "epochs": 1, "batch_size": BATCH}
-    runs = [train_members(model, x, y, **options) for _ in range(2)]
-    assert runs[0].engine == "fit"
-    assert "global random numbers" in runs[0].reason
-    np.testing.assert_array_equal(runs[0].losses, runs[1].losses)
-    with pytest.raises(ValueError, match="global random numbers"):
-        train_members(model, x, y, engine="scan", **options)
-    tests = [onecycle.find_learning_rate(model, x, y, num_steps=20, seed=1, verbose=0) for _ in range(2)]
-    np.testing.assert_array_equal(tests[0].losses, tests[1].losses)
-
-
-@programs_only
-def test_no_program_outlives_the_optimizers_variables():
-    """Of an optimizer that was not built before, none is left in memory afterwards."""
-    model = make(optimizer=adam)
-    x, y = arrays(model)
-    before = alive()
-    onecycle.find_learning_rate(model, x, y, num_steps=20, verbose=0)
-    train_members(model, x, y, members=[0.01], epochs=1)
-    assert alive() <= before
-
-
-def alive():
-    """How many variables there are in this process."""
-    gc.collect()
-    return sum(issubclass(type(one), keras.Variable) for one in gc.get_objects())  # `isinstance` asks the object
-
-
-@programs_only
-def test_states_of_layers_are_given_back():
-    """A layer with `stateful=True` goes on afterwards from where it was."""
-    model = keras.Sequential([keras.Input((3, 2), batch_size=BATCH), layers.LSTM(4, stateful=True), layers.Dense(1)])
-    model.compile(sgd(), "mse")
-    x = np.random.default_rng(0).normal(size=(ROWS, 3, 2)).astype("float32")
-    model.predict(x, batch_size=BATCH, verbose=0)
-    before = [np.array(keras.ops.convert_to_numpy(state)) for state in model.layers[0].states]
-    onecycle.find_learning_rate(model, x, x[:, 0, :1], num_steps=20, batch_size=BATCH, verbose=0)
-    for state, own in zip(model.layers[0].states, before, strict=True):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(state), own)
-
-
-@programs_only
-def test_programs_are_used_again():
-    """A second call of the same shapes compiles nothing, whatever its epochs, rates and seeds; another model does."""
-    model = make()
-    model.optimizer.build(model.trainable_variables)  # TensorFlow's programs go with an optimizer that they had built
-    x, y = arrays(model)
-    first = train_members(model, x, y, members=[0.01, 0.02], epochs=2, batch_size=BATCH, engine="scan")
-    second = train_members(model, x, y, members=[(CYCLE, None, 7)], epochs=5, batch_size=BATCH, engine="scan")
-    assert first.compile_seconds > 0
-    assert second.compile_seconds == 0
-    model.compile(sgd(), "mae")
-    assert train_members(model, x, y, members=[0.01], epochs=1, batch_size=BATCH).compile_seconds > 0
-
-
-@each_engine
 def test_what_is_left_out_of_weight_decay_is_seen(engine):
     """Told between two calls, it changes the second."""
     model = make(optimizer=lambda: keras.optimizers.AdamW(0.01, weight_decay=1.0))
@@ -420,52 +187,3 @@ def test_what_is_left_out_of_weight_decay_is_seen(engine):
     decayed = train_members(model, x, y, **options).losses
     model.optimizer.exclude_from_weight_decay(var_names=["kernel"])
     assert not np.allclose(train_members(model, x, y, **options).losses, decayed, rtol=1e-4)
-
-
-@programs_only
-def test_programs_serve_other_betas_and_later_steps():
-    """Adam's products of betas are longer or shorter then; the program, or another, takes them."""
-    model = make(optimizer=adam)
-    x, y = arrays(model)
-    options = {"epochs": 1, "batch_size": BATCH, "engine": "scan"}
-    cycles = [onecycle.OneCycle(0.01, steps) for steps in (5, 50)]
-    members = [(cycle, cycle.momentum(high=high)) for cycle, high in zip(cycles, (0.95, 0.99), strict=True)]
-    first, other = (train_members(model, x, y, members=[own], **options).losses for own in members)
-    assert not np.array_equal(first, other)
-    for _ in range(3):
-        model.fit(x, y, epochs=8, verbose=0)
-        assert np.isfinite(train_members(model, x, y, members=members, **options).losses).all()
-
-
-@programs_only
-def test_a_model_is_freed_with_its_programs():
-    """What is kept for a model does not keep the model."""
-    model = make()
-    x, y = arrays(model)
-    train_members(model, x, y, members=[0.01], epochs=1, validation_data=(x, y))
-    seen = weakref.ref(model)
-    del model
-    keras.backend.clear_session()
-    gc.collect()
-    assert seen() is None
-
-
-@programs_only
-def test_what_cannot_be_one_program_says_why():
-    """A training step of one's own, a loss scale: the reason names it, and asking for a program is an error."""
-
-    class OwnStep(keras.Sequential):
-        def train_step(self, *args):
-            return super().train_step(*args)
-
-    own = OwnStep([keras.Input((4,)), layers.Dense(1)])
-    own.compile("sgd", "mse")
-    scaled = make(optimizer=lambda: keras.optimizers.LossScaleOptimizer(sgd()))
-    for model, told in ((own, "train_step"), (scaled, "oss scaling")):
-        x, y = arrays(model)
-        runs = train_members(model, x, y, members=[0.01, 0.02], epochs=1)
-        assert runs.engine == "fit"
-        assert told in runs.reason
-        assert np.isfinite(runs.losses).all()
-        with pytest.raises(ValueError, match=told):
-            train_members(model, x, y, members=[0.01], epochs=1, engine="vmap")
