@@ -16,6 +16,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+from oracles import counted  # after these, for it imports keras
+
 PERSON = '''
 """A person's own module: a small net, two classes, arms that take long enough to be killed at."""
 import os, time
@@ -68,3 +70,24 @@ def person(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("ONECYCLE_TEST_TOLD", str(tmp_path / "told"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A folder with all records, and its comparison."""
+    directory = tmp_path_factory.mktemp("runs")
+    return directory, counted.compared(directory)
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of the folder, for one test to spoil."""
+    for name, content in counted.files(finished[0]).items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+@pytest.fixture
+def count_anew(finished):
+    """Models that were built before do not count."""
+    counted.BUILT.clear()
