@@ -32,8 +32,9 @@ def main() -> None:
         filled = fill(filled, name, tables(protocol, main_runs, side_runs))
         pictures(name, main_runs)
     for what, task in (("swept", article.SWEPT_TASK), ("longer", article.LONGER_TASK)):
-        if (RUNS / task / what).exists():
-            filled = fill(filled, what, later_table(what, PROTOCOLS[task]))
+        arms = later_arms(what, PROTOCOLS[task])
+        if whole_seeds(RUNS / task / what, arms):
+            filled = fill(filled, what, later_table(compared(RUNS / task / what, arms, PROTOCOLS[task])))
     for what in ("picture", "batch-size"):
         if list((RUNS / article.PICTURE_TASK / what).glob("*.json")):
             filled = fill(filled, what, extra(what))
@@ -130,14 +131,17 @@ def grid_table(protocol: Protocol) -> str:
     return "\n".join(lines)
 
 
-def later_table(what: str, protocol: Protocol) -> str:
-    """What was asked after the first results: the new cycle beside the protocol's and a constant rate."""
-    arms = protocol.swept_arms(tuned(protocol)) if what == "swept" else protocol.longer_arms()
-    found = compared(RUNS / protocol.task / what, tuple(arms), protocol)
+def later_arms(what: str, protocol: Protocol) -> tuple[str, ...]:
+    """The arms of what was asked after the first results."""
+    return tuple(protocol.swept_arms(tuned(protocol)) if what == "swept" else protocol.longer_arms())
+
+
+def later_table(found: Comparison) -> str:
+    """The new cycle beside the protocol's and a constant rate."""
     peaks = {arm: [run["finder"]["learning_rate"] for run in found.of(arm) if run["finder"]] for arm in found.arms}
     told = [f"- {arm}: peaks from {min(own):.2g} to {max(own):.2g}." for arm, own in peaks.items() if own]
     told += [f"- {found.verdicts[arm]['final'].sentence}" for arm in found.arms[1:]]
-    roots = [root_table(found)] if protocol.metric == "loss" else []
+    roots = [root_table(found)] if found.metric == "val_loss" else []
     return "\n\n".join([f"{len(found.seeds)} seeds.", found.table(), *roots, "\n".join(told)])
 
 

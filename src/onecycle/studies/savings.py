@@ -13,6 +13,9 @@ from scipy import stats
 from onecycle._comparison import Comparison
 
 
+ALIKE = 0.01  # ours: ratios of whole epochs that differ by less differ in the finder's steps alone
+
+
 @dataclass(frozen=True)
 class Savings:
     """Epochs to a reference arm's best: its own, and those of the shortest whole cycle that ends there.
@@ -50,12 +53,13 @@ class Savings:
         """Geometric mean of reference epochs over cycle epochs, with its 95 % interval (Student's t); NaN if unknown.
 
         It is of the seeds that have a target. Where one was not reached the mean is not known, and none is given.
+        Where all seeds are alike there is no interval: the lengths tried are few, and their agreement is no precision.
         """
         if self.reached < max(self.with_target, 1):
             return math.nan, math.nan, math.nan
         ratios = np.array(self.own) / np.array(self.cycles)
         logs = np.log(ratios[np.isfinite(self.targets)])
-        if len(logs) < 2:
+        if np.ptp(logs) < ALIKE:
             return float(np.exp(logs.mean())), math.nan, math.nan
         spread = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
         middle, low, high = np.exp([logs.mean(), logs.mean() - spread, logs.mean() + spread]).tolist()
