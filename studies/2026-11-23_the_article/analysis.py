@@ -94,7 +94,7 @@ def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | No
     cycles = tuple(arm for arm in main_runs.arms if arm.startswith(article.CYCLE))
     saved = [savings(main_runs, arm, cycles) for arm in main_runs.arms if arm not in cycles]
     parts = [
-        f"{len(main_runs.seeds)} seeds. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
+        f"{counted(main_runs)}. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
         main_runs.table(),
         *([root_table(main_runs)] if protocol.metric == "loss" else []),
         "\n".join(f"- {main_runs.verdicts[arm]['final'].sentence}" for arm in main_runs.arms[1:]),
@@ -104,9 +104,15 @@ def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | No
         "\n".join(f"- {one.summary()}" for one in saved),
     ]
     if side_runs is not None:
-        parts += [f"Other ways to train, {len(side_runs.seeds)} seeds:", side_runs.table()]
+        parts += [f"Other ways to train, {counted(side_runs)}:", side_runs.table()]
     parts += ["The grids of constant rates, on held-out training data:", grid_table(protocol)]
     return "\n\n".join(parts)
+
+
+def counted(comparison: Comparison) -> str:
+    """How many seeds, in words."""
+    count = len(comparison.seeds)
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def root_table(comparison: Comparison) -> str:
@@ -142,7 +148,7 @@ def later_table(found: Comparison) -> str:
     told = [f"- {arm}: peaks from {min(own):.2g} to {max(own):.2g}." for arm, own in peaks.items() if own]
     told += [f"- {found.verdicts[arm]['final'].sentence}" for arm in found.arms[1:]]
     roots = [root_table(found)] if found.metric == "val_loss" else []
-    return "\n\n".join([f"{len(found.seeds)} seeds.", found.table(), *roots, "\n".join(told)])
+    return "\n\n".join([f"{counted(found)}.", found.table(), *roots, "\n".join(told)])
 
 
 def extra(what: str) -> str:
