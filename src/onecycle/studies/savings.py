@@ -12,7 +12,6 @@ from scipy import stats
 
 from onecycle._comparison import Comparison
 
-
 ALIKE = 0.01  # ours: ratios of whole epochs that differ by less differ in the finder's steps alone
 
 
