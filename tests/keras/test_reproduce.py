@@ -1,0 +1,34 @@
+"""`reproduce` whole, on the real Boston Housing, with a protocol that is short."""
+
+import dataclasses
+
+import pytest
+
+from onecycle.studies import article, reproduction
+
+SHORT = {"epochs": 3, "cycles": (2,), "seeds": 1, "side_seeds": 1, "grid_epochs": 3, "grid_seeds": 1}
+
+
+@pytest.fixture
+def short(monkeypatch, data_dir):
+    """The experiment with three constant rates, of which the outer ones are far too small and far too large."""
+    protocol = dataclasses.replace(article.PROTOCOLS["boston-housing"], grid=(1e-5, 10**-2.5, 1.0), **SHORT)
+    monkeypatch.setenv("ONECYCLE_DATA", str(data_dir))
+    monkeypatch.setitem(article.PROTOCOLS, "boston-housing", protocol)
+
+
+def test_an_experiment_of_the_article_is_run_whole_and_then_read(short, tmp_path):
+    """Grid, main arms and side arms; asked once more it trains nothing, and says the same."""
+    found = reproduction.reproduce("boston-housing", directory=tmp_path, verbose=0)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    again = reproduction.reproduce("boston-housing", directory=tmp_path, verbose=0)
+
+    assert found.tuned == {0.0: 10**-2.5, 0.9: 10**-2.5}
+    assert [run["config"]["batch_size"] for run in found.main.runs] == [32] * 5
+    assert len(found.side.arms) == 4
+    assert found.side.runs[0]["history"] == found.main.runs[0]["history"]
+    assert all(run["finder"]["steps"] > 0 for run in found.main.of(article.CYCLE))
+    assert "1cycle" in found.summary()
+    assert [one["reference"] for one in found.facts()["savings"]] == list(found.main.arms[:3])
+    assert again.summary() == found.summary()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == written
