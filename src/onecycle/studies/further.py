@@ -10,6 +10,7 @@ from typing import Any
 
 from onecycle._comparison import Comparison
 from onecycle.studies import article
+from onecycle.studies.article import Protocol
 from onecycle.studies.comparing import compare
 from onecycle.studies.reproduction import choose_rates, lend
 from onecycle.studies.task_runs import task_model, task_split
@@ -35,25 +36,32 @@ def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | s
 def swept(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
     """A task once more, whose main arms have been run, with a cycle at the peak that a sweep picks."""
     protocol = article.PROTOCOLS[article.SWEPT_TASK]
-    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
-    tuned, _ = choose_rates(protocol, Path(directory) / protocol.task / "grid", options)
-    return _once_more(article.SWEPT_TASK, "swept", protocol.swept_arms(tuned), Path(directory), options)
+    folder, options = _asked(protocol, directory, jobs, verbose)
+    tuned, _ = choose_rates(protocol, folder / "grid", options)
+    return _once_more(protocol, protocol.swept_arms(tuned), folder, "swept", options)
 
 
 def longer(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
     """A task once more, whose main arms have been run, with a cycle longer than the protocol's."""
     protocol = article.PROTOCOLS[article.LONGER_TASK]
-    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
-    return _once_more(article.LONGER_TASK, "longer", protocol.longer_arms(), Path(directory), options)
+    folder, options = _asked(protocol, directory, jobs, verbose)
+    return _once_more(protocol, protocol.longer_arms(), folder, "longer", options)
+
+
+def _asked(
+    protocol: Protocol, directory: str | os.PathLike[str], jobs: int, verbose: int | str
+) -> tuple[Path, dict[str, Any]]:
+    """The task's folder, and what `compare` is told."""
+    options = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
+    return Path(directory) / protocol.task, options
 
 
 def _once_more(
-    name: str, what: str, arms: Mapping[str, Any], directory: Path, options: Mapping[str, Any]
+    protocol: Protocol, arms: Mapping[str, Any], folder: Path, what: str, options: Mapping[str, Any]
 ) -> Comparison:
     """The main arms among these, whose records are there, and the last one, which is new."""
-    protocol, folder = article.PROTOCOLS[name], directory / name
     lend(list(arms)[:-1], folder / "main", folder / what, protocol.seeds)
-    build, data = functools.partial(task_model, name), functools.partial(task_split, name)
+    build, data = functools.partial(task_model, protocol.task), functools.partial(task_split, protocol.task)
     return compare(
         build, data, arms, seeds=protocol.seeds, epochs=protocol.epochs, margin=protocol.margin,
         directory=folder / what, **options,
