@@ -26,8 +26,8 @@ from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
 from onecycle.engine import Member, MemberRuns, train_members
+from onecycle.finding.sweep import sweep_learning_rates
 from onecycle.suggestions import one_cycle
-from onecycle.sweeping import sweep_learning_rates
 
 RUNS = Path(__file__).parent / "runs"
 BUDGETS = (0.25, 0.5, 1.0)  # of ours

@@ -15,8 +15,8 @@ from records import grids
 from split import TUNING
 
 import onecycle
-from onecycle.picking import pick
-from onecycle.sweep_runs import suggested
+from onecycle.finding.sweep_runs import suggested
+from onecycle.suggestions.sweep_pick import pick
 
 SPREADS = (0.2, 0.3, 0.5, 0.7, 0.9)
 WORSTS = (1.0, 2.0)
