@@ -1,9 +1,9 @@
-"""Your own model and data, for the command line:
+"""A model and data for the command line:
 
     onecycle find examples/boston.py:make
     onecycle fit examples/boston.py:make --epochs 100
 
-The data come through keras.datasets, or from the folder that ONECYCLE_DATA names.
+The data is downloaded by keras.datasets, or read from the folder in ONECYCLE_DATA.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Finds a learning rate on handwritten digits and trains with it: python examples/first_run.py"""
+"""Find a learning rate on handwritten digits and train with it: python examples/first_run.py"""
 
 import keras
 from sklearn.datasets import load_digits

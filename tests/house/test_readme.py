@@ -1,4 +1,4 @@
-"""What README.md and the documentation quote is what was measured."""
+"""The figures in README.md, benchmarks/README.md and the documentation are those of the records."""
 
 import importlib.util
 import re
@@ -7,55 +7,110 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+STUDIES = ROOT / "studies"
 
 
-def test_costs_are_those_of_the_results():
-    """The table of README.md is what `python -m benchmarks.table` makes of the newest results."""
+@pytest.fixture(scope="module")
+def costs():
+    """The table that `python -m benchmarks.table` makes of the newest results."""
     spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    table = module.table()
-
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert table.count("\n") > 20
+    return module.table()
 
 
-STUDY = ROOT / "studies" / "2026-11-23_picking_the_rate" / "results.md"
-NAMES = {
-    "`sweep_learning_rates`": "sweep 1",
-    "the sweep, budget 1": "sweep 1",
-    "the sweep, budget 0.5": "sweep 0.5",
-    "`find_learning_rate` (rule `one_cycle`, the default)": "one_cycle",
-    "range test, `one_cycle` (onecycle's default)": "one_cycle",
-    "the same with the article's rule, `blow_up`": "blow_up",
-    "range test, `blow_up` (the article's rule)": "blow_up",
+def test_costs_are_those_of_the_results(costs):
+    """The table of benchmarks/README.md is what `python -m benchmarks.table` makes of the newest results."""
+    assert costs in text("benchmarks/README.md")
+    assert costs.count("\n") > 20
+
+
+def test_readme_has_the_range_of_the_callback_costs(costs):
+    """README.md gives the lowest and the highest ratio of `OneCycleScheduler` in the table of costs."""
+    rows = [cells_of(line) for line in costs.splitlines() if "| OneCycleScheduler |" in line]
+    ratios = sorted(ratio.split()[0] for _, _, _, ratio, *_ in rows)
+    assert len(ratios) == 9
+    assert f"`OneCycleScheduler` takes {ratios[0]} to {ratios[-1]} times the CPU time" in text("README.md")
+
+
+# What README.md says -> the study's block, and what one line of it holds.
+FIGURES = {
+    "at its best (90.4 % test accuracy)": ("fashion-mnist", "Target: 0.9037"),
+    "after 13 epochs (median over seeds)": ("fashion-mnist", "SGD 0.01", "13 epochs", "4.6 to 7.7"),
+    "6.0 times fewer epochs (95 % interval 4.6 to 7.7)": ("fashion-mnist", "SGD 0.01", "6 times", "4.6 to 7.7"),
+    "3.8 times fewer (1.2 to 12) without momentum": ("fashion-mnist", "SGD 0.1, tuned", "3.8 times", "1.2 to 12"),
+    "5.8 times fewer (2.7 to 12) with momentum": ("fashion-mnist", "momentum 0.9, tuned", "5.8 times", "2.7 to 12"),
+    "1cycle reaches 81.9 %": ("cifar10", "| 1cycle ", "| 0.8192 "),
+    "tuned SGD 79.7 % with": ("cifar10", "| SGD 0.01, momentum 0.9, tuned ", "| 0.7968 "),
+    "79.7 % with and without momentum": ("cifar10", "| SGD 0.1, tuned ", "| 0.7974 "),
+    "and plain SGD 76.1 %": ("cifar10", "| SGD 0.01 ", "| 0.761 "),
+    "needs 2.9 times fewer epochs": ("cifar10", "SGD 0.01", "2.9 times"),
+    "1.4 times fewer (0.64 to 3.2)": ("cifar10", "SGD 0.1, tuned", "1.4 times", "0.64 to 3.2"),
+    "1.2 times fewer (0.5 to 2.9)": ("cifar10", "momentum 0.9, tuned", "1.2 times", "0.5 to 2.9"),
+    "a mean squared error of 13.2": ("boston-housing", "| 1cycle | 13.24 |", "| 20 |"),
+    "tuned SGD with momentum at 12.9": ("boston-housing", "| SGD 0.001, momentum 0.9, tuned | 12.89 |", "| 20 |"),
+    "plain SGD at 13.7 over the 18 seeds": ("boston-housing", "| SGD 0.01 | 13.72 |", "| 18 |"),
+}
+
+
+@pytest.mark.parametrize("quoted", FIGURES)
+def test_figures_are_those_of_the_article_study(quoted):
+    """Each figure of the results in README.md stands in what the study's analysis wrote from the records."""
+    task, *held = FIGURES[quoted]
+    study = text("studies/2026-11-23_the_article/README.md")
+    block = re.search(f"<!-- {task} -->(.*?)<!-- /{task} -->", study, re.DOTALL)[1]
+    assert quoted in text("README.md")
+    assert any(all(part in line for part in held) for line in block.splitlines())
+
+
+PICKERS = {
+    "sweep, budget 1": "sweep 1",
+    "sweep, budget 0.5": "sweep 0.5",
+    "range test, rule `one_cycle` (default)": "one_cycle",
+    "range test, rule `blow_up` (the article's)": "blow_up",
     "fastai `minimum`": "fastai minimum",
-    "fastai, `minimum`": "fastai minimum",
-    "fastai, `slide`": "fastai slide",
+    "fastai `slide`": "fastai slide",
     "fastai `valley` (its default)": "fastai valley",
-    "fastai, `valley`, its default": "fastai valley",
     "torch-lr-finder": "torch-lr-finder",
-    "Keras' default rate": "Keras default",
-    "Keras' default rates": "Keras default",
+    "Keras' default learning rates": "Keras default",
     "Lightning": "Lightning",
 }
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how_to_choose.md"])
-def test_regrets_are_those_of_the_study(page):
-    """Median and catastrophes of each picker are those of its first table, the judged tasks."""
-    judged = STUDY.read_text(encoding="utf-8").split("\n\n")[1]
-    measured = {name: cells for name, *cells in map(cells_of, judged.splitlines())}
-    quoted = [
-        cells for cells in map(cells_of, (ROOT / page).read_text(encoding="utf-8").splitlines()) if cells[0] in NAMES
-    ]
-    quoted = [cells for cells in quoted if cells[1].endswith("%")]
-    assert len(quoted) >= 7
-    for name, median, catastrophes, *_ in quoted:
-        of = measured[NAMES[name]]
-        assert number(median) == pytest.approx(number(of[0]), abs=0.05 if "." in median else 0.5)
-        many, all_ = map(int, of[2].split(" of "))
-        assert catastrophes in (of[2], f"{100 * many / all_:.0f} %")
+@pytest.fixture(scope="module")
+def measured():
+    """Name of a picker -> its cells in the study's first table, that of the judged tasks."""
+    judged = text("studies/2026-11-23_picking_the_rate/results.md").split("\n\n")[1]
+    return {name: cells for name, *cells in map(cells_of, judged.splitlines())}
+
+
+def test_regrets_are_those_of_the_study(measured):
+    """Median and catastrophes of each picker in docs/how_to_choose.md are those of the judged tasks."""
+    lines = map(cells_of, text("docs/how_to_choose.md").splitlines())
+    quoted = [cells for cells in lines if cells[0] in PICKERS and cells[1].endswith("%")]
+    assert sorted(cells[0] for cells in quoted) == sorted(PICKERS)
+    for name, median, catastrophes, _ in quoted:
+        expected = measured[PICKERS[name]]
+        assert number(median) == pytest.approx(number(expected[0]), abs=0.05 if "." in median else 0.5)
+        assert catastrophes == expected[2]
+
+
+@pytest.mark.parametrize(
+    ("picker", "quoted"),
+    [
+        ("one_cycle", "{} above the best of a grid in the median, and more than 50 % above it in {} cases"),
+        ("fastai minimum", "fastai's `minimum`, had {} and {}."),
+    ],
+)
+def test_limits_in_readme_are_those_of_the_study(picker, quoted, measured):
+    """README.md gives the study's medians and catastrophes of the default rule and of fastai's `minimum`."""
+    median, _, catastrophes, *_ = measured[picker]
+    assert quoted.format(median, catastrophes) in text("README.md")
+
+
+def text(page):
+    """The content of a page, by its path from the root."""
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def cells_of(line):
@@ -63,6 +118,6 @@ def cells_of(line):
     return [cell.strip() for cell in line.strip("| ").split(" | ")]
 
 
-def number(text):
+def number(cell):
     """The number in a cell."""
-    return float(re.sub("[^0-9.-]", "", text))
+    return float(re.sub("[^0-9.-]", "", cell))
