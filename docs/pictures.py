@@ -17,9 +17,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import onecycle
+from onecycle.comparison import compare
 from onecycle.plot import plot_range_test, plot_schedule, save_figure
 from onecycle.report import write_report
-from onecycle.studies import compare
 
 FOLDER = Path(__file__).parent / "pictures"
 SEEDS, EPOCHS, MARGIN = 10, 12, 0.005

@@ -15,7 +15,7 @@ from records import grids
 from split import TUNING
 
 import onecycle
-from onecycle.finding.sweep_runs import suggested
+from onecycle.finding.sweep_runs import suggested_peak
 from onecycle.suggestions.sweep_pick import pick
 
 SPREADS = (0.2, 0.3, 0.5, 0.7, 0.9)
@@ -39,7 +39,7 @@ def main() -> None:
                 spread, worst, weight, reach = constants
                 rate = pick(
                     sweep.learning_rates, sweep.scores, sweep.steps, initial_score=sweep.initial_score,
-                    suggested=suggested(sweep.range_test), spread=spread, worst=worst, weight=weight, reach=reach,
+                    suggested=suggested_peak(sweep.range_test), spread=spread, worst=worst, weight=weight, reach=reach,
                 ).learning_rate  # fmt: skip
                 # No pick counts as twice the best loss.
                 found[budget, constants].append(1.0 if rate is None else grid.expected_regret(rate))

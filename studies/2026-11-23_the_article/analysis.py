@@ -5,20 +5,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from further import LONGER_TASK, PICTURE_TASK, SWEPT_TASK, batch_arms, longer_arms, picture_arms, swept_arms
 
-from onecycle.comparison.article.protocol import (
-    CYCLE,
-    LONGER_TASK,
-    PICTURE_TASK,
-    PROTOCOLS,
-    SWEPT_TASK,
-    Protocol,
-    batch_arms,
-    picture_arms,
-)
-from onecycle.comparison.article.reproduction import against_cycle
-from onecycle.comparison.article.savings import savings
-from onecycle.comparison.comparing import concluded
+from onecycle.comparison.article.protocol import CYCLE, PROTOCOLS, Protocol
+from onecycle.comparison.article.reproduction import verdicts_against_cycle
+from onecycle.comparison.article.savings import epoch_savings
+from onecycle.comparison.evaluation import comparison_from_records
 from onecycle.plot import save_figure
 from onecycle.results import Comparison, RunRecord, codec
 
@@ -62,7 +54,9 @@ def compared(folder: Path, arms: tuple[str, ...], protocol: Protocol) -> Compari
     records, seeds = read(folder), whole_seeds(folder, arms)
     runs = [records[arm, seed] for arm in arms for seed in seeds]
     metric = f"val_{protocol.metric}"
-    return concluded(runs, arms, seeds, metric=metric, margin=protocol.margin, config={"epochs": protocol.epochs})
+    return comparison_from_records(
+        runs, arms, seeds, metric=metric, margin=protocol.margin, config={"epochs": protocol.epochs}
+    )
 
 
 def whole_seeds(folder: Path, arms: tuple[str, ...]) -> tuple[int, ...]:
@@ -99,14 +93,14 @@ def grid(protocol: Protocol) -> dict[float, list[tuple[float, float]]]:
 def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | None) -> str:
     """The tables of an experiment, and its sentences."""
     cycles = tuple(arm for arm in main_runs.arms if arm.startswith(CYCLE))
-    saved = [savings(main_runs, arm, cycles) for arm in main_runs.arms if arm not in cycles]
+    saved = [epoch_savings(main_runs, arm, cycles) for arm in main_runs.arms if arm not in cycles]
     parts = [
         f"{counted(main_runs)}. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
         main_runs.table(),
         *([root_table(main_runs)] if protocol.metric == "loss" else []),
         "\n".join(f"- {main_runs.verdicts[arm]['final'].sentence}" for arm in main_runs.arms[1:]),
         "The same, each held against the cycle of full length:",
-        "\n".join(f"- {verdict.sentence}" for verdict in against_cycle(main_runs, side_runs)),
+        "\n".join(f"- {verdict.sentence}" for verdict in verdicts_against_cycle(main_runs, side_runs)),
         "Epochs that whole cycles save, range test included; optimistic, for the shortest is sought after the runs:",
         "\n".join(f"- {one.summary()}" for one in saved),
     ]
@@ -146,7 +140,7 @@ def grid_table(protocol: Protocol) -> str:
 
 def later_arms(what: str, protocol: Protocol) -> tuple[str, ...]:
     """The arms of what was asked after the first results."""
-    return tuple(protocol.swept_arms(tuned(protocol)) if what == "swept" else protocol.longer_arms())
+    return tuple(swept_arms(protocol, tuned(protocol)) if what == "swept" else longer_arms(protocol))
 
 
 def later_table(found: Comparison) -> str:

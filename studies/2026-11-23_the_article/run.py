@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from onecycle.comparison.article.further import extras, longer, swept
+from further import extras, longer, swept
+
 from onecycle.comparison.article.reproduction import reproduce
 
 RUNS = Path(__file__).parent / "runs"

@@ -322,13 +322,13 @@ def facts(**given):
 @pytest.mark.parametrize("given", [{}, {"momentum": None}, {"momentum": "auto"}, {"schedule": None, "momentum": None}])
 def test_nothing_asked_for_is_a_plain_fit(given):
     """However it is said."""
-    assert Arm.read("arm", given).wish is None
+    assert Arm.read("arm", given).spec is None
 
 
 def test_a_pair_of_momenta_asks_for_a_cycle():
     """With the peak that the range test finds: a plain `fit` has none to cycle."""
-    wish = Arm.read("arm", {"momentum": (0.9, 0.8)}).wish
-    assert (wish.max_learning_rate, wish.momentum) == ("auto", (0.9, 0.8))
+    spec = Arm.read("arm", {"momentum": (0.9, 0.8)}).spec
+    assert (spec.max_learning_rate, spec.momentum) == ("auto", (0.9, 0.8))
 
 
 def test_what_picks_a_rate_is_part_of_an_arm_that_picks(monkeypatch):

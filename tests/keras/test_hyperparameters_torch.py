@@ -30,7 +30,7 @@ def test_a_curve_is_evaluated_once_a_step(name, steps, monkeypatch):
     fit(model, 1)
     evaluated, looked_up, reads, syncs = count_evaluations(monkeypatch), [], [], []
     monkeypatch.setattr(backends, "to_numpy", lambda variable: reads.append(variable))
-    count_calls(monkeypatch, installation.Lookup, "at", looked_up, within=installation.__file__)
+    count_calls(monkeypatch, installation.ValueTable, "at", looked_up, within=installation.__file__)
     for reader in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__"):
         count_calls(monkeypatch, torch.Tensor, reader, syncs, within=installation.__file__)
     fit(model, 20)

@@ -12,7 +12,7 @@ from keras import ops
 from oracles import networks
 from oracles.small_fits import compiled, draws, fit, read
 
-from onecycle.keras_support.attributes import set_quietly
+from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.callback_list import (
     backups_to_restore,
     call_first,
@@ -20,7 +20,7 @@ from onecycle.keras_support.callback_list import (
     callbacks_beside,
     on_error_of_callbacks,
 )
-from onecycle.keras_support.loss_capture import losses_told
+from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import (
     carry_variable,
     compiled_parts,
@@ -89,7 +89,7 @@ def test_fit_begins_by_calling_make_train_function():
         callers.append((called_by_fit(model), is_fitting(model)))
         return make(force=force)
 
-    set_quietly(model, make_train_function=making)
+    set_untracked(model, make_train_function=making)
     fit(model, 2)
     assert callers == [(True, True)]
     model.make_train_function()
@@ -136,7 +136,7 @@ def test_a_training_step_asks_for_its_loss_once():
     """`train_step` calls the instance's `compute_loss` once, and what is told is the loss of that batch alone."""
     model = compiled(keras.optimizers.SGD(0.0))
     batches = [networks.stacked([batch]) for batch in networks.batches(seed=1, n=2)]
-    with losses_told(model) as losses:
+    with captured_losses(model) as losses:
         for x, y in batches:
             model.train_step((x, y, None))
     assert "compute_loss" not in vars(model)

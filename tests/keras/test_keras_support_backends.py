@@ -9,7 +9,7 @@ from oracles import networks
 from oracles.small_fits import compiled, fit, read, step
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly
+from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
 
@@ -80,7 +80,7 @@ def test_a_traced_momentum_is_asked_whether_it_is_zero(optimizer):
 
         __hash__ = object.__hash__
 
-    set_quietly(model.optimizer, momentum=Asked(ops.convert_to_tensor(0.5, dtype="float32")))
+    set_untracked(model.optimizer, momentum=Asked(ops.convert_to_tensor(0.5, dtype="float32")))
     fit(model)
     assert set(asked) == {"!=" if optimizer is keras.optimizers.SGD else ">"}
 
@@ -107,7 +107,7 @@ def test_torch_optimizers_take_a_float():
     """Keras' optimizers on PyTorch take Python floats where it has variables, also a momentum that is tiny."""
     for name, momentum in (("SGD", backends.answering_not_zero(0.0)), ("RMSprop", 0.5)):
         optimizer = getattr(keras.optimizers, name)(0.5, momentum=0.9)
-        set_quietly(optimizer, momentum=momentum, _get_current_learning_rate=lambda: 0.25)
+        set_untracked(optimizer, momentum=momentum, _get_current_learning_rate=lambda: 0.25)
         step(optimizer)
         assert raw_step(optimizer) == 1
 

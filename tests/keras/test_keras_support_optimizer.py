@@ -7,7 +7,7 @@ from keras import ops
 from oracles import networks
 from oracles.small_fits import compiled, fit, read, step
 
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.optimizers import (
     all_optimizers,
     inner_optimizers,
@@ -52,7 +52,7 @@ def test_optimizer_learning_rate_setting():
 def test_optimizer_asks_itself_for_the_current_learning_rate():
     """`learning_rate`, and the step, take what the instance's `_get_current_learning_rate` returns."""
     optimizer, variable = keras.optimizers.SGD(0.25), keras.Variable(np.ones(2), dtype="float32")
-    set_quietly(optimizer, _get_current_learning_rate=lambda: 0.5)
+    set_untracked(optimizer, _get_current_learning_rate=lambda: 0.5)
     assert optimizer.learning_rate == 0.5
     optimizer.apply([ops.ones(2)], [variable])
     assert read(variable).tolist() == [0.5, 0.5]
@@ -65,7 +65,7 @@ def test_optimizer_steps_go_through_the_instances_apply(wrapped):
     inner = keras.optimizers.SGD(0.0)
     model = compiled(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0) if wrapped else inner)
     apply, calls = inner.apply, []
-    set_quietly(inner, apply=lambda *args, **kwargs: (calls.append(inner._iterations.value), apply(*args, **kwargs))[1])
+    set_untracked(inner, apply=lambda *args, **kwargs: (calls.append(inner._iterations.value), apply(*args, **kwargs))[1])
     fit(model)
     assert calls
     assert raw_step(model.optimizer) == 1
@@ -80,7 +80,7 @@ def test_hyperparameters_are_read_from_the_instance_at_each_step(name):
     for one, variable in zip((optimizer, other), variables, strict=True):
         one.apply([ops.convert_to_tensor([1.0, -2.0])], [variable])
     before = len(optimizer.variables)
-    set_quietly(optimizer, **{name: ops.convert_to_tensor(0.125)})
+    set_untracked(optimizer, **{name: ops.convert_to_tensor(0.125)})
     for one, variable in zip((optimizer, other), variables, strict=True):
         one.apply([ops.convert_to_tensor([-1.0, 1.0])], [variable])
     assert np.abs(read(variables[0]) - read(variables[1])).max() > 1e-3
@@ -91,9 +91,9 @@ def test_attributes_set_quietly_are_not_tracked():
     """A variable set through `vars` is no state of an optimizer, as one that is assigned is."""
     optimizer = keras.optimizers.SGD()
     before = len(optimizer.variables)
-    set_quietly(optimizer, held=keras.Variable(1.0))
+    set_untracked(optimizer, held=keras.Variable(1.0))
     assert len(optimizer.variables) == before
-    unset_quietly(optimizer, "held", "never there")
+    unset_untracked(optimizer, "held", "never there")
     optimizer.held = keras.Variable(1.0)
     assert len(optimizer.variables) == before + 1
 

@@ -1,4 +1,4 @@
-"""The schedule classes on the backend in force: values in the graph, configs, saving, bad input."""
+"""The schedule classes on the current backend: values in the graph, configs, saving, invalid arguments."""
 
 import copy
 import pickle
@@ -42,17 +42,17 @@ PLAIN = [
 
 
 def name(value):
-    """A schedule's repr as its test's name."""
+    """Return a schedule's repr, which names its test."""
     return repr(value) if isinstance(value, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def evaluate(schedule, steps, dtype="int32"):
-    """The schedule's tensor for an array of steps, in NumPy."""
+    """Return the schedule's tensor for an array of steps, as NumPy."""
     return keras.ops.convert_to_numpy(schedule(keras.ops.convert_to_tensor(steps, dtype)))
 
 
 def compiled(schedule):
-    """The schedule compiled by the backend in force; PyTorch runs it as it is."""
+    """Return the schedule compiled by the current backend; PyTorch runs it as it is."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -66,7 +66,7 @@ def compiled(schedule):
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
 def test_tensor_agrees_with_values(schedule):
-    """The float32 tensor is within 1e-6 of the peak of the float64 values, before, in and after the cycle."""
+    """Before, during and after the cycle the float32 tensor differs from `values` by at most 1e-6 of the peak."""
     steps = np.arange(130)
     expected = schedule.values(130)
     assert np.abs(evaluate(schedule, steps) - expected).max() <= 1e-6 * expected.max()
@@ -76,7 +76,7 @@ def test_tensor_agrees_with_values(schedule):
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
 def test_compiled_scalar_agrees_with_values(schedule, dtype):
-    """Compiled, step by step, with either integer type, the value is that of `values` and a float32 scalar."""
+    """Compiled and called step by step, with either integer type, a schedule returns `values` as float32 scalars."""
     if dtype == "int64" and keras.backend.backend() == "jax":
         dtype = "int32"
     function = compiled(schedule)
@@ -92,7 +92,7 @@ def test_compiled_scalar_agrees_with_values(schedule, dtype):
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
 @pytest.mark.parametrize("peak", [0.3, 1e-3, 7.7])
 def test_one_cycle_tensor_is_exact_at_its_ends_and_peak(total_steps, shape, peak):
-    """The first rate, the peak, the start of the drop and the last rate are the nearest float32 to the formula."""
+    """The first rate, the peak, the start of the drop and the last rate are the float32 nearest to the formula."""
     schedule = OneCycle(peak, total_steps, shape=shape, initial_divisor=7.0, final_divisor=13.0)
     steps = sorted({0, total_steps - 1, total_steps, *(int(p.stop) for p in schedule.phases if p.stop < total_steps)})
     expected = np.float32([schedule.value_at(step) for step in steps])
@@ -101,7 +101,7 @@ def test_one_cycle_tensor_is_exact_at_its_ends_and_peak(total_steps, shape, peak
 
 @pytest.mark.parametrize("schedule", PLAIN, ids=name)
 def test_tensor_never_leaves_its_range(schedule):
-    """In float32, too, no value lies outside the phases' ends, and each phase is monotone."""
+    """In float32 as well, no value lies outside its phase's ends, and each phase is monotone."""
     found = evaluate(schedule, np.arange(130))
     for phase in schedule.phases:
         inside = found[phase.start : phase.stop + 1]
@@ -113,8 +113,8 @@ def test_tensor_never_leaves_its_range(schedule):
 
 @pytest.mark.parametrize("start_step", [2**24 + 1, 10**9])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
-def test_steps_beyond_float32_stay_apart(schedule, start_step):
-    """A cycle that begins where float32 skips integers has the numbers of one that begins at zero."""
+def test_steps_beyond_float32_stay_distinct(schedule, start_step):
+    """A cycle that begins where float32 skips integers has the values of one that begins at zero."""
     late = schedule.shifted(start_step + schedule.start_step)
     steps = np.arange(0, 110)
     assert evaluate(late, start_step + steps).tolist() == evaluate(schedule, steps).tolist()
@@ -123,7 +123,7 @@ def test_steps_beyond_float32_stay_apart(schedule, start_step):
 
 @pytest.mark.parametrize("schedule", PLAIN, ids=name)
 def test_long_cycles_keep_their_slope(schedule):
-    """At 10**9 steps the tensor still follows the formula at both ends and in the middle."""
+    """With 10**9 steps the tensor follows the formula at both ends and in the middle."""
     config = {**schedule.get_config(), "total_steps": 10**9}
     long = type(schedule).from_config(config)
     steps = [0, 1, 10**6, 2**24 + 1, 449999999, 450000001, 5 * 10**8, 9 * 10**8 + 1, 10**9 - 2, 10**9 - 1, 10**9]
@@ -132,17 +132,17 @@ def test_long_cycles_keep_their_slope(schedule):
 
 
 def test_cycles_longer_than_an_int32_counter_can_reach():
-    """A cycle that an int32 counter never finishes still follows its formula as far as the counter goes."""
+    """A cycle longer than an int32 counter follows its formula as far as the counter goes."""
     schedule = OneCycle(0.3, 10**10)
     steps = [0, 10**9, 2**31 - 1]
     expected = [schedule.value_at(step) for step in steps]
     assert np.abs(evaluate(schedule, steps) - expected).max() <= 1e-6 * 0.3
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no int64 unless it is told to")
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no int64 by default")
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
-def test_int64_steps_beyond_int32_stay_apart(schedule):
-    """An int64 counter beyond 2**31 is not cut short anywhere on its way."""
+def test_int64_steps_beyond_int32_stay_distinct(schedule):
+    """An int64 counter beyond 2**31 is never truncated."""
     late = schedule.shifted(2**40 + 1)
     steps = np.arange(-3, 110)
     expected = evaluate(schedule.shifted(3), steps + 3, "int64")
@@ -151,7 +151,7 @@ def test_int64_steps_beyond_int32_stay_apart(schedule):
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
 def test_arrays_of_any_shape_and_python_integers(schedule):
-    """An array of steps gives an array of the same shape; a Python integer gives the exact value."""
+    """An array of steps returns an array of the same shape; a Python integer returns the exact value."""
     steps = np.arange(12).reshape(3, 4)
     assert np.allclose(evaluate(schedule, steps), schedule.values(12).reshape(3, 4), atol=1e-6)
     assert float(schedule(5)) == np.float32(schedule.value_at(5))
@@ -160,7 +160,7 @@ def test_arrays_of_any_shape_and_python_integers(schedule):
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
 def test_config_repr_copy_and_pickle_restore_an_equal_schedule(schedule):
-    """Config, repr, deep copy and pickle each give back an equal schedule with an equal hash."""
+    """Config, repr, deep copy and pickle each restore an equal schedule with an equal hash."""
     context = {"OneCycle": OneCycle, "WarmupLinearDecay": WarmupLinearDecay, "WarmupStableDecay": WarmupStableDecay,
                "CyclicalLearningRate": CyclicalLearningRate}  # fmt: skip
     restored = [
@@ -186,7 +186,7 @@ def test_config_is_exactly_the_arguments():
 
 
 def test_different_schedules_differ():
-    """Schedules with one other argument, or of another kind, are not equal."""
+    """Schedules that differ in one argument or in their class are not equal."""
     assert OneCycle(0.3, 100) != OneCycle(0.3, 101)
     assert OneCycle(0.3, 100) != OneCycle(0.3, 100, start_step=1)
     assert OneCycle(0.3, 100) != OneCycle(0.3, 100).momentum()
@@ -195,7 +195,7 @@ def test_different_schedules_differ():
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
 def test_saved_model_keeps_its_schedule(schedule, tmp_path):
-    """A compiled model saved and loaded has an equal schedule in its optimizer."""
+    """A compiled model that is saved and loaded has an equal schedule in its optimizer."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(schedule), loss="mse")
     model.save(tmp_path / "model.keras")
@@ -204,7 +204,7 @@ def test_saved_model_keeps_its_schedule(schedule, tmp_path):
 
 
 def test_training_follows_the_schedule():
-    """One step of SGD on a loss with a gradient of -1 moves the weight by the rate of its step."""
+    """With a gradient of -1, each step of SGD moves the weight by the learning rate of that step."""
     schedule = OneCycle(0.5, 6)
     optimizer = keras.optimizers.SGD(schedule)
     weight = keras.Variable(0.0)
@@ -216,7 +216,7 @@ def test_training_follows_the_schedule():
 
 
 def test_start_step_shifts_the_whole_curve():
-    """Before its start a schedule has its first value, from there on that of the unshifted one; so do the phases."""
+    """Before its start a schedule has its first value, and afterwards the shifted curve; the phases shift with it."""
     plain, late = OneCycle(1000.0, 12), OneCycle(1000.0, 12, start_step=5)
     assert late.values(20).tolist() == [100.0] * 5 + plain.values(15).tolist()
     assert [(p.start, p.stop) for p in late.phases] == [(5, 10), (10, 15), (15, 16)]
@@ -225,13 +225,13 @@ def test_start_step_shifts_the_whole_curve():
 
 
 def test_warmup_linear_decay_by_hand():
-    """The first step has a quarter of the peak when the peak is step 3, and the last step exactly the last rate."""
+    """If step 3 has the peak, the first step has a quarter of it; the last step has exactly the last rate."""
     found = WarmupLinearDecay(1000.0, 8, warmup_fraction=0.4, final_learning_rate=200.0).values(10)
     assert found == pytest.approx([250, 500, 750, 1000, 800, 600, 400, 200, 200, 200])
 
 
 def test_warmup_stable_decay_by_hand():
-    """Four steps of 1 - sqrt from the peak: 1 - sqrt(1/4) = 0.5 after one of them, exactly zero after four."""
+    """A 1-sqrt decay of four steps is at 1 - sqrt(1/4) = 0.5 of the peak after one step and exactly zero after four."""
     found = WarmupStableDecay(1000.0, 10, warmup_fraction=0.1, decay_fraction=0.4).values(11)
     tail = [1000 * (1 - np.sqrt(p)) for p in (0.25, 0.5, 0.75)]
     assert found == pytest.approx([500, 1000, 1000, 1000, 1000, 1000, *tail, 0, 0])
@@ -240,7 +240,7 @@ def test_warmup_stable_decay_by_hand():
 @pytest.mark.parametrize("total_steps", range(2, 60))
 @pytest.mark.parametrize("fraction", [0.0, 0.01, 0.1, 0.5, 0.8])
 def test_warmups_reach_their_peak_and_end(total_steps, fraction):
-    """From two steps on both warm-up schedules start above zero, reach the peak exactly and end exactly at zero."""
+    """With at least two steps both warm-up schedules start above zero, reach the peak and end at zero, exactly."""
     for schedule in (
         WarmupLinearDecay(0.3, total_steps, warmup_fraction=fraction),
         WarmupStableDecay(0.3, total_steps, warmup_fraction=fraction),
@@ -286,7 +286,7 @@ def test_warmups_reach_their_peak_and_end(total_steps, fraction):
     ],
 )
 def test_bad_arguments(make, message):
-    """Bad input is an error in Keras' words that names the argument, the rule and what was received."""
+    """An invalid argument is an error that names the argument, the rule and the value received."""
     with pytest.raises(ValueError) as raised:
         make()
     assert message in str(raised.value)
@@ -294,6 +294,22 @@ def test_bad_arguments(make, message):
 
 
 def test_schedules_cannot_be_changed():
-    """Setting an argument later, which could not reach a compiled step, is an error."""
-    with pytest.raises(AttributeError, match="make another"):
+    """Setting an argument after construction is an error, since it could not reach a compiled step."""
+    with pytest.raises(AttributeError, match="Make another"):
         OneCycle(0.1, 10).max_learning_rate = 0.2
+
+
+def test_warmups_have_the_attributes_of_their_arguments():
+    """The two warm-up schedules keep each argument under its own name."""
+    linear = {
+        "max_learning_rate": 0.3,
+        "total_steps": 50,
+        "warmup_fraction": 0.2,
+        "final_learning_rate": 0.01,
+        "start_step": 4,
+    }
+    stable = {"max_learning_rate": 0.3, "total_steps": 50, "warmup_fraction": 0.2, "decay_fraction": 0.4,
+              "decay_shape": "linear", "start_step": 4}  # fmt: skip
+    for kind, arguments in ((WarmupLinearDecay, linear), (WarmupStableDecay, stable)):
+        schedule = kind(**arguments)
+        assert {name: getattr(schedule, name) for name in arguments} == arguments

@@ -8,8 +8,9 @@ import pytest
 from oracles import reading, states
 
 import onecycle
-from onecycle.finding import sweep_data
-from onecycle.finding.sweep import EXTENSIONS, FACTORS, LEAST_STEPS, SEARCH, Plan, sweep_learning_rates
+from onecycle.finding.sweep import MAX_SEARCH_EXTENSIONS, sweep_learning_rates
+from onecycle.finding.sweep_budget import FACTORS, MIN_STEPS_PER_RUN, SEARCH_RUNS, SweepBudget
+from onecycle.finding.sweep_data import prepare_sweep_data
 from onecycle.keras_support import training_data
 from onecycle.results import Pick, Sweep
 from onecycle.training.fitting import fit_one_cycle
@@ -102,11 +103,11 @@ def test_a_score_is_what_fit_would_have_ended_with(swept):
     model, before, result = swept
     held_out = X[:64], Y[:64]
     random = np.random.RandomState(OPTIONS["seed"])
-    data = sweep_data.hold(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
+    data = prepare_sweep_data(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
     seed = int(random.randint(2**31))
     for run in (0, -1):
         steps = int(result.steps[run])
-        assert steps < data.steps  # so that the run is one epoch of a part
+        assert steps < data.train_steps_per_epoch  # so that the run is one epoch of a part
         x, y, _ = data.first(steps)
         model.fit(x, y, batch_size=BATCH, verbose=0)  # compiles, and builds what is not built
         put_back(model, before)
@@ -148,14 +149,14 @@ def test_data_sets_are_held_in_part():
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    held = sweep_data.hold(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
+    held = prepare_sweep_data(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
     assert held.batch_size == BATCH
     assert held.steps_per_epoch == ROWS // BATCH
     drawn = training_data.rows(held.train) + len(held.validation[0])
     assert drawn < ROWS
-    assert "held" not in held.told
+    assert "held" not in held.description
     with pytest.raises(ValueError, match="length of an epoch"):
-        sweep_data.hold(
+        prepare_sweep_data(
             dataset.filter(lambda *_: True), None, None, batch_size=None, validation_data=None, random=RNG, share=1.0
         )
 
@@ -197,7 +198,7 @@ def test_a_data_set_is_swept():
 def test_what_is_judged_on_is_never_trained_on():
     """Held-out and training rows are all rows, each once; targets and weights go with their rows."""
     rows = np.arange(50)
-    held = sweep_data.hold(
+    held = prepare_sweep_data(
         {"a": rows}, rows, rows, batch_size=7, validation_data=None, random=np.random.RandomState(0), share=1.0
     )  # fmt: skip
     (x, y, weights), (x_out, y_out, weights_out) = held.train, held.validation
@@ -205,18 +206,20 @@ def test_what_is_judged_on_is_never_trained_on():
     assert len(y_out) == 10
     for one, other in ((x["a"], y), (weights, y), (x_out["a"], y_out), (weights_out, y_out)):
         np.testing.assert_array_equal(one, other)
-    assert held.steps == 6
+    assert held.train_steps_per_epoch == 6
     assert len(held.first(2)[1]) == 14
 
 
 @pytest.mark.parametrize("total_steps", [140, 500, 100_000])
-def test_a_plan_never_exceeds_its_budget(total_steps):
-    """However often the best is at an end."""
-    for budget in (0.8, 1.0, 3.0):
-        plan = Plan(total_steps, budget)
-        assert LEAST_STEPS <= plan.search <= plan.steps(0)
-        for spent in (0, plan.search * (SEARCH + EXTENSIONS)):
-            assert plan.range_test + spent + plan.steps(spent) * (len(FACTORS) + 1) <= plan.most
+def test_a_sweep_never_exceeds_its_budget(total_steps):
+    """The parts of a sweep fit its budget, however often the best run has the lowest or the highest rate."""
+    for share in (0.8, 1.0, 3.0):
+        budget = SweepBudget(total_steps, share)
+        assert MIN_STEPS_PER_RUN <= budget.search_steps <= budget.steps_per_run(0)
+        for spent in (0, budget.search_steps * (SEARCH_RUNS + MAX_SEARCH_EXTENSIONS)):
+            assert (
+                budget.range_test_steps + spent + budget.steps_per_run(spent) * (len(FACTORS) + 1) <= budget.sweep_steps
+            )
 
 
 def test_without_a_pick_there_is_no_number(swept):
@@ -272,7 +275,7 @@ def test_fit_one_cycle_sweeps_by_itself(monkeypatch):
         seen.update(options, rows=len(x))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("onecycle.planning.sweep_learning_rates", spied)
+    monkeypatch.setattr("onecycle.training.peak.sweep_learning_rates", spied)
     with pytest.raises(KeyboardInterrupt):
         fit_one_cycle(
             make(), X, Y, epochs=EPOCHS, max_learning_rate="sweep", validation_split=0.25, initial_epoch=2, verbose=0
@@ -290,5 +293,5 @@ def test_where_the_range_test_suggests_nothing_shorter_runs_look_for_the_place()
     result = sweep_learning_rates(model, X, noisy, validation_data=(X, noisy), **OPTIONS)
     assert result.range_test.suggestions["one_cycle"].learning_rate is None
     short = result.steps < result.steps.max()
-    assert SEARCH <= short.sum() <= SEARCH + EXTENSIONS
+    assert SEARCH_RUNS <= short.sum() <= SEARCH_RUNS + MAX_SEARCH_EXTENSIONS
     assert result.cost <= OPTIONS["budget"]

@@ -1,6 +1,6 @@
 """Records of runs made by hand."""
 
-from onecycle.results.comparison import RunRecord
+from onecycle.results.runs import RunRecord
 
 PER_EPOCH = 10
 

@@ -7,7 +7,7 @@ from oracles.records import run
 
 from onecycle.comparison.comparing import concluded
 from onecycle.comparison.measures import measured
-from onecycle.results.comparison import TIMES
+from onecycle.results.runs import TIMES
 
 
 def test_the_target_is_the_baselines_mean_best():

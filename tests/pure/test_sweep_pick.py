@@ -28,7 +28,7 @@ def oracle(rates, scores, spread):
     grid = np.linspace(places[0], places[-1], 300)
     deviates = np.random.default_rng(0).standard_normal(40_000)
     deviates = spread * deviates[np.abs(deviates) < sweep_pick.DEVIATIONS]
-    slope = max((regrets[0] - regrets[1]) / (places[1] - places[0]), sweep_pick.LEAST_SLOPE)
+    slope = max((regrets[0] - regrets[1]) / (places[1] - places[0]), sweep_pick.MIN_SLOPE)
     means = []
     for at in grid:
         moved = at + deviates
@@ -99,7 +99,7 @@ def test_a_best_run_at_an_end_is_told(scores, end):
     found = picked(RATES, scores)
     assert found.at_end == end
     assert ("may lie outside" in found.reason) == (end is not None)
-    assert sweep_pick.end_of_best(RATES, scores) == end
+    assert sweep_pick.best_at_end(RATES, scores) == end
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_an_unknown_start_keeps_no_pick_back():
 
 def test_where_to_look_with_longer_runs():
     """Around the pick; from the lowest rate where all diverged."""
-    assert sweep_pick.centre(RATES, VALLEY) == pytest.approx(0.01, rel=0.02)
-    assert sweep_pick.centre(RATES, [NAN] * 5) == RATES[0]
-    assert sweep_pick.end_of_best(RATES, [NAN] * 5) == "lowest"
+    assert sweep_pick.search_centre(RATES, VALLEY) == pytest.approx(0.01, rel=0.02)
+    assert sweep_pick.search_centre(RATES, [NAN] * 5) == RATES[0]
+    assert sweep_pick.best_at_end(RATES, [NAN] * 5) == "lowest"
 
 
 def test_where_scores_are_alike_the_range_test_decides():
@@ -139,7 +139,7 @@ def test_where_scores_are_alike_the_range_test_decides():
     assert picked(RATES, alike, suggested=0.01).learning_rate == pytest.approx(0.01, rel=0.3)
     clear = [9.0, 1.0, 9.0, 9.0, NAN]
     assert 0.0005 < picked(RATES, clear, suggested=0.1, spread=0.3).learning_rate < 0.01
-    assert sweep_pick.centre(RATES, alike, suggested=0.1) == pytest.approx(0.1, rel=0.3)
+    assert sweep_pick.search_centre(RATES, alike, suggested=0.1) == pytest.approx(0.1, rel=0.3)
 
 
 def test_one_rate_is_picked_if_there_is_but_one():

@@ -1,75 +1,79 @@
-"""An arm: one named way to train the model that `build` returns, the same in every process."""
+"""An arm: one named way to train the model that `build` returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TypeAlias, TypedDict, Unpack
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.comparison.identity import described
-from onecycle.keras_support.attributes import set_quietly
-from onecycle.schedules import OneCycle
-from onecycle.schedules.starting_at import told
-from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
-from onecycle.suggestions.arguments import count, number, one_of
+from onecycle.comparison.arm_checks import check_keys, check_values
+from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES, ArmSchedule
+from onecycle.comparison.identity import plain_data
+from onecycle.keras_support.attributes import set_untracked
+from onecycle.keras_support.types import Nested
+from onecycle.schedules.description import describe_schedule
 from onecycle.suggestions.rules import DEFAULT_RULE
+from onecycle.training.cycle_spec import AUTO, CycleSpec
 from onecycle.training.fitting import fit_one_cycle
-from onecycle.training.peak import AUTO, PICKERS, Wish
-from onecycle.training.scheduler import OneCycleScheduler
+from onecycle.training.peak import refuse_one_shot
 
-PLAIN = "none"
-# Part of the identity of the arms that pick their rate: raised when the same settings would pick another one.
+# Part of the identity of arms that search for their rate: raised when the same settings would find another rate.
 PICKING_FORMAT = 2
-# Each takes (total_steps, max_learning_rate); None stands for what `fit_one_cycle` does by itself.
-SCHEDULES: dict[str, Callable[[int, float], Any] | None] = {
-    "one_cycle": None,
-    "constant": lambda steps, rate: WarmupStableDecay(rate, steps, warmup_fraction=0.0, decay_fraction=0.0),
-    "pytorch": lambda steps, peak: OneCycle.pytorch(peak, steps),
-    "warmup_linear": lambda steps, peak: WarmupLinearDecay(peak, steps),
-    "warmup_stable": lambda steps, peak: WarmupStableDecay(peak, steps),
-}
+
+# A name, a configuration, an optimizer, or a function that returns one of these.
+ArmOptimizer: TypeAlias = str | Mapping[str, object] | keras.optimizers.Optimizer | Callable[[], object]
+
+
+class FitOptions(TypedDict):
+    """The arguments of `fit` that `Arm.train` passes on."""
+
+    epochs: int
+    batch_size: int | None
+    validation_data: Nested
+    verbose: int
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train. The dict that a person gives may have any of these but the name; all empty is a plain `fit`.
+    """One way to train. An arm that sets nothing but the name is a plain `fit`.
 
     Attributes:
-        name: The arm's name.
-        schedule: "one_cycle" (where a rate is given and nothing else), "none" for a plain `fit` of the model as it was
-            compiled, "constant", "pytorch" (its `OneCycleLR`), "warmup_linear", "warmup_stable", a Keras schedule, or
-            a callable (total_steps, max_learning_rate) -> schedule.
-        max_learning_rate: The peak, the constant rate, or what picks it, "auto", "range test" or "sweep", whose cost is
-            counted.
-        optimizer: In place of the compiled one: a name, an optimizer (of which each run gets a fresh one by its
-            configuration) or a function that returns one.
-        batch_size: In place of the comparison's.
-        momentum: As in `OneCycleScheduler`; None for "constant".
-        epochs: In place of the comparison's: a whole cycle of another length.
-        callbacks: A function that returns a list of Keras callbacks, called anew for each run.
+        name: Name of the arm.
+        schedule: "one_cycle" (the default where a rate is given), "none" for a plain `fit` of the model as it was
+            compiled, "constant", "pytorch" (its `OneCycleLR`), "warmup_linear", "warmup_stable", a Keras schedule, or a
+            callable (total_steps, max_learning_rate) -> schedule.
+        max_learning_rate: The peak or the constant rate, or the search that finds it: "auto", "range test" or "sweep".
+            The cost of the search is part of the run.
+        optimizer: Replaces the compiled one: a name, an optimizer, of which each run gets a new one with the same
+            configuration, or a function that returns a new one.
+        batch_size: Replaces the batch size of the comparison.
+        momentum: As in `OneCycleScheduler`. None for "constant".
+        epochs: Replaces the epochs of the comparison, for a cycle of another length.
+        callbacks: A function that returns a list of Keras callbacks. It is called for each run.
     """
 
     name: str
-    schedule: Any = PLAIN
+    schedule: str | LearningRateSchedule | ArmSchedule = PLAIN
     max_learning_rate: float | str | None = None
-    optimizer: Any = None
+    optimizer: ArmOptimizer | None = None
     batch_size: int | None = None
-    momentum: Any = "auto"
+    momentum: str | tuple[float, float] | None = "auto"
     epochs: int | None = None
-    callbacks: Callable[[], list[Any]] | None = None
+    callbacks: Callable[[], list[keras.callbacks.Callback]] | None = None
 
     @classmethod
-    def read(cls, name: str, given: Mapping[str, Any]) -> Arm:
-        """The arm of this name from what a person gave, checked.
+    def from_dict(cls, name: str, options: Mapping[str, object]) -> Arm:
+        """Return the arm of this name with the options that the user gave.
 
         Raises:
-            TypeError, ValueError: For an unknown key or a value that cannot be.
+            TypeError, ValueError: For an unknown key or an invalid value.
         """
-        _check_keys(name, given)
-        values = {key: value for key, value in given.items() if value is not None or key == "momentum"}
+        defaults = {field.name: field.default for field in fields(cls) if field.name != "name"}
+        check_keys(name, options, defaults)
+        values = {key: value for key, value in options.items() if value is not None or key == "momentum"}
         cycles = "max_learning_rate" in values or values.get("momentum", "auto") not in (None, "auto")
         if "schedule" not in values and cycles:
             values["schedule"] = "one_cycle"
@@ -78,173 +82,149 @@ class Arm:
             values.setdefault("max_learning_rate", "auto")
         if schedule == "constant":
             values.setdefault("momentum", None)
-        arm = cls(name, **values)
         try:
-            _check_values(arm)
+            check_values(defaults | values)
         except (TypeError, ValueError) as error:
             raise type(error)(f"Arm {name!r}: {error}") from error
-        return arm
+        return cls(name, **values)  # type: ignore[arg-type]  # checked above
 
-    def facts(self) -> dict[str, Any]:
-        """The arm as plain data: what its runs depend on, and what their records say of it."""
+    def config(self) -> dict[str, object]:
+        """Return the arm as plain data, for records and as part of the identity of its runs."""
+        schedule = self.schedule
         return {
-            "schedule": told(self.schedule) if _is_schedule(self.schedule) else described(self.schedule),
+            "schedule": (
+                describe_schedule(schedule) if isinstance(schedule, LearningRateSchedule) else plain_data(schedule)
+            ),
             "max_learning_rate": self.max_learning_rate,
-            "optimizer": described(self.optimizer_setting()),
+            "optimizer": plain_data(self.optimizer_spec()),
             "momentum": list(self.momentum) if isinstance(self.momentum, tuple) else self.momentum,
-            "callbacks": described(self.callbacks),
-            **self._picker(),
+            "callbacks": plain_data(self.callbacks),
+            **self._picker_config(),
         }
 
-    def _picker(self) -> dict[str, Any]:
-        """What picks the rate, where something does: the arms that are told theirs keep the identity they had."""
-        if self.wish is None or not self.wish.picks:
+    def _picker_config(self) -> dict[str, object]:
+        # Only arms that search for a rate have this key, so the records of others stay valid when the search changes.
+        spec = self.cycle_spec
+        if spec is None or spec.picker is None:
             return {}
-        tests = self.max_learning_rate in ("auto", AUTO)
-        return {"picker": {"format": PICKING_FORMAT, **({"rule": DEFAULT_RULE} if tests else {})}}
+        return {"picker": {"format": PICKING_FORMAT, **({"rule": DEFAULT_RULE} if spec.picker == AUTO else {})}}
 
-    def optimizer_setting(self) -> Any:
-        """The optimizer as plain data that makes a fresh one, or the function given."""
+    @property
+    def cycle_spec(self) -> CycleSpec | None:
+        """The specification of the cycle for `fit_one_cycle`, or None for a plain `fit`."""
+        if self.schedule == PLAIN:
+            return None
+        schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        return CycleSpec("auto" if self.max_learning_rate is None else self.max_learning_rate, self.momentum, schedule)
+
+    @property
+    def finds_peak(self) -> bool:
+        """Whether the runs of the arm search for their peak before training."""
+        return self.cycle_spec is not None and self.cycle_spec.finds_peak
+
+    def optimizer_spec(self) -> ArmOptimizer | None:
+        """Return the optimizer in a form that makes a new one for each run: an optimizer as its configuration."""
         if isinstance(self.optimizer, keras.optimizers.Optimizer):
             return keras.optimizers.serialize(self.optimizer)
         return self.optimizer
 
-    def use_optimizer(self, model: Any) -> None:
-        """Give a model that was only just compiled this arm's own, fresh optimizer."""
-        setting = self.optimizer_setting()
-        if setting is None:
+    def use_optimizer(self, model: keras.Model) -> None:
+        """Give a newly compiled model a new optimizer of this arm.
+
+        Raises:
+            ValueError: If the arm's function returns no optimizer, or one that has trained a model.
+        """
+        spec = self.optimizer_spec()
+        if spec is None:
             return
-        fresh = setting() if callable(setting) else setting
-        fresh = fresh if fresh is None else keras.optimizers.get(fresh)
-        if not isinstance(fresh, keras.optimizers.Optimizer) or fresh.built:
-            what = f"{type(fresh).__name__}, which has been used already" if fresh is not None else "None"
-            raise ValueError(f"`optimizer` must be a function that returns a new keras optimizer. It returned: {what}")
+        optimizer = _new_optimizer(spec)
         scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-        if scales and not isinstance(fresh, keras.optimizers.LossScaleOptimizer):
-            fresh = keras.optimizers.LossScaleOptimizer(fresh)
-        # As `compile` does it; compiling again would need losses and metrics that are not used yet.
-        set_quietly(model, optimizer=fresh)
+        if scales and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        # Set as `compile` sets it. Compiling again would need new losses and metrics.
+        set_untracked(model, optimizer=optimizer)
 
-    def try_on(self, model: Any, x: Any, steps: int | None) -> None:
-        """Raise what a run of this arm would raise before its training; the model keeps the arm's optimizer.
+    def check(self, model: keras.Model, x: Nested, steps: int | None) -> None:
+        """Raise the errors that a run of this arm would raise before training. The model keeps the arm's optimizer.
 
-        Its callbacks are not made, nor a schedule with a peak that is not picked yet.
+        Callbacks are not made, and neither is a schedule whose peak is not found yet.
 
         Args:
-            steps: Training steps of a run, or None where they are not known.
+            model: The compiled model.
+            x: Training data.
+            steps: Training steps of a run, or None if they are not known.
+
+        Raises:
+            TypeError, ValueError: For an invalid optimizer or schedule, or a momentum that the optimizer does not have.
         """
         self.use_optimizer(model)
-        setting = self.optimizer_setting()
-        if callable(setting):
-            one, other = setting(), setting()
-            if one is other and isinstance(one, keras.optimizers.Optimizer):
-                raise ValueError("`optimizer` must be a function that returns a new optimizer each time, not the same.")
-        if self.wish is not None:
-            self.wish.check(model, x, ())
-            if steps is not None and not self.wish.picks:
-                self.wish.scheduler(self.wish.max_learning_rate).schedules(model.optimizer, steps)
+        self._check_optimizer_function()
+        spec = self.cycle_spec
+        if spec is not None:
+            spec.check(model, ())
+            refuse_one_shot(spec, x)
+            if steps is not None and not spec.finds_peak:
+                spec.schedules(model.optimizer, steps)
 
-    def train(self, model: Any, x: Any, y: Any, *, seed: int, callbacks: list[Any], **options: Any) -> Any:
-        """Train the model in this way and return Keras' `History`."""
+    def train(
+        self,
+        model: keras.Model,
+        x: Nested,
+        y: Nested,
+        *,
+        seed: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+        **options: Unpack[FitOptions],
+    ) -> keras.callbacks.History:
+        """Train the model in the way of this arm and return the history.
+
+        Args:
+            model: The compiled model, with the arm's optimizer.
+            x: Training data.
+            y: Targets, or None for data sets.
+            seed: Seed of the search for a peak.
+            callbacks: Callbacks in addition to those of the arm.
+            **options: Further arguments of `fit`.
+        """
         callbacks = [*callbacks, *(self.callbacks() if self.callbacks is not None else [])]
-        wish = self.wish
-        if wish is None:
+        spec = self.cycle_spec
+        if spec is None:
             return model.fit(x, y, callbacks=callbacks, **options)
-        return fit_one_cycle(model, x, y, **vars(wish), seed=seed, callbacks=callbacks, **options)
+        return fit_one_cycle(model, x, y, **vars(spec), seed=seed, callbacks=callbacks, **options)
 
-    @property
-    def wish(self) -> Wish | None:
-        """What the arm asks of `fit_one_cycle`; None for a plain `fit`."""
-        if self.schedule == PLAIN:
-            return None
-        schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
-        return Wish("auto" if self.max_learning_rate is None else self.max_learning_rate, self.momentum, schedule)
+    def _check_optimizer_function(self) -> None:
+        spec = self.optimizer_spec()
+        if not callable(spec):
+            return
+        first, second = spec(), spec()
+        if first is second and isinstance(first, keras.optimizers.Optimizer):
+            raise ValueError(
+                "Argument `optimizer` must be a function that returns a new optimizer each time. "
+                f"It returned the same {type(first).__name__} twice."
+            )
 
 
-def read_arms(arms: Mapping[str, Mapping[str, Any]]) -> tuple[Arm, ...]:
-    """The arms of a comparison, checked; the first is the baseline.
+def read_arms(arms: Mapping[str, Mapping[str, object]]) -> tuple[Arm, ...]:
+    """Return the arms of a comparison, checked, with the baseline first.
 
     Raises:
-        TypeError, ValueError: For none, or for one that is wrong.
+        TypeError, ValueError: If there is no arm, or an arm is invalid.
     """
     if not isinstance(arms, Mapping) or not arms:
         raise ValueError(
             "Argument `arms` must be a dict of name -> dict, the baseline first, with at least one arm. "
             f"Received: arms={arms!r}"
         )
-    return tuple(Arm.read(name, given) for name, given in arms.items())
+    return tuple(Arm.from_dict(name, options) for name, options in arms.items())
 
 
-def _is_schedule(schedule: Any) -> bool:
-    return isinstance(schedule, LearningRateSchedule)
-
-
-def _check_keys(name: Any, given: Any) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise TypeError(f"The name of an arm must be a text that is not empty. Received: {name!r}")
-    if not isinstance(given, Mapping):
-        raise TypeError(f"Arm {name!r} must be a dict. Received: {given!r}")
-    keys = [field.name for field in fields(Arm) if field.name != "name"]
-    unknown = [key for key in given if key not in keys]
-    if unknown:
-        raise ValueError(f"Arm {name!r} may have {', '.join(keys)}. Received: {', '.join(map(repr, unknown))}")
-
-
-def _check_values(arm: Arm) -> None:
-    if isinstance(arm.schedule, str):
-        one_of("schedule", arm.schedule, (PLAIN, *SCHEDULES))
-    elif not callable(arm.schedule):
-        raise TypeError(
-            "Argument `schedule` must be a name, a keras LearningRateSchedule or a callable "
-            f"(total_steps, max_learning_rate) -> schedule. Received: schedule={arm.schedule!r}"
-        )
-    if arm.max_learning_rate is not None:
-        _check_rate(arm)
-    if arm.batch_size is not None:
-        count("batch_size", arm.batch_size)
-    if arm.epochs is not None:
-        count("epochs", arm.epochs)
-    if arm.callbacks is not None and not callable(arm.callbacks):
-        raise TypeError(
-            "Argument `callbacks` must be a function that returns a list, since each run needs its own. "
-            f"Received: callbacks={arm.callbacks!r}"
-        )
-    if isinstance(arm.optimizer, str | dict):
-        keras.optimizers.get(arm.optimizer)
-    elif not (
-        arm.optimizer is None or callable(arm.optimizer) or isinstance(arm.optimizer, keras.optimizers.Optimizer)
-    ):
-        raise TypeError(
-            "Argument `optimizer` must be a name, a keras optimizer or a function that returns one. "
-            f"Received: optimizer={arm.optimizer!r}"
-        )
-    _check_momentum(arm)
-
-
-def _check_rate(arm: Arm) -> None:
-    if arm.schedule == PLAIN:
+def _new_optimizer(spec: ArmOptimizer) -> keras.optimizers.Optimizer:
+    made = spec() if callable(spec) else spec
+    optimizer = None if made is None else keras.optimizers.get(made)
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or optimizer.built:
+        what = "None" if optimizer is None else f"{type(optimizer).__name__}, which has been used already"
         raise ValueError(
-            'Argument `max_learning_rate` says nothing to a plain `fit`: use schedule="constant", or leave one out. '
-            f"Received: schedule={arm.schedule!r}, max_learning_rate={arm.max_learning_rate!r}"
+            "Argument `optimizer` must be a function that returns a new keras optimizer. "
+            f"Received: optimizer() -> {what}"
         )
-    if _is_schedule(arm.schedule):
-        raise ValueError(
-            "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
-            f"Received: schedule={arm.schedule!r}, max_learning_rate={arm.max_learning_rate!r}"
-        )
-    if arm.max_learning_rate not in PICKERS:
-        if isinstance(arm.max_learning_rate, str):
-            raise ValueError(
-                'Argument `max_learning_rate` must be a number or "auto", "range test" or "sweep". '
-                f"Received: max_learning_rate={arm.max_learning_rate!r}"
-            )
-        number("max_learning_rate", arm.max_learning_rate, above=0)
-
-
-def _check_momentum(arm: Arm) -> None:
-    OneCycleScheduler(1.0, momentum=arm.momentum)
-    if arm.schedule in (PLAIN, "constant") and arm.momentum not in (None, "auto"):
-        raise ValueError(
-            f"Argument `momentum` is a cycle's pair, and schedule={arm.schedule!r} has no cycle: give the optimizer "
-            f"its momentum, for example optimizer=keras.optimizers.SGD(momentum=0.9). Received: {arm.momentum!r}"
-        )
+    return optimizer

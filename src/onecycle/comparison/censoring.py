@@ -1,4 +1,4 @@
-"""Differences of pairs in which a run has no number: it diverged, or never came to the target."""
+"""Differences of pairs in which a run has no value: it diverged, or it never reached the target."""
 
 from __future__ import annotations
 
@@ -8,41 +8,46 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 
-def decided_by_loss(differences: ArrayLike, arm_lost: ArrayLike, baseline_lost: ArrayLike, sign: float) -> Array:
-    """Returns differences, arm minus baseline, with those of pairs in which a run has lost put in their place.
+def fill_failed_pairs(differences: ArrayLike, arm_failed: ArrayLike, baseline_failed: ArrayLike, sign: float) -> Array:
+    """Replace the differences of pairs in which a run failed.
 
     Args:
-        differences: float array, (n,); those of pairs in which a run has lost may be anything.
-        arm_lost: bool array, (n,): whether the arm's run has lost, as one that diverged.
-        baseline_lost: bool array, (n,), the same of the baseline's.
-        sign: 1 where higher is better, -1 where lower is.
+        differences: Float array of shape (n,), arm minus baseline. Entries of pairs with a failed run are ignored.
+        arm_failed: Bool array of shape (n,), whether the arm's run failed, for example by diverging.
+        baseline_failed: Bool array of shape (n,), the same for the baseline.
+        sign: 1 where higher is better, -1 where lower is better.
 
     Returns:
-        (n,): infinite on the side of the other run where one has lost, 0 where both have.
+        Float array of shape (n,): infinite in favour of the other run where one run failed, 0 where both failed.
     """
-    one, other = np.asarray(arm_lost, dtype=bool), np.asarray(baseline_lost, dtype=bool)
-    lost = np.where(one & other, 0.0, np.where(one, -sign * np.inf, sign * np.inf))
-    return np.where(one | other, lost, differences)
+    arm, baseline = np.asarray(arm_failed, dtype=bool), np.asarray(baseline_failed, dtype=bool)
+    filled = np.where(arm & baseline, 0.0, np.where(arm, -sign * np.inf, sign * np.inf))
+    return np.where(arm | baseline, filled, differences)
 
 
 def censored_differences(
     arm: ArrayLike, baseline: ArrayLike, arm_lengths: ArrayLike, baseline_lengths: ArrayLike
 ) -> Array:
-    """Returns arm minus baseline for times to a target, some of which are censored: the run ended before it got there.
+    """Return arm minus baseline for times to a target, where a run may end before it reaches the target.
 
-    A censored time is beyond the run's length, nobody knows how far. It is counted at that length, or at the other
-    run's time where that is longer, so that a run that did not get there never beats one that did; and two censored
-    runs are a tie. So arm and baseline are treated alike, and the sign-flip test stays valid: under no difference the
-    two runs of a pair are exchangeable still. But the differences are cut short towards a tie: their mean is a bound at
-    most, its interval none of the true ratio, and two very different arms may look alike.
+    The true time of such a censored run is unknown and longer than the run. It is counted as the length of the run, or
+    as the other run's time where that is longer, so that a run which missed the target never beats one that reached it.
+    Two censored runs are a tie. Arm and baseline are treated alike, so the sign-flip test stays valid: without a
+    difference the two runs of a pair are still exchangeable. But the differences are biased towards a tie: their mean
+    is at most a bound, the interval of the mean does not cover the true ratio, and two very different arms may look
+    alike.
 
     Args:
-        arm: float array, (n,), the arm's times (or their logarithms); NaN where censored.
-        baseline: float array, (n,), the baseline's.
-        arm_lengths: float array, (n,), how long each of the arm's runs was, in the same units.
-        baseline_lengths: float array, (n,), the same of the baseline's.
+        arm: Float array of shape (n,), the arm's times or their logarithms. NaN where censored.
+        baseline: Float array of shape (n,), the baseline's times.
+        arm_lengths: Float array of shape (n,), the length of each of the arm's runs, in the same unit.
+        baseline_lengths: Float array of shape (n,), the lengths of the baseline's runs.
+
+    Returns:
+        Float array of shape (n,), finite.
     """
-    one, other = np.asarray(arm, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    filled = np.where(np.isnan(one), np.fmax(arm_lengths, other), one)
-    others = np.where(np.isnan(other), np.fmax(baseline_lengths, one), other)
-    return np.where(np.isnan(one) & np.isnan(other), 0.0, filled - others)
+    ours, theirs = np.asarray(arm, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    arm_times = np.where(np.isnan(ours), np.fmax(arm_lengths, theirs), ours)
+    baseline_times = np.where(np.isnan(theirs), np.fmax(baseline_lengths, ours), theirs)
+    both = np.isnan(ours) & np.isnan(theirs)
+    return np.where(both, 0.0, arm_times - baseline_times)

@@ -1,143 +1,166 @@
-"""Where the runs of a comparison are made: in this process, in others, on a Dask or a Ray cluster; all by joblib."""
+"""Where the runs of a comparison are made: in this process, in others, or on a Dask or Ray cluster through joblib."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onecycle.comparison.arms import Arm
-from onecycle.comparison.joint_training import trained_together
-from onecycle.comparison.runs import Setting, train_run
+from onecycle.comparison.compiled_runs import train_compiled_runs
+from onecycle.comparison.environment import backend_variables, device_variables, thread_variables
+from onecycle.comparison.runs import RunKey, SharedSettings, train_run
 from onecycle.comparison.store import Store
-from onecycle.comparison.worker import Surroundings, keras_settings, work, work_apart
-from onecycle.keras_support import backends
-from onecycle.results.comparison import RunRecord
+from onecycle.comparison.worker import WorkerSetup, keras_settings, run_in_subprocess, run_in_worker
+from onecycle.results.runs import RunRecord
 
-Task = tuple[str, int]  # arm, seed
-PASSED_ON = ("ONECYCLE_DATA", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_X64")
+MOST_BROKEN_POOLS = 3  # in a row, without a run that ended; our choice
 
 
 @dataclass(frozen=True)
-class Job:
-    """The runs to make.
+class ComparisonSetup:
+    """What the runs of a comparison are made from.
 
     Attributes:
-        setting: What all runs share.
+        settings: The settings that all runs share.
         arms: Name -> arm.
-        store: Where each run writes its record as it ends, or None.
+        store: Where each run writes its record when it ends, or None.
     """
 
-    setting: Setting
-    arms: dict[str, Arm]
+    settings: SharedSettings
+    arms: Mapping[str, Arm]
     store: Store | None
 
 
-def make_runs(job: Job, tasks: Sequence[Task], *, jobs: int, cluster: str | None) -> Iterator[RunRecord]:
-    """Make the runs and yield each one's record as it ends, in any order, each once.
+def make_runs(setup: ComparisonSetup, keys: Sequence[RunKey], *, jobs: int, cluster: str | None) -> Iterator[RunRecord]:
+    """Make runs and yield the record of each when it ends, in any order.
 
     Args:
-        job: What to do.
-        tasks: The runs that are missing.
-        jobs: Number of processes on this machine; 1 is this process itself.
+        setup: What the runs are made from.
+        keys: The runs to make.
+        jobs: Number of processes on this machine. With 1 the runs are made in this process.
         cluster: None, "dask://host:port", "ray" or "ray://host:port".
+
+    Raises:
+        ValueError: If `cluster` is none of these.
+        RuntimeError: If a run fails, or worker processes are killed repeatedly.
     """
-    if not tasks:
+    if not keys:
         return iter(())
     if cluster is not None:
-        return _on_cluster(job, tasks, cluster)
-    return _in_processes(job, tasks, jobs) if jobs != 1 else _here(job, tasks)
+        return _on_cluster(setup, keys, cluster)
+    return _in_processes(setup, keys, jobs) if jobs != 1 else _in_this_process(setup, keys)
 
 
-def _here(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
-    for record in _made_here(job, tasks):
-        if job.store is not None:
-            job.store.write(record)
+def _in_this_process(setup: ComparisonSetup, keys: Sequence[RunKey]) -> Iterator[RunRecord]:
+    for record in _trained(setup, keys):
+        if setup.store is not None:
+            setup.store.write(record)
         yield record
 
 
-def _made_here(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
-    made = set()
-    for record in trained_together(job.setting, job.arms, tasks):
-        made.add((record.arm, record.seed))
+def _trained(setup: ComparisonSetup, keys: Sequence[RunKey]) -> Iterator[RunRecord]:
+    """Train all seeds of an arm in one compiled program where possible, and the remaining runs one by one."""
+    finished = set()
+    for record in train_compiled_runs(setup.settings, setup.arms, keys):
+        finished.add((record.arm, record.seed))
         yield record
-    for arm, seed in tasks:
-        if (arm, seed) not in made:
-            yield train_run(job.setting, job.arms[arm], seed)
+    for arm, seed in keys:
+        if (arm, seed) not in finished:
+            yield train_run(setup.settings, setup.arms[arm], seed)
 
 
-def _in_processes(job: Job, tasks: Sequence[Task], jobs: int) -> Iterator[RunRecord]:
-    """Processes of this machine. Where one is killed, joblib gives all of them up: what is missing is begun anew."""
-    from joblib import parallel_config
+def _in_processes(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int) -> Iterator[RunRecord]:
+    """Make runs in processes on this machine, with a new pool of processes whenever one of them is killed."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = _environment() | _threads(threads) | _devices(jobs)
-    done: set[Task] = set()
-    pauses = 0
-    while missing := [task for task in tasks if task not in done]:
-        before = len(done)
+    finished: set[RunKey] = set()
+    broken_pools = 0
+    while missing := [key for key in keys if key not in finished]:
+        before = len(finished)
         try:
-            with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=threads):
-                for record in _spread(work, job, missing, environment):
-                    done.add((record.arm, record.seed))
-                    yield record
-        except BrokenProcessPool as error:
-            for record in _written(job, [task for task in missing if task not in done]):
-                done.add((record.arm, record.seed))
+            for record in _in_pool(setup, missing, jobs):
+                finished.add((record.arm, record.seed))
                 yield record
-            pauses = 0 if len(done) > before else pauses + 1
-            if pauses == 3:
+        except BrokenProcessPool as error:
+            # Joblib gives up the whole pool, and with it records that were written but not returned yet.
+            for record in _written(setup, [key for key in missing if key not in finished]):
+                finished.add((record.arm, record.seed))
+                yield record
+            broken_pools = 0 if len(finished) > before else broken_pools + 1
+            if broken_pools == MOST_BROKEN_POOLS:
                 raise RuntimeError(
-                    f"The processes were killed three times over without ending a run, perhaps for lack of memory: try "
-                    f"fewer than jobs={jobs}."
+                    f"The worker processes were killed {MOST_BROKEN_POOLS} times in a row before any run ended, "
+                    f"perhaps because memory ran out. Try fewer processes than jobs={jobs}."
                 ) from error
 
 
-def _written(job: Job, tasks: Sequence[Task]) -> Iterator[RunRecord]:
-    """The records that were written by processes which died before they could hand them over."""
-    if job.store is None:
+def _in_pool(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int) -> Iterator[RunRecord]:
+    from joblib import parallel_config
+
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    environment = backend_variables() | thread_variables(threads) | device_variables(jobs)
+    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=threads):
+        yield from _distributed(run_in_worker, setup, keys, environment)
+
+
+def _written(setup: ComparisonSetup, keys: Sequence[RunKey]) -> Iterator[RunRecord]:
+    """Yield the records that processes wrote before they died."""
+    if setup.store is None:
         return
-    for arm, seed in tasks:
-        record = job.store.read(arm, seed, job.setting.identity(job.arms[arm], seed))
+    for arm, seed in keys:
+        record = setup.store.read(arm, seed, setup.settings.identity(setup.arms[arm], seed))
         if record is not None:
             yield record
 
 
-def _on_cluster(job: Job, tasks: Sequence[Task], cluster: str) -> Iterator[RunRecord]:
-    with _cluster(cluster) as streams:
-        for record in _spread(work_apart, job, tasks, _environment(), streams=streams):
-            # The workers' folder may be another machine's.
-            if job.store is not None and not job.store.path(record.arm, record.seed).exists():
-                job.store.write(record)
+def _on_cluster(setup: ComparisonSetup, keys: Sequence[RunKey], cluster: str) -> Iterator[RunRecord]:
+    with _joblib_cluster(cluster) as streams:
+        for record in _distributed(run_in_subprocess, setup, keys, backend_variables(), streams=streams):
+            # A worker on another machine may have written its record to a folder that is not this one.
+            if setup.store is not None and not setup.store.path(record.arm, record.seed).exists():
+                setup.store.write(record)
             yield record
 
 
-def _spread(
-    do: Callable[..., Any], job: Job, tasks: Sequence[Task], environment: dict[str, str], *, streams: bool = True
+def _distributed(
+    run: Callable[[NDArray[np.uint8], str, int, WorkerSetup], RunRecord],
+    setup: ComparisonSetup,
+    keys: Sequence[RunKey],
+    environment: dict[str, str],
+    *,
+    streams: bool = True,
 ) -> Iterator[RunRecord]:
+    """Have joblib make the runs and yield their records.
+
+    Args:
+        run: Function that makes one run in a worker.
+        setup: What the runs are made from.
+        keys: The runs to make.
+        environment: Environment variables for the workers.
+        streams: Whether joblib's backend can return each result when it is there, rather than all at the end.
+    """
     from joblib import Parallel, delayed
 
-    payload = np.frombuffer(_packed(job), dtype=np.uint8)
-    around = Surroundings(environment, keras_settings(), None if job.store is None else str(job.store.directory))
-    return_as = "generator_unordered" if streams else "list"
-    # One by one, so that each record is there as soon as its run has ended.
-    parallel = Parallel(return_as=return_as, batch_size=1, pre_dispatch="all")
-    yield from parallel(delayed(do)(payload, arm, seed, around) for arm, seed in tasks)
+    payload = np.frombuffer(_pickled(setup), dtype=np.uint8)
+    directory = None if setup.store is None else str(setup.store.directory)
+    worker = WorkerSetup(environment, keras_settings(), directory)
+    # Batches of one run, so that each record is returned as soon as its run ends.
+    parallel = Parallel(return_as="generator_unordered" if streams else "list", batch_size=1, pre_dispatch="all")
+    yield from parallel(delayed(run)(payload, arm, seed, worker) for arm, seed in keys)
 
 
 @contextmanager
-def _cluster(cluster: str) -> Iterator[bool]:
-    """Joblib's backend for that cluster; yields whether it hands over each result as it comes."""
+def _joblib_cluster(cluster: str) -> Iterator[bool]:
+    """Make joblib use the cluster, and yield whether it can return each result when it is there."""
     from joblib import parallel_config
 
     kind, _, address = cluster.partition("://")
@@ -161,68 +184,33 @@ def _cluster(cluster: str) -> Iterator[bool]:
         )
 
 
-def _packed(job: Job) -> bytes:
-    """The job as bytes that a process can read which has none of the person's own modules."""
+def _pickled(setup: ComparisonSetup) -> bytes:
+    """Return the settings and arms as bytes that a process can load without the user's modules."""
     import cloudpickle
 
-    own = {_module(function) for function in _functions(job)} - {None}
-    for module in own:
+    modules = {_user_module(function) for function in _user_functions(setup)} - {None}
+    for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps((job.setting, job.arms)))
+        return bytes(cloudpickle.dumps((setup.settings, setup.arms)))
     finally:
-        for module in own:
+        for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _functions(job: Job) -> list[Any]:
-    given = [job.setting.build, job.setting.data]
-    for arm in job.arms.values():
-        given += [arm.schedule, arm.optimizer, arm.callbacks]
-    return [getattr(one, "func", one) for one in given if callable(one)]
+def _user_functions(setup: ComparisonSetup) -> list[Callable[..., object]]:
+    values: list[object] = [setup.settings.build, setup.settings.data]
+    for arm in setup.arms.values():
+        values += [arm.schedule, arm.optimizer, arm.callbacks]
+    # The function inside a `functools.partial` is the one whose module matters.
+    return [getattr(value, "func", value) for value in values if callable(value)]
 
 
-def _module(function: Callable[..., Any]) -> Any:
-    """The module that a function is from, if it is a person's own and not an installed one."""
+def _user_module(function: Callable[..., object]) -> ModuleType | None:
+    """Return the module that defines a function, or None if it is an installed one or `__main__`."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     if module is None or file is None or module.__name__ == "__main__" or module.__name__.startswith("onecycle."):
         return None
     installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
     return None if any(Path(file).is_relative_to(path) for path in installed) else module
-
-
-def _environment() -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {"KERAS_BACKEND": backends.name(), **passed_on}
-
-
-def _threads(threads: int) -> dict[str, str]:
-    """The variables that tell the backends how many threads to use; joblib sets those of the numeric libraries."""
-    count = str(threads)
-    return {
-        "OMP_NUM_THREADS": count,
-        "TF_NUM_INTRAOP_THREADS": count,
-        "TF_NUM_INTEROP_THREADS": count,
-        "NPROC": count,  # XLA's pool on a CPU
-    }
-
-
-def _devices(jobs: int) -> dict[str, str]:
-    """The machine's GPUs, of which each process takes its own; where they share one, none may take all its memory."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = _gpus() if visible is None else visible.split(",")
-    if not devices or devices == [""]:
-        return {}
-    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-    return {"ONECYCLE_DEVICES": ",".join(devices), **(shared if jobs > len(devices) else {})}
-
-
-def _gpus() -> list[str]:
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    found = subprocess.run(
-        [command, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.split() if found.returncode == 0 else []

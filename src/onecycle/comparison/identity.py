@@ -1,4 +1,4 @@
-"""What a run depends on, as plain data and as a hash: records of other settings are told apart by it."""
+"""What a run depends on, as plain data and as a hash. A record made with other settings has another hash."""
 
 from __future__ import annotations
 
@@ -8,145 +8,131 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterable, Mapping
-from types import CodeType
-from typing import Any
+from types import CellType, CodeType, FunctionType
 
 import keras
 import numpy as np
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.optimizers import inner_optimizers
+from onecycle.keras_support.types import Nested
 
-DIGITS = 16  # hexadecimal, of a hash: 64 bits
+DIGITS = 16  # hexadecimal digits of a hash: 64 bits
 
 _PLAIN = (type(None), bool, int, float, str)
 
 
-def digest(facts: Any) -> str:
-    """The hash of plain data, the same in every process and on every machine."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=str)
+def digest(value: object) -> str:
+    """Return the hash of plain data, which is the same in every process and on every machine."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def array_digest(arrays: Any) -> str:
-    """The hash of a nest of arrays: shapes, types and every value."""
-    found = hashlib.sha256()
+def array_digest(arrays: Nested) -> str:
+    """Return the hash of nested arrays: their shapes, data types and all values."""
+    total = hashlib.sha256()
     for leaf in keras.tree.flatten(arrays):
         if leaf is None:
-            found.update(b"none")
+            total.update(b"none")
             continue
         array = np.ascontiguousarray(leaf)
-        found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
-    return found.hexdigest()[:DIGITS]
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
+    return total.hexdigest()[:DIGITS]
 
 
-def weights_digest(model: Any) -> str:
-    """The hash of a model's weights."""
+def weights_digest(model: keras.Model) -> str:
+    """Return the hash of a model's weights."""
     return array_digest([backends.to_numpy(variable) for variable in model.weights])
 
 
-def data_facts(data: Any) -> Any:
-    """What is known of a comparison's data: its hash, or the function that makes it."""
+def data_identity(data: Nested) -> object:
+    """Return what identifies the data of a comparison, as plain data.
+
+    That is a hash for arrays, the description of a function that makes the data, and for data sets, whose rows cannot
+    be read in advance, the names of their types.
+    """
     if callable(data):
-        return described(data)
+        return plain_data(data)
     leaves = keras.tree.flatten(data)
-    whole = all(leaf is None or hasattr(leaf, "__array__") or isinstance(leaf, _PLAIN) for leaf in leaves)
-    return array_digest(data) if whole else [type(leaf).__name__ for leaf in leaves]
+    hashable = all(leaf is None or hasattr(leaf, "__array__") or isinstance(leaf, _PLAIN) for leaf in leaves)
+    return array_digest(data) if hashable else [type(leaf).__name__ for leaf in leaves]
 
 
-def model_facts(model: Any) -> dict[str, Any]:
-    """A compiled model as plain data: its layers, weights, optimizer and loss, without the names Keras counts up."""
+def model_identity(model: keras.Model) -> dict[str, object]:
+    """Return what identifies a compiled model, as plain data: its layers, weights, optimizer and loss.
+
+    Automatic names of Keras, such as `dense_7`, depend on the models built before and are replaced by numbers.
+    """
     try:
-        config = _nameless(model.get_config())
-    except (NotImplementedError, TypeError, ValueError):  # a person's own class, which Keras lets be without one
+        config = _with_numbered_names(model.get_config())
+    except (NotImplementedError, TypeError, ValueError):  # a user's class need not have a configuration
         config = type(model).__name__
-    optimizers = [_nameless(inner.get_config()) for inner in inner_optimizers(model.optimizer)]
-    sources = _own_sources([*model._flatten_layers(), *inner_optimizers(model.optimizer)])
+    optimizers = [_with_numbered_names(inner.get_config()) for inner in inner_optimizers(model.optimizer)]
+    sources = _user_sources([*model._flatten_layers(), *inner_optimizers(model.optimizer)])
     return {
-        "layers": described(config),
+        "layers": plain_data(config),
         "weights": [[list(variable.shape), str(variable.dtype), variable.trainable] for variable in model.weights],
-        "optimizer": described(optimizers),
-        "loss": described(getattr(model, "loss", None)),
+        "optimizer": plain_data(optimizers),
+        "loss": plain_data(getattr(model, "loss", None)),
         **({"sources": sources} if sources else {}),
     }
 
 
-def _own_sources(parts: Iterable[Any]) -> dict[str, str]:
-    """The classes of these parts that are a person's own, and those they inherit from, with a hash of their source."""
-    kinds = {kind for part in parts for kind in type(part).__mro__ if _package(kind) not in _NOT_OWN}
-    return {f"{kind.__module__}.{kind.__qualname__}": digest(_source(kind)) for kind in kinds}
+def plain_data(value: object) -> object:
+    """Return a value as plain data that is the same in every process.
 
-
-def _source(kind: type) -> Any:
-    try:
-        return textwrap.dedent(inspect.getsource(kind))
-    except (OSError, TypeError):
-        own = {name: item for name, item in vars(kind).items() if name not in _PLACES}
-        functions = {name: _code_facts(item.__code__) for name, item in own.items() if inspect.isfunction(item)}
-        return functions | {name: item for name, item in own.items() if isinstance(item, _PLAIN)}
-
-
-def _code_facts(code: CodeType) -> list[Any]:
-    """A function whose source cannot be had, as where it was typed in: what it does, by names and constants."""
-    return [code.co_code.hex(), list(code.co_names), [_constant_facts(one) for one in code.co_consts]]
-
-
-def _constant_facts(one: Any) -> Any:
-    if isinstance(one, frozenset):  # whose order is another in each process
-        return sorted(map(repr, one))
-    return _code_facts(one) if isinstance(one, CodeType) else repr(one)
-
-
-def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
-
-
-def described(value: Any) -> Any:
-    """A value as plain data that is the same in every process: a function is its name, source and what it closes over.
-
-    What else a function reads, such as globals, cannot be seen.
+    A function becomes its name, the hash of its source, its defaults and the values it closes over. Anything else that
+    it reads, such as a global variable, is not visible here.
     """
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
-        return {str(key): described(item) for key, item in value.items()}
+        return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [described(item) for item in value]
+        return [plain_data(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         return array_digest(value)
-    if isinstance(value, functools.partial):
-        return {"function": described(value.func), "arguments": described([value.args, value.keywords])}
-    if inspect.isfunction(value):
-        return _function_facts(value)
-    if inspect.ismethod(value):
-        return {"function": described(value.__func__), "of": described(value.__self__)}
     if isinstance(value, type) or inspect.isbuiltin(value):
         return f"{value.__module__}.{value.__qualname__}"
+    return _callable_data(value) or _object_data(value)
+
+
+def _callable_data(value: object) -> dict[str, object] | None:
+    """Return a function as plain data, or None for any other object."""
+    if isinstance(value, functools.partial):
+        return {"function": plain_data(value.func), "arguments": plain_data([value.args, value.keywords])}
+    if inspect.isfunction(value):
+        return _function_data(value)
+    if inspect.ismethod(value):
+        return {"function": plain_data(value.__func__), "of": plain_data(value.__self__)}
+    return None
+
+
+def _object_data(value: object) -> dict[str, object]:
     if hasattr(value, "get_config"):
-        return {"class": type(value).__qualname__, "config": described(_nameless(value.get_config()))}
-    return {"class": type(value).__qualname__, "values": described(_plain_attributes(value))}
+        return {"class": type(value).__qualname__, "config": plain_data(_with_numbered_names(value.get_config()))}
+    attributes = {name: item for name, item in getattr(value, "__dict__", {}).items() if isinstance(item, _PLAIN)}
+    return {"class": type(value).__qualname__, "values": plain_data(attributes)}
 
 
-def _plain_attributes(value: Any) -> dict[str, Any]:
-    return {name: item for name, item in getattr(value, "__dict__", {}).items() if isinstance(item, _PLAIN)}
-
-
-def _function_facts(function: Any) -> dict[str, Any]:
+def _function_data(function: FunctionType) -> dict[str, object]:
     try:
-        source: Any = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
-        source = _code_facts(function.__code__)
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
+        source: object = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):  # typed into a shell, for example
+        source = _code_data(function.__code__)
+    values = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
     return {
         "function": function.__qualname__,
         "source": digest(source),
-        "defaults": described([function.__defaults__, function.__kwdefaults__]),
-        "closes over": [described(item) for item in cells if item is not function],
+        "defaults": plain_data([function.__defaults__, function.__kwdefaults__]),
+        # A recursive function closes over itself.
+        "closes over": [plain_data(value) for value in values if value is not function],
     }
 
 
-def _filled(cell: Any) -> bool:
+def _is_filled(cell: CellType) -> bool:
+    """Whether a variable that a function closes over has a value yet."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -154,34 +140,71 @@ def _filled(cell: Any) -> bool:
     return True
 
 
-def _nameless(config: Any) -> Any:
-    """A Keras config whose names, such as dense_7, counted up in each process, are numbered as they appear."""
+def _user_sources(parts: Iterable[object]) -> dict[str, str]:
+    """Return the user's classes among those of the parts and their bases, each with the hash of its source."""
+    kinds = {kind for part in parts for kind in type(part).__mro__ if _package(kind) not in _KNOWN_PACKAGES}
+    return {f"{kind.__module__}.{kind.__qualname__}": digest(_source(kind)) for kind in kinds}
+
+
+def _source(kind: type) -> object:
+    try:
+        return textwrap.dedent(inspect.getsource(kind))
+    except (OSError, TypeError):
+        members = {name: item for name, item in vars(kind).items() if name not in _LOCATION_ATTRIBUTES}
+        functions = {name: _code_data(item.__code__) for name, item in members.items() if inspect.isfunction(item)}
+        return functions | {name: item for name, item in members.items() if isinstance(item, _PLAIN)}
+
+
+def _code_data(code: CodeType) -> list[object]:
+    """Return what stands in for a missing source: the byte code with its names and constants."""
+    return [code.co_code.hex(), list(code.co_names), [_constant_data(constant) for constant in code.co_consts]]
+
+
+def _constant_data(constant: object) -> object:
+    if isinstance(constant, frozenset):  # its order differs between processes
+        return sorted(map(repr, constant))
+    return _code_data(constant) if isinstance(constant, CodeType) else repr(constant)
+
+
+def _with_numbered_names(config: object) -> object:
+    """Replace the names in a Keras configuration by numbers, in the order of their appearance."""
     numbers: dict[str, int] = {}
-
-    def gather(value: Any) -> None:
-        if isinstance(value, Mapping):
-            name = value.get("name")
-            if isinstance(name, str) and len(value) > 1:  # a policy of data types is nothing but its name
-                numbers.setdefault(name, len(numbers))
-            for item in value.values():
-                gather(item)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                gather(item)
-
-    def renamed(value: Any, key: Any = None) -> Any:
-        if isinstance(value, Mapping):
-            return {k: renamed(item, k if len(value) > 1 else None) for k, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [renamed(item, key) for item in value]
-        # Only where names stand: an activation may be called as a layer is.
-        return numbers[value] if isinstance(value, str) and value in numbers and key in _NAMED else value
-
-    gather(config)
-    return renamed(config)
+    _number_names(config, numbers)
+    return _renamed(config, None, numbers)
 
 
-_PLACES = ("__module__", "__firstlineno__", "__doc__")  # of a class: where it stands, not what it does
-# Keras' own, and what the backend's layers are made of.
-_NOT_OWN = {_package(kind) for kind in (*keras.Model.__mro__, *keras.optimizers.Optimizer.__mro__)}
-_NAMED = ("name", "keras_history", "input_layers", "output_layers", "inbound_nodes", "args")
+def _number_names(config: object, numbers: dict[str, int]) -> None:
+    if isinstance(config, Mapping):
+        name = config.get("name")
+        if isinstance(name, str) and len(config) > 1:  # a data type policy consists of nothing but its name
+            numbers.setdefault(name, len(numbers))
+    for item in _items(config):
+        _number_names(item, numbers)
+
+
+def _items(config: object) -> Iterable[object]:
+    if isinstance(config, Mapping):
+        return config.values()
+    return config if isinstance(config, list | tuple) else ()
+
+
+def _renamed(config: object, key: object, numbers: Mapping[str, int]) -> object:
+    """Return the configuration that stands under `key`, with numbers in place of names."""
+    if isinstance(config, Mapping):
+        return {name: _renamed(item, name if len(config) > 1 else None, numbers) for name, item in config.items()}
+    if isinstance(config, list | tuple):
+        return [_renamed(item, key, numbers) for item in config]
+    # Only under the keys that hold names: an activation may have the same name as a layer.
+    if isinstance(config, str) and config in numbers and key in _NAME_KEYS:
+        return numbers[config]
+    return config
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+_LOCATION_ATTRIBUTES = ("__module__", "__firstlineno__", "__doc__")  # where a class is defined, not what it does
+# The packages of Keras itself and of the base classes of the backend's layers.
+_KNOWN_PACKAGES = {_package(kind) for kind in (*keras.Model.__mro__, *keras.optimizers.Optimizer.__mro__)}
+_NAME_KEYS = ("name", "keras_history", "input_layers", "output_layers", "inbound_nodes", "args")

@@ -1,39 +1,35 @@
-"""What is measured of each run, once all records of a comparison are there."""
+"""The measures of each run, taken once the records of all runs are there."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any
 
 import numpy as np
 
 from onecycle.comparison.statistics import t_interval
-from onecycle.results.comparison import TIMES, RunRecord
-
-Run = Mapping[str, Any]
-
-# As Keras' `mode="auto"` knows its metrics, and a few more.
-FALLING = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "entropy", "perplexity", "hinge", "divergence")
-RISING = ("acc", "auc", "precision", "recall", "f1", "r2", "iou", "dice", "bleu", "similarity")
+from onecycle.results.metrics import Direction, metric_direction
+from onecycle.results.runs import TIMES, MeasuredRun, RunRecord
 
 
-def shared_names(records: Iterable[RunRecord]) -> list[str]:
-    """Returns the names that every run's history has."""
+def shared_metrics(records: Iterable[RunRecord]) -> list[str]:
+    """Return the names of the metrics that are in the history of every run."""
     first, *others = (record.history for record in records)
     return [name for name in first if all(name in history for history in others)]
 
 
 def choose_metric(names: Sequence[str], metric: str | None) -> str:
-    """Returns the metric to compare: the one asked for, else the first one on validation data that is not the loss.
+    """Return the metric to compare: the requested one, or the first one on validation data that is not the loss.
 
     Args:
-        names: Those that the runs' histories have.
-        metric: The one asked for, or None.
+        names: Names of the metrics in the histories of the runs.
+        metric: Name of the requested metric, or None.
+
+    Returns:
+        The name. Without a requested metric and without validation data it is "loss".
 
     Raises:
-        ValueError: If it is not one of the names.
+        ValueError: If `metric` is not one of `names`.
     """
     if metric is None:
         validated = [name for name in names if name.startswith("val_")]
@@ -43,100 +39,157 @@ def choose_metric(names: Sequence[str], metric: str | None) -> str:
     return metric
 
 
-def choose_mode(metric: str, mode: str) -> str:
-    """Returns "max" where higher is better and "min" where lower is.
+def choose_mode(metric: str, mode: str) -> Direction:
+    """Return "max" where higher is better and "min" where lower is better.
+
+    Args:
+        metric: Name of the metric.
+        mode: "max", "min", or "auto" to infer the direction from the name.
 
     Raises:
-        ValueError: For another mode, or a name that does not tell.
+        ValueError: If `mode` is none of these, or the direction cannot be inferred.
     """
     if mode in ("max", "min"):
-        return mode
+        return "max" if mode == "max" else "min"
     if mode != "auto":
         raise ValueError(f'Argument `mode` must be "auto", "max" or "min". Received: mode={mode!r}')
-    words = metric.lower().removeprefix("val_")
-    if any(word in words for word in FALLING):
-        return "min"
-    if any(word in words for word in RISING):
-        return "max"
+    direction = metric_direction(metric)
+    if direction is not None:
+        return direction
     raise ValueError(
-        f'The name {metric!r} does not tell whether higher is better: pass `mode="max"` or `mode="min"`. '
-        f"Received: mode={mode!r}"
+        f"The name {metric!r} does not tell whether a higher or a lower value is better. "
+        f'Pass `mode="max"` or `mode="min"`. Received: mode={mode!r}'
     )
 
 
-def best_of(values: Sequence[float], mode: str) -> float:
-    """Returns the best of the finite values; NaN without any."""
+def best_value(values: Sequence[float], mode: str) -> float:
+    """Return the best of the finite values for this mode ("max" or "min"), or NaN if there is none."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return math.nan
     return max(finite) if mode == "max" else min(finite)
 
 
-def best_of_baseline(records: Sequence[RunRecord], metric: str, mode: str) -> tuple[float, str]:
-    """Returns the mean over seeds of the baseline's best, and where it is from, in words.
+def baseline_target(records: Sequence[RunRecord], metric: str, mode: str) -> tuple[float, str]:
+    """Return the mean over seeds of the baseline's best value, and a description of where the target comes from.
 
-    The best of a run that diverged is from before it did, and would make the target one that is easily met.
+    Runs that diverged are left out if there are others: their best value is from before they diverged and would make
+    the target easy to reach.
+
+    Args:
+        records: Records of the baseline's runs.
+        metric: Name of the metric.
+        mode: "max" or "min".
     """
-    lasting = [record for record in records if record.diverged is None]
-    bests = [best_of(record.history[metric], mode) for record in lasting or records]
+    finished = [record for record in records if record.diverged is None]
+    bests = [best_value(record.history[metric], mode) for record in finished or records]
     finite = [best for best in bests if math.isfinite(best)]
-    told = f"the mean over seeds of the best of {records[0].arm}"
-    if 0 < len(lasting) < len(records):
-        told += f", without the {len(records) - len(lasting)} that diverged"
-    return (sum(finite) / len(finite) if finite else math.nan), told
+    source = f"the mean over seeds of the best of {records[0].arm}"
+    if 0 < len(finished) < len(records):
+        source += f", without the {len(records) - len(finished)} that diverged"
+    return (sum(finite) / len(finite) if finite else math.nan), source
 
 
-def measured(record: RunRecord, metric: str, mode: str, target: float) -> dict[str, Any]:
-    """Returns a run as a dict: its record, and what is measured of it.
+def measured_run(record: RunRecord, metric: str, mode: str, target: float) -> MeasuredRun:
+    """Return the record of a run together with its measures.
 
-    A run that diverged leaves nothing that one could use: whatever number its metric had last or before, it has none,
-    and came to no target.
+    A run that diverged has no final or best value and did not reach the target, whatever its metric was before.
+
+    Args:
+        record: Record of the run.
+        metric: Name of the metric.
+        mode: "max" or "min".
+        target: Value of the metric that times are counted to. No run reaches a target of NaN.
     """
     values = record.history[metric]
-    lost = record.diverged is not None
-    past = [not lost and (value >= target if mode == "max" else value <= target) for value in values]
-    epoch = past.index(True) if True in past else None
+    diverged = record.diverged is not None
+    epoch = None if diverged else _first_epoch_at(target, values, mode)
     losses = record.history.get("val_loss", record.history["loss"])
-    reached = dict.fromkeys(TIMES) if epoch is None else times(asdict(record), epoch)
-    return asdict(record) | {
-        "final": math.nan if lost else values[-1],
-        "best": math.nan if lost else best_of(values, mode),
-        "loss": math.nan if lost else losses[-1],
-        "reached": epoch is not None,
-        "censored_at": whole_length(asdict(record)) if epoch is None else None,
-        **{f"{name}_to_target": value for name, value in reached.items()},
-    }
+    times: Mapping[str, float | None] = dict.fromkeys(TIMES) if epoch is None else elapsed(record, epoch)
+    return MeasuredRun(
+        arm=record.arm,
+        seed=record.seed,
+        identity=record.identity,
+        config=record.config,
+        history=record.history,
+        steps=record.steps,
+        samples=record.samples,
+        seconds=record.seconds,
+        finder=record.finder,
+        diverged=record.diverged,
+        versions=record.versions,
+        machine=record.machine,
+        final=math.nan if diverged else values[-1],
+        best=math.nan if diverged else best_value(values, mode),
+        loss=math.nan if diverged else losses[-1],
+        reached=epoch is not None,
+        censored_at=elapsed(record, len(record.steps) - 1) if epoch is None else None,
+        steps_to_target=times["steps"],
+        epochs_to_target=times["epochs"],
+        samples_to_target=times["samples"],
+        seconds_to_target=times["seconds"],
+    )
 
 
-def record_of(run: Run) -> RunRecord:
-    """Returns the record that a run was measured from."""
-    return RunRecord(**{field.name: run[field.name] for field in fields(RunRecord)})
+def record_of(run: MeasuredRun) -> RunRecord:
+    """Return the record of a measured run."""
+    return RunRecord(
+        arm=run["arm"],
+        seed=run["seed"],
+        identity=run["identity"],
+        config=run["config"],
+        history=run["history"],
+        steps=run["steps"],
+        samples=run["samples"],
+        seconds=run["seconds"],
+        finder=run["finder"],
+        diverged=run["diverged"],
+        versions=run["versions"],
+        machine=run["machine"],
+    )
 
 
-def times(run: Run, epoch: int) -> dict[str, float | None]:
-    """Returns steps, epochs, samples and seconds of a run up to the end of an epoch, counted from 0.
+def elapsed(record: RunRecord, epoch: int) -> dict[str, float | None]:
+    """Return the steps, epochs, samples and seconds of a run by the end of an epoch, the finder's cost included.
 
-    The finder's cost is in all of them: as steps, as the part of an epoch that those are, as the rows it has read,
-    and as the time before the training proper.
+    The finder's cost counts as its steps, as the fraction of an epoch they make up, as the samples it read, and as the
+    time before the training itself.
+
+    Args:
+        record: Record of the run.
+        epoch: Index of the epoch, counted from 0.
+
+    Returns:
+        Measure -> value. The samples are None where they cannot be counted.
     """
-    found = run["finder"].get("steps", 0)
-    rows = run["samples"][epoch] + found * run["config"]["batch_size"] if run["samples"] else None
+    finder_steps = record.finder.get("steps", 0)
+    finder_epochs = finder_steps / max(record.steps[0], 1) if finder_steps else 0
+    samples = record.samples[epoch] + finder_steps * record.config["batch_size"] if record.samples else None
     return {
-        "steps": run["steps"][epoch] + found,
-        "epochs": epoch + 1 + (found / max(run["steps"][0], 1) if found else 0),
-        "samples": rows,
-        "seconds": run["seconds"][epoch],
+        "steps": record.steps[epoch] + finder_steps,
+        "epochs": epoch + 1 + finder_epochs,
+        "samples": samples,
+        "seconds": record.seconds[epoch],
     }
 
 
-def whole_length(run: Run) -> dict[str, float | None]:
-    """Returns how long a run was, as times to its last epoch."""
-    return times(run, len(run["steps"]) - 1)
+def mean_curves(runs: Sequence[MeasuredRun], arms: Sequence[str], metric: str) -> dict[str, dict[str, list[float]]]:
+    """Return the mean of the metric and its 95 % interval after each epoch, over the runs with a finite value there.
 
+    Args:
+        runs: Runs of a comparison.
+        arms: Names of the arms.
+        metric: Name of the metric.
 
-def mean_curves(runs: Sequence[Run], arms: Sequence[str], metric: str) -> dict[str, dict[str, list[float]]]:
-    """Returns each arm's mean of the metric after each epoch, and its interval, over the runs with a number there."""
+    Returns:
+        Arm -> "mean", "low" and "high", each a list with one value per epoch.
+    """
     return {arm: _mean_curve([run["history"][metric] for run in runs if run["arm"] == arm]) for arm in arms}
+
+
+def _first_epoch_at(target: float, values: Sequence[float], mode: str) -> int | None:
+    reached = (epoch for epoch, value in enumerate(values) if (value >= target if mode == "max" else value <= target))
+    return next(reached, None)
 
 
 def _mean_curve(histories: Sequence[Sequence[float]]) -> dict[str, list[float]]:

@@ -1,72 +1,79 @@
-"""What of a comparison is there already: the records in its folder that are of these very runs."""
+"""The runs of a comparison that need not be made: their records are in its folder already."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from onecycle.comparison.execution import Job, Task
-from onecycle.comparison.runs import Setting, machine, versions
-from onecycle.comparison.sample_run import Example
-from onecycle.results.comparison import RunRecord
+from onecycle.comparison.dry_run import DryRun
+from onecycle.comparison.execution import ComparisonSetup
+from onecycle.comparison.provenance import machine_description, package_versions
+from onecycle.comparison.runs import RunKey, SharedSettings
+from onecycle.results.runs import RunRecord
 
-START = {"data": "data", "initial_weights": "initial weights"}  # as a record's config has them, and in words
+# The digests of a run's start: the key in the config of a record -> its description in a message.
+DIGESTS = {"data": "data", "initial_weights": "initial weights"}
 
 
-def found(job: Job, tasks: Sequence[Task], starts: Mapping[int, Mapping[str, Any]]) -> dict[Task, RunRecord]:
-    """Returns the records of the folder that these runs need not be made for; what is another's is moved aside.
+def reusable_records(
+    setup: ComparisonSetup, keys: Sequence[RunKey], digests: Mapping[int, Mapping[str, str | None]]
+) -> dict[RunKey, RunRecord]:
+    """Return the records in the folder that belong to these runs. Records of other runs are moved aside.
 
-    The identity of a record holds the source of `build` and of `data`, but not what else they read: a global, a file.
-    So the data and the initial weights that they give now are held against those of the records, for the first seed
-    that has any. Where these are others, every seed is looked at.
+    The identity of a record contains the source of `build` and `data`, but not what else these functions read, such as
+    a global variable or a file. So the digests of the data and of the initial weights they return now are compared with
+    those in the records, for the first seed that has any. Only if these differ, every seed is checked.
 
     Args:
-        job: What is to be made.
-        tasks: The runs, in order.
-        starts: Seed -> its start, as far as it is known already.
+        setup: What the runs are made from.
+        keys: The runs, in order.
+        digests: Seed -> the digests of its start, for the seeds whose digests are known already.
+
+    Returns:
+        Key -> record.
     """
-    if job.store is None:
+    store = setup.store
+    if store is None:
         return {}
-    read = {task: job.store.read(*task, job.setting.identity(job.arms[task[0]], task[1])) for task in tasks}
-    records = {task: record for task, record in read.items() if record is not None}
-    for task, changed in _changed(job.setting, records, starts).items():
-        if _made_as_here(records[task]):
-            job.store.set_aside(*task, f"was made from other {changed} than there are now.")
-            del records[task]
-        else:  # the last bits of initial weights need not be the same there
-            job.store.problems.append(
-                f"{job.store.path(*task).name} was made with other versions, or on another machine, and from other "
-                f"{changed} than there are here now; it is used."
+    read = {key: store.read(*key, setup.settings.identity(setup.arms[key[0]], key[1])) for key in keys}
+    records = {key: record for key, record in read.items() if record is not None}
+    for key, changed in _changed_starts(setup.settings, records, digests).items():
+        if _made_here(records[key]):
+            store.set_aside(*key, f"was made from other {changed} than there are now.")
+            del records[key]
+        else:  # with other versions, or on another machine, the last bits of initial weights may differ
+            store.problems.append(
+                f"{store.path(*key).name} was made with other versions or on another machine, and from other {changed} "
+                "than there are here now. It is used."
             )
-    job.store.note_strangers({job.store.path(*task) for task in tasks})
+    store.note_strangers({store.path(*key) for key in keys})
     return records
 
 
-def _changed(
-    setting: Setting, records: Mapping[Task, RunRecord], starts: Mapping[int, Mapping[str, Any]]
-) -> dict[Task, str]:
-    """What was another when a record was made, in words, for those of which that is true."""
-    changed: dict[Task, str] = {}
+def _changed_starts(
+    settings: SharedSettings, records: Mapping[RunKey, RunRecord], digests: Mapping[int, Mapping[str, str | None]]
+) -> dict[RunKey, str]:
+    """Return the runs whose data or initial weights have changed since their record was made, and what has changed."""
+    changed: dict[RunKey, str] = {}
     for seed in dict.fromkeys(seed for _, seed in records):
-        start = starts[seed] if seed in starts else _start(setting, seed)
-        different = {task: _different(records[task].config, start) for task in records if task[1] == seed}
+        start = digests[seed] if seed in digests else _start_digests(settings, seed)
+        different = {key: _different(records[key].config, start) for key in records if key[1] == seed}
         if any(different.values()):
-            # What is another at every call says nothing of the records; that the runs are no pairs is told elsewhere.
-            unsteady = _different(start, _start(setting, seed))
-            different = {task: [name for name in names if name not in unsteady] for task, names in different.items()}
+            # A start that differs at each call says nothing about the records. `pairing_problems` reports it.
+            unstable = _different(start, _start_digests(settings, seed))
+            different = {key: [name for name in names if name not in unstable] for key, names in different.items()}
         if not any(different.values()):
             break
-        changed |= {task: " and ".join(START[name] for name in names) for task, names in different.items() if names}
+        changed |= {key: " and ".join(DIGESTS[name] for name in names) for key, names in different.items() if names}
     return changed
 
 
-def _start(setting: Setting, seed: int) -> dict[str, Any]:
-    return Example.read(setting.build, setting.data, seed, setting.batch_size).start
+def _start_digests(settings: SharedSettings, seed: int) -> Mapping[str, str | None]:
+    return DryRun.start(settings.build, settings.data, seed, settings.batch_size).digests
 
 
-def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return [name for name in START if one.get(name) != other.get(name)]
+def _different(digests: Mapping[str, object], others: Mapping[str, object]) -> list[str]:
+    return [name for name in DIGESTS if digests.get(name) != others.get(name)]
 
 
-def _made_as_here(record: RunRecord) -> bool:
-    return dict(record.machine) == machine() and dict(record.versions) == versions()
+def _made_here(record: RunRecord) -> bool:
+    return dict(record.machine) == machine_description() and dict(record.versions) == package_versions()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from onecycle.results import codec
-from onecycle.results.comparison import RunRecord
+from onecycle.results.runs import RunRecord
 
 
 class Store:

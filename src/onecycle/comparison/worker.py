@@ -1,4 +1,4 @@
-"""What a worker process does. Keras is imported only once the process knows which backend and how many threads."""
+"""What a worker process does. Keras is imported only after the backend and the number of threads are set."""
 
 from __future__ import annotations
 
@@ -9,115 +9,121 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-TOLD = 2000  # characters of what a process that died had said
+if TYPE_CHECKING:
+    from onecycle.results.runs import RunRecord
+
+STDERR_TAIL = 2000  # characters of a dead process's standard error that an error message quotes
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a run finds around it in the process that asked for it, and has to find in another.
+class WorkerSetup:
+    """What a worker process takes over from the process that started the comparison.
 
     Attributes:
-        environment: Variables that must be set before Keras is loaded.
-        keras: Keras' global settings, which decide about layers as they are made: see `keras_settings`.
-        directory: The folder of the records, or None.
+        environment: Environment variables that must be set before Keras is imported.
+        keras_settings: Global settings of Keras, which affect layers as they are created; see `keras_settings`.
+        directory: Folder of the records, or None.
     """
 
     environment: dict[str, str]
-    keras: dict[str, Any]
+    keras_settings: dict[str, Any]
     directory: str | None
 
 
-def work(payload: NDArray[np.uint8], arm: str, seed: int, around: Surroundings) -> Any:
-    """Make one run in this process, write its record where there is a folder, and return it.
+def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
+    """Make one run in this process, write its record if there is a folder, and return the record.
 
     Args:
-        payload: What cloudpickle made of (setting, arms): as an array, so that joblib maps it into memory once.
-        arm: The arm's name.
-        seed: The seed.
-        around: What is set before anything of the person's is read.
+        payload: Bytes that cloudpickle made of (settings, arms). As an array, joblib maps it into memory only once.
+        arm: Name of the arm.
+        seed: Seed of the run.
+        setup: What is set before any of the user's code is loaded.
+
+    Raises:
+        RuntimeError: If the run fails, or Keras is loaded here on another backend.
     """
-    prepare(around.environment)
-    use_keras_settings(around.keras)
+    set_environment(setup.environment)
+    use_keras_settings(setup.keras_settings)
     import cloudpickle
 
     from onecycle.comparison.runs import train_run
     from onecycle.comparison.store import Store
 
-    setting, arms = cloudpickle.loads(payload.data)
-    record = train_run(setting, arms[arm], seed)
-    if around.directory is not None:
-        Store(Path(around.directory)).write(record)
+    settings, arms = cloudpickle.loads(payload.data)
+    record = train_run(settings, arms[arm], seed)
+    if setup.directory is not None:
+        Store(Path(setup.directory)).write(record)
     return record
 
 
-def work_apart(payload: NDArray[np.uint8], arm: str, seed: int, around: Surroundings) -> Any:
-    """Make one run in a process of its own, for clusters, and return its record.
+def run_in_subprocess(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
+    """Make one run of a cluster in a separate process and return its record.
 
-    The threads of a Dask worker draw from Python's global random state, from which Keras takes the seeds of a model's
-    weights: runs with the same seed began with different ones. A process of its own also leaves no GPU memory behind.
+    The threads of a Dask worker share Python's global random state, from which Keras draws the seeds of initial
+    weights, so runs with the same seed would start from different weights. A separate process also frees its GPU
+    memory when it ends.
+
+    Args:
+        payload: Bytes that cloudpickle made of (settings, arms).
+        arm: Name of the arm.
+        seed: Seed of the run.
+        setup: What is set before any of the user's code is loaded.
 
     Raises:
-        RuntimeError: What went wrong in the run, or that its process was killed.
+        RuntimeError: If the run fails or its process is killed.
     """
     with tempfile.TemporaryDirectory(prefix="onecycle-") as folder:
-        task = Path(folder, "task")
-        # Of Surroundings only its values: the process runs this file as its main module, where the class is another.
-        task.write_bytes(pickle.dumps((bytes(payload), arm, seed, vars(around)), protocol=5))
-        path = os.pathsep.join(filter(None, sys.path))
-        # It ends when its input does: so it does not outlive a worker that is killed.
-        with subprocess.Popen(
-            [sys.executable, "-m", __name__, folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **around.environment, "PYTHONPATH": path},
-        ) as process:
-            assert process.stderr is not None
-            said = process.stderr.read().decode(errors="replace")
+        # Only the values of the setup: the process runs this file as `__main__`, where `WorkerSetup` is another class.
+        Path(folder, "task").write_bytes(pickle.dumps((bytes(payload), arm, seed, vars(setup)), protocol=5))
+        code, stderr = _run_module(folder, setup.environment)
         outcome = Path(folder, "outcome")
         if not outcome.exists():
             raise RuntimeError(
-                f"Arm {arm!r} with seed {seed}: its process ended with code {process.returncode}, perhaps for lack of "
-                f"memory. It said: {said[-TOLD:]}"
+                f"Arm {arm!r} with seed {seed}: the process of the run ended with exit code {code}, perhaps because it "
+                f"ran out of memory. End of its standard error: {stderr[-STDERR_TAIL:]}"
             )
-        found = pickle.loads(outcome.read_bytes())
-    if isinstance(found, BaseException):
-        raise found
-    return found
+        result = pickle.loads(outcome.read_bytes())
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
-def prepare(environment: dict[str, str]) -> None:
-    """Set the variables that Keras and its backend read once, when they are loaded.
+def set_environment(environment: Mapping[str, str]) -> None:
+    """Set the environment variables that Keras and its backend read once, when they are imported.
 
     Raises:
-        RuntimeError: If Keras runs on another backend here.
+        RuntimeError: If Keras is loaded in this process on another backend.
     """
     if "keras" in sys.modules:
         from onecycle.keras_support import backends
 
-        loaded = backends.name()
-        asked = environment["KERAS_BACKEND"]
-        if loaded != asked:
+        loaded, required = backends.name(), environment["KERAS_BACKEND"]
+        if loaded != required:
             raise RuntimeError(
-                f"This worker has loaded Keras on {loaded}, and the comparison runs on {asked}: start a fresh worker."
+                f"This worker has loaded Keras on {loaded}, but the comparison runs on {required}. Start a fresh "
+                "worker."
             )
         return
-    devices = environment.get("ONECYCLE_DEVICES", "")
     os.environ.update(environment)
+    devices = environment.get("ONECYCLE_DEVICES", "")
     if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = own_device(devices.split(","))
+        os.environ["CUDA_VISIBLE_DEVICES"] = assigned_device(devices.split(","))
 
 
 def keras_settings() -> dict[str, Any]:
-    """Keras' global settings in this process, as plain data. They are set by calls: no variable carries them over."""
+    """Return the global settings of Keras as plain data. They are set by calls, so no environment variable holds them.
+
+    A worker process applies them with `use_keras_settings`.
+    """
     import keras
 
     return {
@@ -128,8 +134,8 @@ def keras_settings() -> dict[str, Any]:
     }
 
 
-def use_keras_settings(settings: dict[str, Any]) -> None:
-    """Set them here."""
+def use_keras_settings(settings: Mapping[str, Any]) -> None:
+    """Apply the global settings of Keras that `keras_settings` returned in another process."""
     import keras
 
     keras.config.set_floatx(settings["floatx"])
@@ -138,29 +144,50 @@ def use_keras_settings(settings: dict[str, Any]) -> None:
     keras.config.set_dtype_policy(keras.dtype_policies.deserialize(settings["dtype_policy"]))
 
 
-def own_device(devices: list[str]) -> str:
-    """The worker's share of the machine's devices: joblib numbers its processes, LokyProcess-1, -2 and so on."""
+def assigned_device(devices: list[str]) -> str:
+    """Return the device of this worker process, or all devices if the process has no number.
+
+    Joblib numbers its processes: LokyProcess-1, LokyProcess-2 and so on. Devices are assigned to them in turn.
+    """
     numbers = re.findall(r"\d+", current_process().name)
     return devices[(int(numbers[-1]) - 1) % len(devices)] if numbers else ",".join(devices)
 
 
-def main(folder: str) -> None:
-    """Do the task that is in the folder, and leave the outcome there."""
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    payload, arm, seed, around = pickle.loads(Path(folder, "task").read_bytes())
+def run_folder(folder: str) -> None:
+    """Make the run described in the folder's file `task`, and write the record or the error to the file `outcome`."""
+    threading.Thread(target=_exit_when_stdin_closes, daemon=True).start()
+    payload, arm, seed, setup = pickle.loads(Path(folder, "task").read_bytes())
+    outcome: RunRecord | RuntimeError
     try:
-        outcome: Any = work(np.frombuffer(payload, dtype=np.uint8), arm, seed, Surroundings(**around))
-    except Exception as error:  # noqa: BLE001  # it is raised again where the task came from
+        outcome = run_in_worker(np.frombuffer(payload, dtype=np.uint8), arm, seed, WorkerSetup(**setup))
+    except Exception as error:  # noqa: BLE001  # raised again in the worker that started this process
         outcome = RuntimeError(str(error))
+    # Renamed when it is complete, so that a killed process leaves no part of an outcome.
     draft = Path(folder, "draft")
     draft.write_bytes(pickle.dumps(outcome))
     draft.rename(Path(folder, "outcome"))
 
 
-def _end_with_input() -> None:
+def _run_module(folder: str, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run this module on the folder in another process, and return its exit code and standard error."""
+    path = os.pathsep.join(filter(None, sys.path))
+    # The process exits when its standard input closes, so it does not outlive a worker that is killed.
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment, "PYTHONPATH": path},
+    ) as process:
+        assert process.stderr is not None
+        stderr = process.stderr.read().decode(errors="replace")
+    return process.returncode, stderr
+
+
+def _exit_when_stdin_closes() -> None:
     sys.stdin.read()
     os._exit(1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_folder(sys.argv[1])

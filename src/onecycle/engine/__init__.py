@@ -1,4 +1,4 @@
-"""Many short training runs of one model, as fast as the backend allows."""
+"""Many short training runs of one model, compiled into one program where possible."""
 
 from onecycle.engine.dispatch import NotCompiled, train_members
 from onecycle.engine.members import Member, MemberRuns

@@ -1,120 +1,135 @@
-"""Which rows make which batch: the order in which `fit` on JAX reads arrays, so that there either gives the same."""
+"""The rows of each batch in a compiled program. On JAX the order equals the one in which `fit` reads arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+# The columns of `Segments`, padded for a compiled program: starts, stops, has_short_batch, starts_epoch.
+SegmentColumns: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.bool_]]
+
 
 @dataclass(frozen=True)
-class Plan:
-    """How an epoch is cut into batches.
+class BatchPlan:
+    """The division of an epoch into batches.
 
     Attributes:
-        rows: Rows of the data.
-        batch_size: Rows of a batch; the last one of an epoch may be short.
+        rows: Number of rows of the data.
+        batch_size: Rows per batch. The last batch of an epoch may be shorter.
     """
 
     rows: int
     batch_size: int
 
     @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch, a short one included."""
         return -(-self.rows // self.batch_size)
 
     @property
-    def full(self) -> int:
-        """Steps of an epoch with a whole batch."""
+    def full_batches(self) -> int:
+        """Number of full batches in an epoch."""
         return self.rows // self.batch_size
 
     @property
     def remainder(self) -> int:
-        """Rows of the short batch, 0 where there is none."""
+        """Rows of the short batch, or 0 if the last batch is full."""
         return self.rows % self.batch_size
 
-    def sizes(self, steps: int) -> NDArray[np.int64]:
-        """(steps,) rows of each batch, from an epoch's beginning on."""
-        sizes = np.full(self.steps, self.batch_size)
+    def batch_sizes(self, steps: int) -> NDArray[np.int64]:
+        """Return (steps,) the rows of each batch, counted from the start of an epoch."""
+        sizes = np.full(self.steps_per_epoch, self.batch_size)
         if self.remainder:
             sizes[-1] = self.remainder
         return np.resize(sizes, steps)
 
-    def segments(self, first: int, steps: int) -> Segments:
-        """Steps `first` to `first + steps - 1` of a training as runs of whole batches, each up to an epoch's end."""
-        found = []
-        at = first
-        while at < first + steps:
-            place = at % self.steps
-            length = min(self.steps - place, first + steps - at)
-            reaches_end = place + length == self.steps
-            short = bool(self.remainder) and reaches_end
-            found.append((at - first, at - first + length - short, short, place == 0))
-            at += length
-        starts, stops, shorts, fresh = zip(*found, strict=True)
-        return Segments(*(np.array(column) for column in (starts, stops, shorts, fresh)))
+    def segments(self, first_step: int, steps: int) -> Segments:
+        """Divide a block of consecutive steps at the ends of epochs.
+
+        Args:
+            first_step: First step of the block, counted from the start of training.
+            steps: Number of steps in the block, at least 1.
+
+        Returns:
+            The segments. The first and the last one may cover only a part of their epoch.
+        """
+        rows = []
+        step, end = first_step, first_step + steps
+        while step < end:
+            step_of_epoch = step % self.steps_per_epoch
+            length = min(self.steps_per_epoch - step_of_epoch, end - step)
+            short = bool(self.remainder) and step_of_epoch + length == self.steps_per_epoch
+            start = step - first_step
+            rows.append((start, start + length - short, short, step_of_epoch == 0))
+            step += length
+        return Segments(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Stretches of a block of steps: whole batches, then perhaps a short one.
+    """Parts of a block of steps that do not cross the end of an epoch: full batches, then perhaps a short one.
 
     Attributes:
-        starts: (segments,) the first step's place in the block.
-        stops: (segments,) the place after the last whole batch, which is that of the short one.
-        short: (segments,) whether a short batch follows.
-        fresh: (segments,) whether an epoch begins here.
+        starts: (segments,) the first step, counted from the start of the block.
+        stops: (segments,) the step after the last full batch. If there is a short batch, this is its step.
+        has_short_batch: (segments,) whether a short batch follows the full ones.
+        starts_epoch: (segments,) whether the segment begins at the start of an epoch.
     """
 
-    starts: NDArray[Any]
-    stops: NDArray[Any]
-    short: NDArray[Any]
-    fresh: NDArray[Any]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    has_short_batch: NDArray[np.bool_]
+    starts_epoch: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def padded(self, length: int) -> tuple[NDArray[Any], ...]:
-        """The four columns, filled up to `length`."""
-        fill = length - len(self)
-        whole = (np.pad(column.astype("int32"), (0, fill)) for column in (self.starts, self.stops))
-        truth = (np.pad(column.astype(bool), (0, fill)) for column in (self.short, self.fresh))
-        return (*whole, *truth)
+    def padded(self, length: int) -> SegmentColumns:
+        """Return the four columns, padded to `length` with 0 and False."""
+        padding = (0, length - len(self))
+        return (
+            np.pad(self.starts.astype("int32"), padding),
+            np.pad(self.stops.astype("int32"), padding),
+            np.pad(self.has_short_batch.astype(bool), padding),
+            np.pad(self.starts_epoch.astype(bool), padding),
+        )
 
 
-class Order:
+class RowOrder:
     """The rows of one member's batches, epoch after epoch.
 
-    Keras draws a permutation from NumPy's global generator as each epoch begins, so that a `fit` right after
-    `keras.utils.set_random_seed(seed)`, of a model that is built, reads its arrays in this very order: on JAX. On
-    TensorFlow `tf.data` shuffles.
+    At the start of each epoch, Keras draws a permutation from NumPy's global generator. On JAX, `fit` of a built model
+    right after `keras.utils.set_random_seed(seed)` therefore reads arrays in exactly this order. On TensorFlow,
+    `tf.data` shuffles in another order.
 
     Args:
-        seed: An integer; None draws from the global generator itself.
-        shuffle: Whether rows are shuffled, as in `fit`.
-        skipped: Permutations drawn before the first epoch's.
+        plan: The division of an epoch into batches.
+        seed: Seed of the permutations, or None to draw from NumPy's global generator.
+        shuffle: Whether to shuffle the rows, as in `fit`.
+        skipped: Number of permutations to discard before the first epoch.
     """
 
-    def __init__(self, plan: Plan, seed: int | None, shuffle: bool = True, skipped: int = 0) -> None:
+    def __init__(self, plan: BatchPlan, seed: int | None, shuffle: bool = True, skipped: int = 0) -> None:
         self._plan = plan
         self._shuffle = shuffle
-        # The generator that Keras draws from is of this old kind.
-        self._random: Any = np.random if seed is None else np.random.RandomState(seed)
+        # Keras draws from NumPy's legacy generator, so the numbers must come from the same kind of generator.
+        generator = np.random if seed is None else np.random.RandomState(seed)
+        self._permutation: Callable[[int], NDArray[np.int64]] = generator.permutation
         for _ in range(skipped if shuffle else 0):
-            self._random.permutation(plan.rows)
-        self._steps = self._all()
+            self._permutation(plan.rows)
+        self._batches = self._all_batches()
 
     def take(self, steps: int) -> NDArray[np.int32]:
-        """(steps, batch_size) the rows of the next batches; a short one is filled with row 0."""
-        return np.stack([next(self._steps) for _ in range(steps)])
+        """Return (steps, batch_size) the rows of the next batches. A short batch is padded with row 0."""
+        return np.stack([next(self._batches) for _ in range(steps)])
 
-    def _all(self) -> Iterator[NDArray[np.int32]]:
+    def _all_batches(self) -> Iterator[NDArray[np.int32]]:
         plan = self._plan
         while True:
-            rows = np.zeros(plan.steps * plan.batch_size, "int32")
-            rows[: plan.rows] = self._random.permutation(plan.rows) if self._shuffle else np.arange(plan.rows)
-            yield from rows.reshape(plan.steps, plan.batch_size)
+            rows = np.zeros(plan.steps_per_epoch * plan.batch_size, "int32")
+            rows[: plan.rows] = self._permutation(plan.rows) if self._shuffle else np.arange(plan.rows)
+            yield from rows.reshape(plan.steps_per_epoch, plan.batch_size)

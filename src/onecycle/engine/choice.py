@@ -1,65 +1,86 @@
-"""All members at once, one after the other, or through `fit`: measured, not guessed."""
+"""The choice between the engines, made by timing a few steps of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-WORTH = 2.0  # times what compiling takes that the members must take, before another program is tried
-# Where a step is short, `fit` adds to it more than it could save; so many seconds of a step, and of all.
-SLOW, LONG = 2e-3, 20.0
-CLEARLY = 0.9  # of the time one after the other, that `fit` must stay below
+# A second program is compiled only if training takes at least this many times as long as compiling the first did.
+MIN_TRAINING_PER_COMPILING = 2.0
+# `fit` adds about a millisecond to each step, so it is tried only if a step and the whole training take longer.
+MIN_STEP_SECONDS, MIN_TRAINING_SECONDS = 2e-3, 20.0
+# `fit` is chosen only if its step takes less than this fraction of the step of the program for one member.
+MAX_FIT_RATIO = 0.9
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The engine that trains, and why, as a sentence."""
+class EngineChoice:
+    """The engine that trains.
+
+    Attributes:
+        engine: `"vmap"`, `"scan"` or `"fit"`.
+        reason: Why, as a sentence.
+    """
 
     engine: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a program was found to be.
+class EngineTrial:
+    """The result of trying an engine.
 
     Attributes:
-        seconds: That a step takes for one member.
-        compiling: Seconds that making it took.
-        refusal: Why it was not made, as the end of a sentence, or None.
+        step_seconds: Seconds per step and member.
+        compile_seconds: Seconds spent on compiling.
+        refusal: Why the engine cannot be used, as the end of a sentence, or None.
     """
 
-    seconds: float
-    compiling: float = 0.0
+    step_seconds: float
+    compile_seconds: float = 0.0
     refusal: str | None = None
 
 
-def chosen(members: int, steps: int, trial: Callable[[str], Trial]) -> Choice:
-    """The fastest of a program for one member, one for all, and `fit`.
+def choose_engine(members: int, steps: int, try_engine: Callable[[str], EngineTrial]) -> EngineChoice:
+    """Return the fastest engine: a program for one member, a program for all members, or `fit`.
+
+    An engine is tried only if it may save more time than its trial takes.
 
     Args:
-        members: How many there are.
-        steps: Steps of each.
-        trial: Makes and times what an engine needs, by its name.
+        members: Number of members.
+        steps: Number of training steps of each member.
+        try_engine: Function that times an engine, given its name.
+
+    Returns:
+        The choice. Its reason states the times measured.
     """
-    one = trial("scan")
-    if one.refusal:
-        return refused(one.refusal)
-    tried, whole = {"scan": one.seconds}, one.seconds * members * steps
-    if members > 1 and whole > WORTH * one.compiling:
-        tried["vmap"] = trial("vmap").seconds
-    if one.seconds > SLOW and whole > LONG:
-        tried["fit"] = trial("fit").seconds
-    engine = min(tried, key=lambda name: tried[name])
-    if engine == "fit" and tried["fit"] > CLEARLY * tried["scan"]:
+    scan = try_engine("scan")
+    if scan.refusal:
+        return choose_fit(scan.refusal)
+    seconds = {"scan": scan.step_seconds}
+    total = scan.step_seconds * members * steps
+    if members > 1 and total > MIN_TRAINING_PER_COMPILING * scan.compile_seconds:
+        seconds["vmap"] = try_engine("vmap").step_seconds
+    if scan.step_seconds > MIN_STEP_SECONDS and total > MIN_TRAINING_SECONDS:
+        seconds["fit"] = try_engine("fit").step_seconds
+    engine = min(seconds, key=lambda name: seconds[name])
+    if engine == "fit" and seconds["fit"] > MAX_FIT_RATIO * seconds["scan"]:
         engine = "scan"
-    told = ", ".join(f"{_TOLD[name]} {1e6 * seconds:.3g} µs" for name, seconds in tried.items())
-    return Choice(engine, f"A member's step takes {told}; {members} × {steps} steps are to be made.")
+    return EngineChoice(engine, _timing_sentence(seconds, members, steps))
 
 
-def refused(reason: str) -> Choice:
-    """What is left where there is no program, for a reason that is the end of a sentence."""
-    return Choice("fit", f"{reason[0].upper()}{reason[1:]}.")
+def choose_fit(reason: str) -> EngineChoice:
+    """Return the choice of `fit` where no program can be used.
+
+    Args:
+        reason: Why, as the end of a sentence.
+    """
+    return EngineChoice("fit", f"{reason[0].upper()}{reason[1:]}.")
 
 
-_TOLD = {"scan": "one after the other", "vmap": "all at once", "fit": "through `fit`"}
+_DESCRIPTIONS = {"scan": "one member at a time", "vmap": "with all members at once", "fit": "with `fit`"}
+
+
+def _timing_sentence(seconds: dict[str, float], members: int, steps: int) -> str:
+    times = ", ".join(f"{1e6 * value:.3g} µs {_DESCRIPTIONS[name]}" for name, value in seconds.items())
+    return f"A training step of one member takes {times}. The runs have {members} × {steps} steps."

@@ -18,7 +18,7 @@ from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.optimizers import require_compiled
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.train_function import training_arrays
-from onecycle.suggestions.arguments import count, one_of
+from onecycle.suggestions.arguments import check_choice, check_integer
 
 ENGINES = ("auto", "compiled", "vmap", "scan", "fit")
 
@@ -101,7 +101,7 @@ def train_members(
         began = time.perf_counter()
         choice, compiling, done = _trained(model, fit, found, why_not, engine, weights)
         seconds = time.perf_counter() - began - (compiling or 0.0)
-    program_cache.release(model)
+    program_cache.discard_stale_programs(model)
     losses, metrics, validation, ended = _without_diverged(done)
     return MemberRuns(
         members=found,
@@ -118,9 +118,9 @@ def train_members(
 
 
 def _check(x: Any, y: Any, batch_size: int | None, epochs: int, validate: str, engine: str) -> None:
-    one_of("engine", engine, ENGINES)
-    one_of("validate", validate, ("last", "each"))
-    count("epochs", epochs)
+    check_choice("engine", engine, ENGINES)
+    check_choice("validate", validate, ("last", "each"))
+    check_integer("epochs", epochs)
     training_data.check(x, y, batch_size)
     if training_data.is_one_shot(x):
         raise ValueError("Argument `x` must be data that can be read again. Received: a generator")

@@ -1,54 +1,73 @@
-"""Whether a model's training can be one compiled program."""
+"""Whether a model's training can be compiled into one program."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import keras
 import numpy as np
 
 from onecycle.keras_support import backends, compilation, training_data
 from onecycle.keras_support.model_state import recurrent_states, trains_through_nnx
-from onecycle.keras_support.train_function import method_of_ones_own
+from onecycle.keras_support.train_function import overridden_method
+from onecycle.keras_support.types import Nested
 
-MOST_BYTES = 2**31  # of data kept on the device
+MAX_DATA_BYTES = 2**31  # of training data kept on the device
 
 
-def unsuited(model: Any, x: Any, y: Any, *others: str) -> str | None:
-    """Why a model's training on these data cannot be one compiled program, as the end of a sentence; None if it can.
+def reason_not_compiled(model: keras.Model, x: Nested, y: Nested, *methods: str) -> str | None:
+    """Return why the model's training on these data cannot be compiled into one program.
 
     Args:
-        others: Further methods of the model that must be Keras' own.
+        model: A compiled model.
+        x: Training data, as in `fit`.
+        y: Targets, as in `fit`.
+        *methods: More methods of the model that must not be overridden, besides those of Keras' training step.
+
+    Returns:
+        The reason as the end of a sentence, or None if the training can be compiled.
     """
     if not compilation.exist():
-        return f"{backends.name()} has no loop over training steps that could be compiled"
-    data = _unsuited_data(x, y)
-    if data is not None:
-        return data
-    own = method_of_ones_own(model, *others)
-    if own is not None:
-        return f"the model's `{own}` is not Keras' own"
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        return "loss scaling skips steps"
-    if recurrent_states(model):
-        return "a layer keeps its states from batch to batch"
-    if backends.is_distributed(model) or trains_through_nnx():
-        return "the model is distributed or made of Flax modules"
-    if model.run_eagerly:
-        return "the model is to be run eagerly"
-    if compilation.need_xla() and not model.jit_compile:
-        return "the model is not to be compiled by XLA"
-    return None
+        return f"the {backends.name()} backend cannot compile a loop over training steps"
+    return _reason_of_data(x, y) or _reason_of_model(model, methods)
 
 
-def _unsuited_data(x: Any, y: Any) -> str | None:
+def reason_validation_not_compiled(validation_data: Nested) -> str | None:
+    """Return why evaluation on these validation data cannot be compiled, as the end of a sentence, or None."""
+    if validation_data is None:
+        return None
+    is_tuple = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
+    if is_tuple and all(map(training_data.is_arrays, validation_data[:2])):
+        return None
+    return "the validation data are not a tuple of arrays"
+
+
+def _reason_of_data(x: Nested, y: Nested) -> str | None:
     if not training_data.is_arrays(x) or not (y is None or training_data.is_arrays(y)):
         return "the data are not arrays"
     leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
     if not all(hasattr(leaf, "__array__") for leaf in leaves):
         return "the data are sparse or ragged"
     if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
-        return "the data hold strings or single values"
-    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MOST_BYTES:
-        return "the data are too large to be kept on the device"
+        return "the data contain strings or scalars"
+    # Programs compute in float32, so each value takes four bytes whatever its dtype is now.
+    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MAX_DATA_BYTES:
+        return f"the data take more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
+    return None
+
+
+def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None:
+    overridden = overridden_method(model, *methods)
+    if overridden is not None:
+        return f"the model overrides `{overridden}`"
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        return "loss scaling skips steps"
+    if recurrent_states(model):
+        return "a recurrent layer of the model is stateful"
+    if backends.is_distributed(model):
+        return "the model is distributed"
+    if trains_through_nnx():
+        return "the layers of the model are Flax NNX modules"
+    if model.run_eagerly:
+        return "the model runs eagerly"
+    if compilation.need_xla() and not model.jit_compile:
+        return "the model is not compiled by XLA (`jit_compile` is off)"
     return None

@@ -19,7 +19,7 @@ from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import build_optimizer, carry_with_optimizer, drop_from_optimizer, raw_step
 from onecycle.keras_support.snapshot import VariableSnapshot
-from onecycle.keras_support.train_function import make_train_function_anew, set_steps_per_execution
+from onecycle.keras_support.train_function import retrace_train_function, set_steps_per_execution
 
 TRIAL_STEPS = 16
 MOST_RECORDED = 1024  # losses on the device before they are read
@@ -110,7 +110,7 @@ class _Dials:
         later = None if momentum is None else member_schedules.from_step(momentum, self._first)
         schedule_hyperparameters(self._model, learning_rate=rate, momentum=later)
         # JAX would take the trace of an earlier call, with its momentum, for that of this one.
-        make_train_function_anew(self._model, self._model.make_train_function)
+        retrace_train_function(self._model, self._model.make_train_function)
         self._traced = traced
 
     def end(self) -> None:

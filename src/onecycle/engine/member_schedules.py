@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from onecycle.engine.members import Member
 from onecycle.hyperparameters.bias_correction import BiasCorrection
-from onecycle.hyperparameters.installation import installed, installed_state, momentum_attributes, reinstate
+from onecycle.hyperparameters.installation import InstalledState, installed, momentum_attributes
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
-from onecycle.keras_support.attributes import set_quietly
+from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import inner_optimizers, raw_step
+from onecycle.schedules.starting_at import starting_at
 
 _DISTANT = 4096  # steps computed at a time of a schedule that knows only tensors
 
@@ -99,9 +100,7 @@ def own_momentum(optimizer: Any, members: Sequence[Member]) -> float | None:
 
 def from_step(value: Any, first: int) -> Any:
     """A number as it is; a schedule so that its step 0 is the optimizer's step `first`."""
-    if not callable(value):
-        return float(value)
-    return value.shifted(first) if hasattr(value, "shifted") else _Later(value, first) if first else value
+    return starting_at(value, first) if callable(value) else float(value)
 
 
 def _of_tensors(schedule: Any, first: int, steps: int) -> NDArray[np.float32]:
@@ -114,14 +113,13 @@ def _of_tensors(schedule: Any, first: int, steps: int) -> NDArray[np.float32]:
 @contextmanager
 def borrowed(model: Any) -> Iterator[None]:
     """Put back what is installed in the model's optimizers as the block ends; their counters must be back by then."""
-    before = [(inner, installed_state(inner)) for inner in inner_optimizers(model.optimizer)]
+    before = InstalledState(model.optimizer)
     train_function = vars(model).get("train_function")
     try:
         yield
     finally:
-        for inner, state in before:
-            reinstate(inner, state)
-        set_quietly(model, train_function=train_function)
+        before.restore()
+        set_untracked(model, train_function=train_function)
 
 
 def _corrected(model: Any) -> list[Any]:
@@ -139,13 +137,3 @@ class _Fed(keras.optimizers.schedules.LearningRateSchedule):
 
     def value_at(self, step: int) -> float:
         return 0.0  # asked only for a table of products that `correct_by` replaces
-
-
-class _Later(keras.optimizers.schedules.LearningRateSchedule):
-    """A Keras schedule that begins at a later step."""
-
-    def __init__(self, schedule: Any, first: int) -> None:
-        self._schedule, self._first = schedule, first
-
-    def __call__(self, step: Any) -> Any:
-        return self._schedule(ops.maximum(step - self._first, 0))

@@ -1,41 +1,47 @@
-"""What is trained, member by member, and what comes of it."""
+"""The members of `train_members` and the result of their runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.hyperparameters.scheduling import require_momentum
-from onecycle.suggestions.arguments import count, number
+from onecycle.suggestions.arguments import check_integer, check_number
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Weights: TypeAlias = list[NDArray[Any]]  # what `model.get_weights()` returns
+Hyperparameter: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a model.
+    """One training run of a model.
 
-    Args:
-        learning_rate: A number >= 0, or a schedule whose step 0 is the run's first.
-        momentum: What the optimizer calls momentum or beta_1: a number in [0, 1), a schedule, or None for the
-            optimizer's own.
-        seed: Of the data order: an integer in [0, 2**32).
-        start: Another model of the same kind, with whose weights, BatchNorm and seed generators the run begins; None
-            for those of the model itself. The optimizer begins as the model's own.
-        skipped: Orders of the rows that are drawn before the first epoch's, by a compiled program: the first `fit` of a
-            model draws one to build its metrics with.
+    Attributes:
+        learning_rate: A number >= 0, or a schedule whose step 0 is the first step of the run.
+        momentum: Value of the optimizer's momentum or beta_1: a number in [0, 1), a schedule, or None for the value
+            that the optimizer was built with.
+        seed: Seed of the data order, an integer in [0, 2**32).
+        start: Another model with the same variables. The run starts with its weights, BatchNorm statistics and seed
+            generators. None starts the run from the model itself. The optimizer always starts from the model's own
+            state.
+        skipped: Number of row orders that a compiled program draws and discards before the first epoch. The first
+            `fit` of a model draws one to build its metrics, so 1 reproduces such a `fit`.
     """
 
-    learning_rate: Any
-    momentum: Any = None
+    learning_rate: Hyperparameter
+    momentum: Hyperparameter | None = None
     seed: int = 0
-    start: Any = None
+    start: keras.Model | None = None
     skipped: int = 0
+
+
+MemberLike: TypeAlias = Member | Hyperparameter | tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +49,18 @@ class MemberRuns:
     """The runs of several members.
 
     Attributes:
-        members: What was trained.
-        losses: (members, steps) the true loss of each batch; NaN after the step at which a member diverged.
-        metrics: Name → (members, epochs) what `fit` calls `loss`, and the metrics the model was compiled with.
-        validation: Name → (members, evaluations) the same of the validation data, empty without any.
-        diverged_at: For each member the step of its first loss that was not finite, or None.
-        weights: For each member what `model.get_weights()` gives after its last step; None unless asked for.
-        engine: `"vmap"` (all members in one compiled program), `"scan"` (one after the other through one) or `"fit"`.
-        reason: Why that one, as a sentence.
-        compile_seconds: Spent on compiling and on choosing, 0.0 where programs of an earlier call were used; None
-            where it is not known apart.
-        train_seconds: Spent on the rest.
+        members: The members, in the order of the rows below.
+        losses: (members, steps) the loss of each batch. NaN after the step at which a member diverged.
+        metrics: Name -> (members, epochs) the value that `fit` reports: `loss` and the metrics of `compile`.
+        validation: Name -> (members, evaluations) the same for the validation data. Empty without validation data.
+        diverged_at: For each member the step of its first loss that is not finite, or None.
+        weights: For each member the result of `model.get_weights()` after its last step. None unless requested.
+        engine: `"vmap"` (all members at once in one compiled program), `"scan"` (members one after another in a
+            compiled program) or `"fit"` (a call of `fit` for each member).
+        reason: Why this engine was used, as a sentence.
+        compile_seconds: Seconds spent on compiling and on choosing the engine. 0.0 if programs of an earlier call were
+            used again, None if the time was not measured separately.
+        train_seconds: Seconds spent on everything else.
     """
 
     members: tuple[Member, ...]
@@ -61,7 +68,7 @@ class MemberRuns:
     metrics: dict[str, Array]
     validation: dict[str, Array]
     diverged_at: tuple[int | None, ...]
-    weights: tuple[list[NDArray[Any]], ...] | None
+    weights: tuple[Weights, ...] | None
     engine: str
     reason: str
     compile_seconds: float | None
@@ -69,45 +76,61 @@ class MemberRuns:
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
-        """(members,) whether a member's loss was not finite at some step."""
+        """(members,) whether the member had a loss that is not finite."""
         return np.array([step is not None for step in self.diverged_at])
 
 
-def checked(members: Sequence[Any], model: Any) -> tuple[Member, ...]:
-    """The members, each also given as (learning_rate, momentum, seed) or a shorter tuple; raises for what is none."""
-    found = tuple(member if isinstance(member, Member) else Member(*_as_tuple(member)) for member in members)
-    if not found:
-        raise ValueError("Argument `members` must have at least one member. Received: none")
-    for member in found:
-        _check(member.learning_rate, "learning_rate")
-        if member.momentum is not None:
-            _check(member.momentum, "momentum")
-            require_momentum(model.optimizer)
-        if count("seed", member.seed, least=0) >= 2**32:
-            raise ValueError(f"Argument `seed` must be < 2**32. Received: seed={member.seed}")
-        if member.start is not None and _kind(member.start) != _kind(model):
-            raise ValueError("Argument `start` must be a model with the same variables. Received: one with others")
-    return found
+def as_members(members: Sequence[MemberLike], model: keras.Model) -> tuple[Member, ...]:
+    """Convert the argument `members` of `train_members` and check each member.
+
+    Args:
+        members: For each run a `Member`, a tuple of its first fields, or a learning rate.
+        model: The model that the members train.
+
+    Returns:
+        The members.
+
+    Raises:
+        ValueError: If there are no members, or if a field of a member is invalid.
+    """
+    converted = tuple(_as_member(member) for member in members)
+    if not converted:
+        raise ValueError("Argument `members` must have at least one entry. Received: an empty sequence")
+    for member in converted:
+        _check_member(member, model)
+    return converted
 
 
-def diverged_at(losses: Array) -> tuple[int | None, ...]:
-    """The first step of each row whose loss is not finite, or None; padding of shorter runs is no step."""
-    bad = ~np.isfinite(losses)
-    return tuple(int(np.argmax(row)) if row.any() else None for row in bad)
+def _as_member(member: MemberLike) -> Member:
+    if isinstance(member, Member):
+        return member
+    return Member(*member) if isinstance(member, tuple) else Member(member)
 
 
-def _kind(model: Any) -> list[tuple[Any, ...]]:
-    groups = model.trainable_variables, model.non_trainable_variables
-    return [(k, tuple(variable.shape), variable.dtype) for k, group in enumerate(groups) for variable in group]
+def _check_member(member: Member, model: keras.Model) -> None:
+    _check_hyperparameter("learning_rate", member.learning_rate)
+    if member.momentum is not None:
+        _check_hyperparameter("momentum", member.momentum)
+        require_momentum(model.optimizer)
+    if check_integer("seed", member.seed, minimum=0) >= 2**32:
+        raise ValueError(f"Argument `seed` must be < 2**32. Received: seed={member.seed}")
+    if member.start is not None and _variable_specs(member.start) != _variable_specs(model):
+        raise ValueError(
+            f"Argument `start` must be a model with the same variables as {model.name!r}. "
+            f"Received: start={member.start.name!r}, whose variables differ in number, shape or dtype. "
+            "Use `keras.models.clone_model` to make it."
+        )
 
 
-def _as_tuple(member: Any) -> tuple[Any, ...]:
-    return member if isinstance(member, tuple) else (member,)
-
-
-def _check(value: Any, name: str) -> None:
+def _check_hyperparameter(name: str, value: Hyperparameter) -> None:
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return
-    number(name, value, least=0.0)
-    if name == "momentum" and value >= 1:
+    number = check_number(name, value, minimum=0.0)
+    if name == "momentum" and number >= 1:
         raise ValueError(f"Argument `momentum` must be < 1. Received: momentum={value}")
+
+
+def _variable_specs(model: keras.Model) -> list[tuple[int, tuple[int, ...], str]]:
+    """Return group, shape and dtype of the model's trainable and non-trainable variables."""
+    groups = model.trainable_variables, model.non_trainable_variables
+    return [(k, tuple(variable.shape), variable.dtype) for k, group in enumerate(groups) for variable in group]

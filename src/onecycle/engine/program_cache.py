@@ -19,7 +19,7 @@ T = TypeVar("T")
 _KEPT: WeakKeyDictionary[Any, Kept] = WeakKeyDictionary()
 
 
-def release(model: Any) -> None:
+def discard_stale_programs(model: Any) -> None:
     """Let go of programs around variables that the model's optimizer has no more, which they would keep in memory."""
     found = _KEPT.get(model)
     if found is not None and not found.is_of(model):

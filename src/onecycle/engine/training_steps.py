@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from onecycle.keras_support import compilation
-from onecycle.keras_support.loss_capture import losses_told
+from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import updated_metrics
 
 
@@ -139,7 +139,7 @@ class OnVariables:
         return _said(self._model, names)
 
     def _trained(self, batch: Any) -> Any:
-        with losses_told(self._model) as losses:
+        with captured_losses(self._model) as losses:
             self._model.train_step(batch)
         return ops.cast(losses[-1], "float32")
 

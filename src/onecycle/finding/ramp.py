@@ -1,9 +1,9 @@
-"""One learning rate range test inside one call of `fit`: ramp, record, stop, restore."""
+"""The rising learning rate of a range test, and what a run of it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import NotRequired, Protocol, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -14,15 +14,15 @@ from onecycle.keras_support.optimizers import inner_optimizers
 from onecycle.results.range_test import RangeTest
 from onecycle.schedules import curves
 from onecycle.schedules.base import PhasedSchedule
-from onecycle.suggestions.arguments import count, number, one_of
+from onecycle.suggestions.arguments import check_choice, check_integer, check_number
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import Rule, find_rule
 
-MIN_STEPS = 10  # fewer losses tell nothing
+MIN_STEPS = 10  # fewer losses show nothing
 
 
 class Ramp(PhasedSchedule):
-    """The rising learning rate of a range test: `min_learning_rate` at its first step, the maximum at its last."""
+    """The learning rate of a range test, rising from the minimum at step 0 to the maximum at the last step."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Ramp(PhasedSchedule):
     ) -> None:
         self.min_learning_rate, self.max_learning_rate = min_learning_rate, max_learning_rate
         self.total_steps, self.spacing = total_steps, spacing
-        self._finish(curves.range_ramp(min_learning_rate, max_learning_rate, total_steps, spacing), start_step)
+        self._set_phases(curves.range_ramp(min_learning_rate, max_learning_rate, total_steps, spacing), start_step)
 
 
 class FinishedRamp(Protocol):
@@ -42,7 +42,7 @@ class FinishedRamp(Protocol):
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """(n,) the true loss of each batch, up to and with the one that ended the test."""
+        """The true loss of each batch (n,), up to and including the one that ended the test."""
         ...
 
     @property
@@ -51,17 +51,35 @@ class FinishedRamp(Protocol):
         ...
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Returns the rates (n,), increasing, and the loss at each (n,)."""
+        """Return the rates (n,), increasing, and the loss at each (n,)."""
         ...
 
 
-def measured(model: Any, runs: Sequence[FinishedRamp], **facts: Any) -> RangeTest:
-    """The result of one or several runs of the same ramp."""
-    curves_of_runs = [run.curve() for run in runs]
-    rates = max((rates for rates, _ in curves_of_runs), key=len)
+class RangeTestSettings(TypedDict):
+    """Fields of a `RangeTest` that its caller knows."""
+
+    rule: str | Rule
+    spacing: str
+    num_steps: int
+    batch_size: NotRequired[int | None]
+    seed: NotRequired[int | None]
+
+
+def range_test_result(
+    model: keras.Model, runs: Sequence[FinishedRamp], **settings: Unpack[RangeTestSettings]
+) -> RangeTest:
+    """Return the result of one or several runs of the same ramp.
+
+    Args:
+        model: The model that was tested.
+        runs: The runs; the first one says why the test ended.
+        **settings: The remaining fields of the result.
+    """
+    measured = [run.curve() for run in runs]
+    rates = max((rates for rates, _ in measured), key=len)
     losses = np.full((len(runs), len(rates)), np.nan)
-    for row, (_, own) in zip(losses, curves_of_runs, strict=True):
-        row[: len(own)] = own
+    for row, (_, run_losses) in zip(losses, measured, strict=True):
+        row[: len(run_losses)] = run_losses
     return RangeTest.from_losses(
         rates,
         losses if len(runs) > 1 else losses[0],
@@ -69,22 +87,33 @@ def measured(model: Any, runs: Sequence[FinishedRamp], **facts: Any) -> RangeTes
         optimizer=" ".join(type(inner).__name__ for inner in inner_optimizers(model.optimizer)),
         backend=backends.name(),
         versions={"keras": keras.__version__, **backends.versions()},
-        **facts,
+        **settings,
     )
 
 
 def check_ramp(
     min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str, rule: str | Rule
 ) -> None:
-    """Raise a clear error for arguments of a range test that make no sense."""
-    number("min_learning_rate", min_learning_rate, above=0.0)
-    number("max_learning_rate", max_learning_rate, above=0.0)
+    """Raise for invalid arguments of a range test.
+
+    Args:
+        min_learning_rate: The first rate, above 0.
+        max_learning_rate: The last rate, above the first.
+        num_steps: Number of steps, at least 10.
+        spacing: "exponential" or "linear".
+        rule: Name of a rule, or a function.
+
+    Raises:
+        ValueError: For the first argument that is invalid.
+    """
+    check_number("min_learning_rate", min_learning_rate, above=0.0)
+    check_number("max_learning_rate", max_learning_rate, above=0.0)
     if max_learning_rate <= min_learning_rate:
         raise ValueError(
             "Argument `max_learning_rate` must be above `min_learning_rate`. "
             f"Received: min_learning_rate={min_learning_rate}, max_learning_rate={max_learning_rate}"
         )
-    count("num_steps", num_steps, least=MIN_STEPS)
-    one_of("spacing", spacing, ("exponential", "linear"))
+    check_integer("num_steps", num_steps, minimum=MIN_STEPS)
+    check_choice("spacing", spacing, ("exponential", "linear"))
     if not callable(rule):
         find_rule(rule)

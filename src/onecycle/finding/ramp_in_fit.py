@@ -1,41 +1,40 @@
-"""One learning rate range test inside one call of `fit`: ramp, record, stop, restore."""
+"""A range test inside a running call of `fit`: it raises the rate, records the losses, stops and restores."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.finding.ramp import Ramp
-from onecycle.hyperparameters.installation import installed_state, reinstate, uninstall
+from onecycle.hyperparameters.installation import InstalledState
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support import backends
-from onecycle.keras_support.fit_scope import Borrowed
+from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.loss_capture import LossRecorder
-from onecycle.keras_support.optimizers import inner_optimizers, raw_step, skip_averages_once, step_counter, velocities
+from onecycle.keras_support.optimizers import raw_step, skip_averages_once, step_counter, velocities
 from onecycle.keras_support.snapshot import RandomSnapshot, VariableSnapshot
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
-# A diverged run trains on until its losses are read: that is the later of so many steps and so many seconds, since
-# each read costs, but never more than the third.
-STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MOST_STEPS_BETWEEN_READS = 16, 0.1, 512
+# Each read of the losses waits for the device, but a diverged run trains on until they are read. So they are read
+# once both the steps and the seconds have passed, and at the latest after the largest number of steps.
+STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MAX_STEPS_BETWEEN_READS = 16, 0.1, 512
 
 
-class RampRun:
+class RampInFit:
     """A range test in the `fit` that is running. It wraps the model's compiled training function.
 
-    The wrapper counts steps, reads the recorded losses every few of them and, when the ramp is over or the loss has
-    diverged, puts everything back before any callback sees the model again.
+    The wrapper counts the steps and reads the recorded losses every few steps. When the ramp is over or the loss has
+    diverged, it restores everything before any callback sees the model again.
 
     Args:
         model: The model whose `fit` runs.
         ramp: The learning rates.
         after_read: Called with the number of steps and the last loss whenever losses were read.
-        validation_loss: Where given, called after every step; its losses are then those of the test.
+        validation_loss: Called after every step, if given; the losses of the test are then the ones it returns.
 
     Attributes:
         stop_reason: Why the test ended; None while it runs.
@@ -43,7 +42,7 @@ class RampRun:
 
     def __init__(
         self,
-        model: Any,
+        model: keras.Model,
         ramp: Ramp,
         *,
         after_read: Callable[[int, float], None] = lambda steps, loss: None,
@@ -62,62 +61,65 @@ class RampRun:
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """(n,) the true loss of each batch, up to and with the one that ended the test."""
+        """The true loss of each batch (n,), up to and including the one that ended the test."""
         end = None if self._rule.stopped_at is None else self._rule.stopped_at + 1
         return np.array(self._losses[:end], dtype=np.float64)
 
     @property
     def calls(self) -> int:
-        """Calls of the compiled training function so far."""
+        """The number of calls of the compiled training function so far."""
         return self._calls
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rates (n,), rising, and losses (n,); of batches whose update loss scaling skipped the last one stands."""
+        """Return the rates (n,), increasing, and the loss at each (n,).
+
+        Where loss scaling skipped updates, several batches share a rate, and the last of their losses is returned.
+        """
         losses = self.losses
         updates = np.array(self._updates[: len(losses)], dtype=int)
         last = np.append(np.diff(updates) > 0, True)[: len(losses)]
         return self._ramp.values()[updates[last]], losses[last]
 
     def start(self) -> None:
-        """Put the ramp and the recorder in; `fit` must have made its training function."""
+        """Install the ramp and the recorder; `fit` must have made its training function."""
         model, optimizer = self._model, self._model.optimizer
         if not optimizer.built:
             with backends.placement(model):
                 optimizer.build(model.trainable_variables)
         self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
         for velocity in velocities(optimizer):
-            velocity.assign(np.zeros(velocity.shape))  # that of another rate would drown the ramp's first steps
+            velocity.assign(np.zeros(velocity.shape))  # from another rate it would dominate the ramp's first steps
         self._train_function = model.train_function
-        self._recorder = LossRecorder(model, MOST_STEPS_BETWEEN_READS + model.steps_per_execution)
+        self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = raw_step(optimizer)
         self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._reads_each_step = self._skips_updates or self._validation_loss is not None
         self._read_time = time.monotonic()
-        self._installed_before = [(inner, installed_state(inner)) for inner in inner_optimizers(optimizer)]
+        self._installed_before = InstalledState(optimizer)
         self._recorder.attach()
         self._running = True
         schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
-        self._borrowed = Borrowed(model, self._take_out, self._wrap)
+        self._scope = FitScope(model, self._remove, self._wrap)
         self._wrap()
 
     def finish(self) -> None:
-        """End a test that `fit` ended first, for want of data or epochs."""
+        """End a test whose `fit` ended first, because it ran out of data or epochs."""
         try:
             if self._running:
-                self._take(self._recorder.read(), None)
+                self._add_losses(self._recorder.read(), None)
                 self._judge()
                 self.stop_reason = self.stop_reason or StopReason.DATA_ENDED
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """Take everything out and restore; called again it puts the variables back once more."""
+        """Remove everything and restore; a second call restores the variables once more."""
         self._variables.restore(metrics=False)
-        self._borrowed.give_back()
+        self._scope.close()
         self._randomness.restore()
 
     def abandon(self) -> None:
-        """Take everything out and restore while an exception is ending `fit`."""
+        """Remove everything and restore while an exception is ending `fit`."""
         if not self._running:
             return
         backends.attach_state(self._model)
@@ -126,13 +128,11 @@ class RampRun:
         if backends.carries_state():
             skip_averages_once(self._model.optimizer)
 
-    def _take_out(self) -> None:
+    def _remove(self) -> None:
         self._running = False
         self._recorder.detach()
-        for inner, before in self._installed_before:
-            if uninstall(inner):  # else somebody has unscheduled everything, which stands
-                reinstate(inner, before)
-        # A training function that is not ours may hold the ramp: the next `fit` makes a new one.
+        self._installed_before.restore_where_installed()
+        # A training function made meanwhile may contain the ramp: the next `fit` makes a new one.
         is_ours = self._model.train_function == self._step
         self._model.train_function = self._train_function if is_ours else None
 
@@ -140,7 +140,7 @@ class RampRun:
         self._compiled = self._model.train_function
         self._model.train_function = self._step
 
-    def _step(self, *args: Any) -> Any:
+    def _step(self, *args: object) -> object:
         self._recorder.recording = True
         try:
             result = self._compiled(*args)
@@ -159,20 +159,20 @@ class RampRun:
             self._recorder.recording = False
 
     def _uncount_step_without_batch(self) -> None:
-        """Put the optimizer's counter right: on TensorFlow Keras counts a step where no batch was left for one."""
+        """Correct the optimizer's counter: on TensorFlow, Keras counts a step even where no batch was left for it."""
         if not (backends.carries_state() or self._skips_updates):
             step = self._first_step + self._recorder.steps()
             step_counter(self._model.optimizer).assign(step)
 
     def _due(self) -> bool:
         steps = self._steps_called - self._read_at
-        if self._reads_each_step or self._steps_called >= self._ramp.total_steps or steps >= MOST_STEPS_BETWEEN_READS:
+        if self._reads_each_step or self._steps_called >= self._ramp.total_steps or steps >= MAX_STEPS_BETWEEN_READS:
             return True
         return steps >= STEPS_BETWEEN_READS and time.monotonic() - self._read_time >= SECONDS_BETWEEN_READS
 
-    def _read(self, result: Any) -> Any:
+    def _read(self, result: object) -> object:
         self._read_at, self._read_time = self._steps_called, time.monotonic()
-        self._take(self._recorder.read(result), result)
+        self._add_losses(self._recorder.read(result), result)
         if self._validation_loss is not None:
             backends.attach_state(self._model, result)
             torch_state = backends.torch_state(self._model)
@@ -189,18 +189,18 @@ class RampRun:
         return backends.result_with_state_of(self._model, result)
 
     def _judge(self) -> None:
-        """Whether the losses taken since the last time end the test."""
+        """Decide whether the losses added since the last call end the test."""
         self.stop_reason = self._rule.update(self._losses[self._judged :])
         self._judged = len(self._losses)
         if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
             self.stop_reason = StopReason.COMPLETED
 
-    def _take(self, recorded: list[float], result: Any) -> None:
+    def _add_losses(self, recorded: list[float], result: object) -> None:
         """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
         if not recorded and self._steps_called:
             raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
         updates = len(recorded)
-        if self._skips_updates or not self._losses:  # what a step does at first it does ever after
+        if self._skips_updates or not self._losses:  # what the first step does, all do
             counter = step_counter(self._model.optimizer)
             updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
         if len(recorded) != updates and not self._skips_updates:
@@ -216,12 +216,12 @@ class RampRun:
 
 _NO_LOSS = (
     "The range test saw no loss: the `train_step` of {kind} computes its loss without calling `compute_loss`. "
-    "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimises "
+    "Have it call `self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)` for the loss it minimizes "
     "(on JAX through `self.compute_loss_and_updates`, and pass on the non-trainable variables that it returns)."
 )
 
 
 _OTHER_LOSSES = (
     "The range test saw {losses} losses in {updates} updates: in each step the `train_step` of {kind} must call "
-    "`compute_loss` once, for the loss it minimises, and its optimizer once."
+    "`compute_loss` once, for the loss it minimizes, and its optimizer once."
 )

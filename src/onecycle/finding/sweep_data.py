@@ -1,52 +1,72 @@
-"""The data of a sweep: arrays in memory, and beside them what its runs are judged on and never train on."""
+"""The data of a sweep: arrays to train on, and the data on which its runs are judged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeVar
 
 import keras
 import numpy as np
 
 from onecycle.keras_support import training_data
+from onecycle.keras_support.types import Nested
 
-SHARE = 0.2  # of the rows, held out; usual, and what the article's protocol takes to choose a constant rate
-MOST_HELD_OUT = 10_000  # rows: more tell the rates apart no better and have to be evaluated after each run
-LEAST_HELD_OUT = 10  # rows: fewer tell nothing
-MOST_BYTES = 2**31  # of a data set that are kept in memory
+HELD_OUT_SHARE = 0.2  # of the rows; usual, and what the article's protocol uses to choose a constant rate
+MAX_HELD_OUT_ROWS = 10_000  # more tell the rates apart no better, and are evaluated after each run
+MIN_HELD_OUT_ROWS = 10  # fewer tell nothing
+MAX_BYTES = 2**31  # of a data set that are kept in memory
+
+Rows = tuple[Nested, Nested, Nested]  # x, y and sample_weight, of which some may be None
+Data = TypeVar("Data", bound=Nested)
+
+
+class RandomOrder(Protocol):
+    """What draws the order of the rows: a NumPy `RandomState`, or the module `numpy.random`."""
+
+    def permutation(self, x: int, /) -> np.ndarray:
+        """Return the numbers 0 to x - 1 in random order."""
+        ...
 
 
 @dataclass(frozen=True)
-class Holding:
-    """What a sweep trains and judges on.
+class SweepData:
+    """What the runs of a sweep train on and what they are judged on.
 
     Attributes:
-        train: (x, y, sample_weight), arrays in an order without meaning.
-        validation: What the runs are judged on, as `fit` takes it.
+        train: (x, y, sample_weight), arrays in random order.
+        validation: The data on which the runs are judged, as `fit` takes it.
         batch_size: Rows of a batch.
-        steps_per_epoch: Steps of an epoch of all the data that were given, held-out rows included.
-        told: What is held out, in a sentence.
+        steps_per_epoch: Steps of an epoch of all the data given, held-out rows included.
+        description: What is held out, in a sentence.
     """
 
-    train: tuple[Any, Any, Any]
-    validation: Any
+    train: Rows
+    validation: Nested
     batch_size: int
     steps_per_epoch: int
-    told: str
+    description: str
 
     @property
-    def steps(self) -> int:
-        """Steps of an epoch of what is trained on."""
+    def train_steps_per_epoch(self) -> int:
+        """Steps of an epoch of the training part alone."""
         return -(-training_data.rows(self.train) // self.batch_size)
 
-    def first(self, steps: int) -> tuple[Any, Any, Any]:
-        """(x, y, sample_weight) of so many steps of an epoch."""
-        x, y, sample_weight = taken(self.train, slice(steps * self.batch_size))
-        return x, y, sample_weight
+    def first(self, steps: int) -> Rows:
+        """Return (x, y, sample_weight) of the first `steps` batches."""
+        return select_rows(self.train, slice(steps * self.batch_size))
 
 
-def check(x: Any, validation_data: Any) -> None:
-    """Raise for data that cannot be read more than once, or not held in part."""
+def check_sweep_data(x: Nested, validation_data: Nested) -> None:
+    """Raise for data that cannot be read more than once, or validation data of another form.
+
+    Args:
+        x: Training data.
+        validation_data: Validation data, or None.
+
+    Raises:
+        ValueError: For a generator, or a tuple of another length than 2 or 3.
+    """
     if training_data.is_one_shot(x):
         raise ValueError(
             "Argument `x` must be data that can be read again, since each run of a sweep reads it. "
@@ -57,54 +77,73 @@ def check(x: Any, validation_data: Any) -> None:
             "Argument `validation_data` must be data that can be read again, since each run is judged on it. "
             "Received: a generator"
         )
-    if isinstance(validation_data, (tuple, list)) and len(validation_data) not in (2, 3):
+    if isinstance(validation_data, tuple | list) and len(validation_data) not in (2, 3):
         raise ValueError(
             "Argument `validation_data` must be (x, y), (x, y, sample_weight) or a data set. "
             f"Received: a {type(validation_data).__name__} of {len(validation_data)}"
         )
 
 
-def hold(
-    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, validation_data: Any, random: Any, share: float
-) -> Holding:
-    """The data of a sweep.
+def prepare_sweep_data(
+    x: Nested,
+    y: Nested,
+    sample_weight: Nested,
+    *,
+    batch_size: int | None,
+    validation_data: Nested,
+    random: RandomOrder,
+    share: float,
+) -> SweepData:
+    """Return the data of a sweep, in a random order, with a part held out where no validation data is given.
 
     Args:
-        validation_data: As `fit` takes it; None holds out a part of the data themselves.
-        random: NumPy's generator of the order of the rows.
-        share: Of an epoch, what the longest run reads, so that no more is read of a data set.
+        x: Training data: arrays, or a data set with a known length.
+        y: Targets, or None.
+        sample_weight: Sample weights, or None.
+        batch_size: Rows of a batch for arrays; 32 by default.
+        validation_data: As `fit` takes it; None holds out a part of the training data.
+        random: Draws the order of the rows.
+        share: Part of an epoch that the longest run reads, so that no more of a data set is read.
+
+    Raises:
+        ValueError: For data of unknown length, too few rows to hold any out, or batches of different shapes.
     """
     if training_data.is_arrays(x):
         size, data = batch_size or training_data.DEFAULT_BATCH_SIZE, (x, y, sample_weight)
         steps = -(-training_data.rows(data) // size)
     else:
-        steps = _length(x)
-        size, data = _gathered(x, max(1, min(steps, round(steps * share / (1 - SHARE)) + 1)))
+        steps = _steps_of(x)
+        size, data = _read_batches(x, max(1, min(steps, round(steps * share / (1 - HELD_OUT_SHARE)) + 1)))
     order = random.permutation(training_data.rows(data))
     if validation_data is not None:
-        held = "Judged on `validation_data`."
-        return Holding(taken(data, order), validation_data, size, steps, held)
-    many = min(round(SHARE * len(order)), MOST_HELD_OUT)
-    if many < LEAST_HELD_OUT:
+        return SweepData(select_rows(data, order), validation_data, size, steps, "Judged on `validation_data`.")
+    held_out = _number_held_out(len(order))
+    validation = tuple(part for part in select_rows(data, order[:held_out]) if part is not None)
+    description = (
+        f"Judged on {held_out} of {len(order)} training rows, drawn at random and not trained on in the sweep."
+    )
+    return SweepData(select_rows(data, order[held_out:]), validation, size, steps, description)
+
+
+def select_rows(data: Data, rows: np.ndarray | slice) -> Data:
+    """Return these rows of nested arrays as NumPy arrays."""
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else _to_numpy(leaf)[rows], data)
+
+
+def _number_held_out(rows: int) -> int:
+    number = min(round(HELD_OUT_SHARE * rows), MAX_HELD_OUT_ROWS)
+    if number < MIN_HELD_OUT_ROWS:
         raise ValueError(
-            f"Of {len(order)} rows of training data too few could be held out to judge the runs by: pass "
-            "`validation_data`."
+            f"The training data has {rows} rows, too few to hold some out to judge the runs: pass `validation_data`."
         )
-    told = f"Judged on {many} of {len(order)} training rows, drawn at random and not trained on in the sweep."
-    held_out = tuple(part for part in taken(data, order[:many]) if part is not None)
-    return Holding(taken(data, order[many:]), held_out, size, steps, told)
+    return number
 
 
-def taken(data: Any, rows: Any) -> Any:
-    """These rows of nested arrays, in NumPy."""
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else _numpy(leaf)[rows], data)
-
-
-def _numpy(leaf: Any) -> Any:
+def _to_numpy(leaf: keras.KerasTensor | np.ndarray) -> np.ndarray:
     return leaf if isinstance(leaf, np.ndarray) else keras.ops.convert_to_numpy(leaf)
 
 
-def _length(dataset: Any) -> int:
+def _steps_of(dataset: Nested) -> int:
     try:
         return len(dataset)
     except TypeError as error:
@@ -114,33 +153,37 @@ def _length(dataset: Any) -> int:
         ) from error
 
 
-def _gathered(dataset: Any, steps: int) -> tuple[int, tuple[Any, Any, Any]]:
-    """Rows of a batch, and that many batches as arrays."""
-    found, size = [], 0
-    for batch in _batches(dataset, steps):
+def _read_batches(dataset: Nested, steps: int) -> tuple[int, Rows]:
+    """Return the rows of a batch, and so many batches joined as arrays."""
+    batches: list[Rows] = []
+    size = 0
+    for batch in _first_batches(dataset, steps):
         if isinstance(batch, str):  # the name of a column
             raise ValueError(
                 "Argument `x` must be arrays or a data set of batches. "
-                f"Received: {type(dataset).__name__}. Pass arrays, of pandas `x.to_numpy()`."
+                f"Received: {type(dataset).__name__}. Pass arrays; for a pandas object, `x.to_numpy()`."
             )
         parts = keras.utils.unpack_x_y_sample_weight(batch)
-        found.append(keras.tree.map_structure(lambda leaf: None if leaf is None else _numpy(leaf), parts))
-        size += sum(leaf.nbytes for leaf in keras.tree.flatten(found[-1]) if leaf is not None)
-        if size > MOST_BYTES:
+        batches.append(select_rows(parts, slice(None)))
+        size += sum(leaf.nbytes for leaf in keras.tree.flatten(batches[-1]) if leaf is not None)
+        if size > MAX_BYTES:
             break
-    if not found:
+    if not batches:
         raise ValueError("Argument `x` must have at least one batch. Received: data without any")
+    return training_data.rows(batches[0]), _joined(batches)
+
+
+def _joined(batches: list[Rows]) -> Rows:
     try:
-        joined = keras.tree.map_structure(lambda *own: None if own[0] is None else np.concatenate(own), *found)
+        return keras.tree.map_structure(lambda *own: None if own[0] is None else np.concatenate(own), *batches)
     except ValueError as error:
         raise ValueError(
-            "The batches of this data set differ in shape, so a part of them cannot be held as arrays. Pass data whose "
-            "batches are alike, for example padded to one length."
+            "The batches of this data set differ in shape, so they cannot be joined to arrays. Pass data whose batches "
+            "are alike, for example padded to one length."
         ) from error
-    return training_data.rows(found[0]), joined
 
 
-def _batches(dataset: Any, steps: int) -> Any:
+def _first_batches(dataset: Nested, steps: int) -> Iterable[Nested]:
     if isinstance(dataset, keras.utils.PyDataset):
         return (dataset[k] for k in range(steps))
     return (batch for _, batch in zip(range(steps), dataset, strict=False))

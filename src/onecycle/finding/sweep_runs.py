@@ -1,155 +1,217 @@
-"""The short runs of a sweep: how they are made, how they are judged, what is told of them."""
+"""The short runs of a sweep: how they are trained, how they are scored, and the result they give."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras.optimizers.schedules import LearningRateSchedule as Schedule
+from keras.optimizers.schedules import LearningRateSchedule
+from numpy.typing import NDArray
 
 from onecycle.engine import Member, train_members
-from onecycle.finding import sweep_data
-from onecycle.hyperparameters.scheduling import require_momentum
+from onecycle.finding.sweep_data import SweepData
 from onecycle.keras_support import backends
 from onecycle.keras_support.optimizers import inner_optimizers
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
 from onecycle.suggestions.rules import one_cycle_divisor
-from onecycle.training.scheduler import scheduler_for
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, MomentumPair, ScheduleMaker
 
-CURVE_PARTS = 200  # of a run, whose mean losses are kept
+Array = NDArray[np.float64]
 
-
-def suggested(tested: RangeTest) -> float | None:
-    """The peak below the blow-up, also where the range test has doubts; None where it saw no blow-up."""
-    found = tested.suggestions["one_cycle"]
-    if found.learning_rate is not None or found.seen_at is None:
-        return found.learning_rate
-    step = max(1, int(np.searchsorted(tested.learning_rates, found.seen_at)))
-    return found.seen_at / one_cycle_divisor(tested.learning_rates, step)
+CURVE_PARTS = 200  # equal parts of a run whose mean losses are kept
 
 
-class Cycles:
+def suggested_peak(range_test: RangeTest) -> float | None:
+    """Return the peak below the blow-up, even where the range test does not trust it; None without a blow-up."""
+    suggestion = range_test.suggestions["one_cycle"]
+    if suggestion.learning_rate is not None or suggestion.seen_at is None:
+        return suggestion.learning_rate
+    step = max(1, int(np.searchsorted(range_test.learning_rates, suggestion.seen_at)))
+    return suggestion.seen_at / one_cycle_divisor(range_test.learning_rates, step)
+
+
+class RunSchedules:
     """Makes the schedules of a run from its length and its peak.
 
     Args:
         model: The model to be trained.
         schedule: None for the article's cycle, or a callable `(total_steps, max_learning_rate) -> schedule`.
         momentum: As in `OneCycleScheduler`.
+
+    Raises:
+        ValueError: For a ready schedule, since each run needs one of its length.
     """
 
-    def __init__(self, model: Any, schedule: Any, momentum: Any) -> None:
-        if isinstance(schedule, Schedule) or not (schedule is None or callable(schedule)):
+    def __init__(self, model: keras.Model, schedule: ScheduleMaker | None, momentum: str | MomentumPair | None) -> None:
+        if isinstance(schedule, LearningRateSchedule) or not (schedule is None or callable(schedule)):
             raise ValueError(
                 "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each run "
-                f"of a sweep has its own. Received: schedule={schedule!r}"
+                f"of a sweep has another length and peak. Received: schedule={schedule!r}"
             )
-        self._model, self._schedule, self._momentum = model, schedule, momentum
-        if isinstance(scheduler_for(1.0, momentum, schedule).momentum, tuple):
-            require_momentum(model.optimizer)
+        self._model, self._spec = model, CycleSpec("auto", momentum, schedule)
+        self._spec.check(model, ())
 
-    def __call__(self, steps: int, peak: float) -> tuple[Any, Any, Any]:
-        """The schedules of rate and momentum, and the momentum pair (high, low); None where it is left alone."""
-        return scheduler_for(peak, self._momentum, self._schedule).schedules(self._model.optimizer, steps)
+    def __call__(self, steps: int, peak: float) -> CycleSchedules:
+        """Return the schedules of a run of `steps` steps with this peak."""
+        return self._spec.with_peak(peak).schedules(self._model.optimizer, steps)
 
 
-class Runs:
-    """Short runs of one model from where it is, and their scores."""
+class ScoredRun(NamedTuple):
+    """One short run.
 
-    def __init__(self, model: Any, data: sweep_data.Holding, make: Cycles, class_weight: Any, seed: int) -> None:
-        self._model, self._data, self._make = model, data, make
+    Attributes:
+        planned_steps: The steps it was meant to have; runs of one length share them.
+        steps: The steps it had, whole epochs or a part of one.
+        learning_rate: Its peak.
+        score: The held-out loss at its end, not finite where it diverged.
+        losses: (steps,) the loss of each batch, NaN from where it diverged on.
+    """
+
+    planned_steps: int
+    steps: int
+    learning_rate: float
+    score: float
+    losses: Array
+
+
+class SweepRuns:
+    """Short runs of one model, all from its present state, and their scores.
+
+    Args:
+        model: The compiled model.
+        data: What the runs train on and are judged on.
+        schedules: Makes the schedules of each run.
+        class_weight: As in `fit`.
+        seed: Seed of the data order, the same for all runs.
+
+    Attributes:
+        steps_spent: Training steps of all runs so far.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: SweepData,
+        schedules: RunSchedules,
+        *,
+        class_weight: dict[int, float] | None,
+        seed: int,
+    ) -> None:
+        self._model, self._data, self._schedules = model, data, schedules
         self._class_weight, self._seed = class_weight, seed
-        self._found: list[tuple[int, float, float, Any]] = []  # steps asked for, rate, score, curve
-        self._made: dict[int, int] = {}  # steps asked for -> steps made
+        self._runs: list[ScoredRun] = []
         self._engines: dict[int, str] = {}
-        self.spent = 0
+        self.steps_spent = 0
 
-    def train(self, rates: Sequence[float], steps: int) -> None:
-        """Train at these peaks, for as many steps or a little fewer: whole epochs, or a part of one."""
-        epochs = max(1, round(steps / self._data.steps))
-        part = min(self._data.steps, steps // epochs)
-        x, y, sample_weight = self._data.first(part)
-        done = train_members(
+    def train(self, learning_rates: Sequence[float], steps: int) -> None:
+        """Train at these peaks for `steps` steps or a few less: whole epochs, or a part of one."""
+        epochs = max(1, round(steps / self._data.train_steps_per_epoch))
+        steps_per_epoch = min(self._data.train_steps_per_epoch, steps // epochs)
+        made = epochs * steps_per_epoch
+        x, y, sample_weight = self._data.first(steps_per_epoch)
+        trained = train_members(
             self._model, x, y,
-            members=[Member(*self._make(epochs * part, float(rate))[:2], seed=self._seed) for rate in rates],
+            members=[self._member(made, float(rate)) for rate in learning_rates],
             epochs=epochs, batch_size=self._data.batch_size, sample_weight=sample_weight,
             class_weight=self._class_weight, validation_data=self._data.validation,
         )  # fmt: skip
-        scores = done.validation["loss"][:, -1]
-        self._found += zip([steps] * len(rates), map(float, rates), map(float, scores), done.losses, strict=True)
-        self._made[steps] = epochs * part
-        self._engines.setdefault(steps, f"{epochs * part} steps, engine {done.engine}: {done.reason}")
-        self.spent += epochs * part * len(rates)
+        scores = trained.validation["loss"][:, -1]
+        for rate, score, losses in zip(learning_rates, scores, trained.losses, strict=True):
+            self._runs.append(ScoredRun(steps, made, float(rate), float(score), losses))
+        self._engines.setdefault(steps, f"{made} steps, engine {trained.engine}: {trained.reason}")
+        self.steps_spent += made * len(learning_rates)
 
     def extend(self, steps: int, ratio: float) -> bool:
-        """Train at one rate more where the best of this length is at an end; says whether it was."""
-        rates, scores = self.of(steps)
-        end = sweep_pick.end_of_best(rates, scores)
+        """Train at one rate more where the best run of this length has the lowest or the highest rate.
+
+        Args:
+            steps: The planned length of the runs.
+            ratio: From the rate at that end to the new one.
+
+        Returns:
+            Whether a run was added.
+        """
+        rates, scores = self.scores_of(steps)
+        end = sweep_pick.best_at_end(rates, scores)
         if end is None:
             return False
-        # Where all diverged, a step of the usual width would likely not help.
+        # Where all runs diverged, a step of the usual width would likely not be enough.
         below = min(rates) / (ratio if np.isfinite(scores).any() else ratio**2)
         self.train([below if end == "lowest" else max(rates) * ratio], steps)
         return True
 
-    def of(self, steps: int) -> tuple[list[float], list[float]]:
-        """Rates and scores of the runs of this length."""
-        own = [run for run in self._found if run[0] == steps]
-        return [run[1] for run in own], [run[2] for run in own]
+    def scores_of(self, steps: int) -> tuple[list[float], list[float]]:
+        """Return the rates and scores of the runs with this planned length."""
+        runs = [run for run in self._runs if run.planned_steps == steps]
+        return [run.learning_rate for run in runs], [run.score for run in runs]
 
-    def score_now(self) -> float:
-        """The held-out loss of the model as it is."""
-        held_out, size = self._data.validation, None
-        if isinstance(held_out, (tuple, list)):
-            size = self._data.batch_size
-            x, y, *weight = held_out
-            arguments = {"x": x, "y": y, "sample_weight": weight[0] if weight else None}
-        else:
-            arguments = {"x": held_out}
-        return float(self._model.evaluate(**arguments, batch_size=size, verbose=0, return_dict=True)["loss"])
+    def initial_score(self) -> float:
+        """Return the held-out loss of the model in its present state."""
+        validation = self._data.validation
+        if not isinstance(validation, tuple | list):
+            return float(self._model.evaluate(validation, verbose=0, return_dict=True)["loss"])
+        x, y, *weight = validation
+        scores = self._model.evaluate(
+            x, y, sample_weight=weight[0] if weight else None, batch_size=self._data.batch_size,
+            verbose=0, return_dict=True,
+        )  # fmt: skip
+        return float(scores["loss"])
 
     def result(
-        self, tested: RangeTest, total_steps: int, initial_score: float, *, seed: int | None, **config: Any
+        self, range_test: RangeTest, *, total_steps: int, initial_score: float, seed: int | None, **config: object
     ) -> Sweep:
-        """What was found, the shorter runs first."""
-        found = sorted(self._found, key=lambda run: run[:2])
-        rates, scores = [run[1] for run in found], [run[2] for run in found]
-        steps = [self._made[run[0]] for run in found]
-        picked = sweep_pick.pick(rates, scores, steps, initial_score=initial_score, suggested=suggested(tested))
-        schedule, _, pair = self._make(total_steps, picked.learning_rate or 1.0)
-        optimizer = " ".join(type(inner).__name__ for inner in inner_optimizers(self._model.optimizer))
+        """Return the result of the sweep.
+
+        Args:
+            range_test: The range test that the sweep began with.
+            total_steps: Steps of the whole run for which the peak is sought.
+            initial_score: The held-out loss before any training.
+            seed: The seed of the sweep, or None.
+            **config: Further settings for the record.
+        """
+        runs = sorted(self._runs, key=lambda run: (run.planned_steps, run.learning_rate))
+        rates, scores = [run.learning_rate for run in runs], [run.score for run in runs]
+        steps = [run.steps for run in runs]
+        peak = suggested_peak(range_test)
+        pick = sweep_pick.pick(rates, scores, steps, initial_score=initial_score, suggested=peak)
+        schedules = self._schedules(total_steps, pick.learning_rate or 1.0)
         return Sweep(
             learning_rates=np.array(rates),
             scores=np.where(np.isfinite(scores), scores, np.nan),
             steps=np.array(steps, dtype=np.float64),
-            curves=_curves([run[3] for run in found]),
-            pick=picked,
-            cost=(self.spent + len(tested.learning_rates)) / total_steps,
-            range_test=tested,
+            curves=_mean_curves([run.losses for run in runs]),
+            pick=pick,
+            cost=(self.steps_spent + len(range_test.learning_rates)) / total_steps,
+            range_test=range_test,
             total_steps=total_steps,
             initial_score=initial_score,
-            held_out=self._data.told,
+            held_out=self._data.description,
             seed=seed,
             config={
                 **config,
-                "schedule": type(schedule).__name__,
-                "momentum": pair,
+                "schedule": type(schedules.learning_rate).__name__,
+                "momentum": schedules.momentum_pair,
                 "batch_size": self._data.batch_size,
-                "optimizer": optimizer,
+                "optimizer": " ".join(type(inner).__name__ for inner in inner_optimizers(self._model.optimizer)),
                 "backend": backends.name(),
             },
             engines=tuple(self._engines.values()),
             versions={"keras": keras.__version__, **backends.versions()},
         )
 
+    def _member(self, steps: int, peak: float) -> Member:
+        schedules = self._schedules(steps, peak)
+        return Member(schedules.learning_rate, schedules.momentum, seed=self._seed)
 
-def _curves(losses: Sequence[Any]) -> Any:
-    """(runs, parts) the mean losses of equal parts of each run, NaN from where it diverged on, and as padding."""
-    parts = [np.array_split(own, min(len(own), CURVE_PARTS)) for own in losses]
-    found = np.full((len(parts), max(map(len, parts))), np.nan)
-    for row, own in zip(found, parts, strict=True):
-        row[: len(own)] = [part.mean() for part in own]
-    return found
+
+def _mean_curves(losses: Sequence[Array]) -> Array:
+    """Return (runs, parts) the mean losses of equal parts of each run, padded with NaN."""
+    parts = [np.array_split(run, min(len(run), CURVE_PARTS)) for run in losses]
+    curves = np.full((len(parts), max(map(len, parts))), np.nan)
+    for row, run in zip(curves, parts, strict=True):
+        row[: len(run)] = [part.mean() for part in run]
+    return curves

@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 import keras
 
 from onecycle.hyperparameters.bias_correction import BiasCorrection
-from onecycle.hyperparameters.value_table import Lookup
+from onecycle.hyperparameters.value_table import ValueTable
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
-from onecycle.keras_support.optimizers import own_learning_rate, raw_step
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
+from onecycle.keras_support.optimizers import inner_optimizers, own_learning_rate, raw_step
 
 _KEY = "_onecycle_installation"
 _INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
@@ -52,7 +52,7 @@ def install(optimizer: Any, plan: Mapping[str, Any]) -> None:
     plan = {**(before.plan if before else {}), **plan}
     uninstall(optimizer)
     installation = Installation(optimizer, plan)
-    set_quietly(
+    set_untracked(
         optimizer,
         **{
             _KEY: installation,
@@ -67,21 +67,36 @@ def uninstall(optimizer: Any) -> bool:
     installation = installed(optimizer)
     if installation is None:
         return False
-    unset_quietly(optimizer, *_INSTALLED)
+    unset_untracked(optimizer, *_INSTALLED)
     past = installation.past()
     _PASTS[optimizer] = [earlier for earlier in _PASTS.get(optimizer, []) if earlier[0] < past[0]] + [past]
     return True
 
 
-def installed_state(optimizer: Any) -> dict[str, Any]:
-    """What onecycle keeps on one optimizer, to be put back by `reinstate`."""
-    return {name: vars(optimizer)[name] for name in _INSTALLED if name in vars(optimizer)}
+class InstalledState:
+    """What is installed in an optimizer and in the optimizers inside it, kept to be put back.
 
+    Args:
+        optimizer: The model's optimizer.
+    """
 
-def reinstate(optimizer: Any, state: Mapping[str, Any]) -> None:
-    """Put back what `installed_state` saw, in place of anything installed since."""
-    unset_quietly(optimizer, *_INSTALLED)
-    set_quietly(optimizer, **state)
+    def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
+        self._states = [
+            (inner, {name: vars(inner)[name] for name in _INSTALLED if name in vars(inner)})
+            for inner in inner_optimizers(optimizer)
+        ]
+
+    def restore(self) -> None:
+        """Put it back, in place of anything installed since."""
+        for inner, state in self._states:
+            unset_untracked(inner, *_INSTALLED)
+            set_untracked(inner, **state)
+
+    def restore_where_installed(self) -> None:
+        """Put it back where something is installed; where everything was removed meanwhile, it stays removed."""
+        for inner, state in self._states:
+            if uninstall(inner):
+                set_untracked(inner, **state)
 
 
 def installed(optimizer: Any) -> Installation | None:
@@ -109,7 +124,7 @@ class Installation:
         self._depth = 0
         # What no step changes is settled here: on PyTorch all that follows is done in each of them.
         self._on_host = backends.evaluates_on_host()
-        self._lookup = Lookup.of(self.plan)
+        self._lookup = ValueTable.of(self.plan)
         self._attributes = momentum_attributes(optimizer)
         self._branches = any(_is_a(optimizer, name) for name in _BRANCHES_ON_MOMENTUM)
         self._past = self._past_so_far()
@@ -145,12 +160,12 @@ class Installation:
         self._now = now
         if self._depth == 1:
             self._own = {name: getattr(self._optimizer, name) for name in now if name != "learning_rate"}
-        set_quietly(self._optimizer, **{name: now[name] for name in self._own})
+        set_untracked(self._optimizer, **{name: now[name] for name in self._own})
 
     def _leave(self) -> None:
         self._depth -= 1
         if self._depth == 0:
-            set_quietly(self._optimizer, **self._own)
+            set_untracked(self._optimizer, **self._own)
             self._now = {}
 
     def _own_value(self, name: str) -> Any:

@@ -9,16 +9,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import keras
 
-from onecycle.hyperparameters.installation import (
-    evaluate,
-    install,
-    installed_state,
-    momentum_attributes,
-    reinstate,
-    uninstall,
-)
+from onecycle.hyperparameters.installation import InstalledState, evaluate, install, momentum_attributes, uninstall
 from onecycle.keras_support import backends
-from onecycle.keras_support.fit_scope import release
+from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import (
     inner_optimizers,
     is_multi_optimizer,
@@ -89,13 +82,12 @@ def schedule_hyperparameters(
     plans = _plan(optimizer, requests)
     if model is None:
         _refuse_if_stepped(optimizer)
-    before = [(inner, installed_state(inner)) for inner, _ in plans]
+    before = InstalledState(optimizer)
     try:
         for inner, plan in plans:
             install(inner, plan)
     except BaseException:  # a schedule that cannot be evaluated
-        for inner, state in before:
-            reinstate(inner, state)
+        before.restore()
         raise
     if model is not None:
         remake_train_function(model)
@@ -158,7 +150,7 @@ def _resolve(model_or_optimizer: Any) -> tuple[Any, Any]:
             f"Received: model_or_optimizer={model_or_optimizer!r} of type {type(model_or_optimizer).__name__}"
         )
     require_compiled(model_or_optimizer)
-    release(model_or_optimizer)
+    close_ended_fit(model_or_optimizer)
     return model_or_optimizer.optimizer, model_or_optimizer
 
 

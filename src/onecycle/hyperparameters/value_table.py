@@ -19,7 +19,7 @@ _LONGEST = 2**17  # steps; a rate and a momentum take 1 MiB
 
 
 @dataclass(frozen=True)
-class Lookup:
+class ValueTable:
     """The values of several schedules that begin at the same step.
 
     Attributes:
@@ -33,7 +33,7 @@ class Lookup:
     start_step: int
 
     @classmethod
-    def of(cls, plan: Mapping[str, Any]) -> Lookup | None:
+    def of(cls, plan: Mapping[str, Any]) -> ValueTable | None:
         """The table of all curves in a plan that end; None where there are none, or where it would be too long."""
         curves = {name: value for name, value in plan.items() if getattr(value, "phases", ())}
         starts = {curve.start_step for curve in curves.values()}

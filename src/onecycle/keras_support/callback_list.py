@@ -22,6 +22,11 @@ def callbacks_beside(callback: Any) -> list[Any]:
     return [] if calling is None else list(calling.callbacks)
 
 
+def other_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of the running `fit` without the given one; empty if they cannot be found."""
+    return [other for other in callbacks_beside(callback) if other is not callback]
+
+
 def call_first(callback: Any) -> None:
     """From within a callback's hook: have its later hooks called before those of all others."""
     calling = _calling_list(callback)

@@ -1,58 +1,58 @@
-"""What a `fit` that ended by an exception left installed in a model, and how it is noticed and taken out.
+"""Changes to a model that last until the `fit` that is running ends, however it ends.
 
 Keras calls no callback when `fit` ends by an exception. But every `fit` begins with the model's
-`make_train_function`, so whoever borrows a model for the length of a `fit` wraps that.
+`make_train_function`, so a `FitScope` wraps that and undoes what an earlier `fit` has left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+import keras
+
+from onecycle.keras_support.attributes import AttributeOverride
 from onecycle.keras_support.running_fit import called_by_fit, is_fitting
-from onecycle.keras_support.train_function import make_train_function_anew
+from onecycle.keras_support.train_function import retrace_train_function
 
-_KEY = "_onecycle_left_behind"
+_KEY = "_onecycle_fit_scope"
 
 
-class Borrowed:
-    """A model in which something is installed until the `fit` that is running ends, however it ends.
+class FitScope:
+    """A change to a model that lasts until the running `fit` ends, however it ends.
 
     Args:
         model: The model.
-        undo: Takes out what was installed. It is called once at most: by `give_back`, or when the next `fit` begins.
-        remade: Called when the training function was made anew, by another callback, while the same `fit` runs on.
+        undo: Undoes the change. Called at most once: by `close`, or when the next `fit` begins.
+        on_retrace: Called when another callback had the training function made anew while the same `fit` runs on.
     """
 
-    def __init__(self, model: Any, undo: Callable[[], None], remade: Callable[[], None] = lambda: None) -> None:
-        self._model, self._undo, self._remade = model, undo, remade
-        self._before = vars(model).get("make_train_function")
-        self._original: Callable[..., Any] = model.make_train_function
-        set_quietly(model, make_train_function=self._make_train_function, **{_KEY: self})
+    def __init__(
+        self, model: keras.Model, undo: Callable[[], None], on_retrace: Callable[[], None] = lambda: None
+    ) -> None:
+        self._model, self._undo, self._on_retrace = model, undo, on_retrace
+        self._make: Callable[..., object] = model.make_train_function
+        self._override = AttributeOverride(model, make_train_function=self._make_train_function, **{_KEY: self})
 
-    def give_back(self) -> None:
-        """Undo; once is enough, again is no error."""
+    def close(self) -> None:
+        """Undo the change; closing again does nothing."""
         if vars(self._model).get(_KEY) is not self:
             return
-        unset_quietly(self._model, _KEY, "make_train_function")
-        if self._before is not None:
-            set_quietly(self._model, make_train_function=self._before)
+        self._override.undo()
         self._undo()
 
-    def _make_train_function(self, force: bool = False) -> Any:
+    def _make_train_function(self, force: bool = False) -> object:
         if called_by_fit(self._model) or not is_fitting(self._model):
-            self.give_back()
+            self.close()
             return self._model.make_train_function(force=force)
         if not force:
-            return self._original()
-        make_train_function_anew(self._model, self._original)
-        self._remade()
+            return self._make()
+        retrace_train_function(self._model, self._make)
+        self._on_retrace()
         return self._model.train_function
 
 
-def release(model: Any) -> None:
-    """Take out what an earlier `fit` left behind; while the `fit` that borrowed the model runs, nothing happens."""
-    borrowed: Borrowed | None = vars(model).get(_KEY)
-    if borrowed is not None and not is_fitting(model):
-        borrowed.give_back()
+def close_ended_fit(model: keras.Model) -> None:
+    """Undo what a `fit` that ended by an exception has left in the model; while a `fit` runs, do nothing."""
+    scope: FitScope | None = vars(model).get(_KEY)
+    if scope is not None and not is_fitting(model):
+        scope.close()

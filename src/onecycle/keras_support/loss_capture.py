@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+from onecycle.keras_support.attributes import AttributeOverride
 from onecycle.keras_support.model_state import carry_variable, drop_variable, keeps_what_is_assigned
+
+
+@contextmanager
+def captured_losses(model: keras.Model) -> Iterator[list[keras.KerasTensor]]:
+    """Collect what the model's `compute_loss` returns within the block."""
+    losses: list[keras.KerasTensor] = []
+    with _observed_loss(model, losses.append):
+        yield losses
 
 
 class LossRecorder:
@@ -28,7 +36,6 @@ class LossRecorder:
 
     def __init__(self, model: Any, capacity: int) -> None:
         self._model = model
-        self._compute_loss = model.compute_loss
         self._losses: list[float] = []
         self._kept: list[Any] = []
         self._in_python = backends.steps_in_python()
@@ -40,13 +47,11 @@ class LossRecorder:
         """Start recording whatever step is traced or run while `recording` is set."""
         if backends.carries_state():
             carry_variable(self._model, self._register)
-        self._own = {name: value for name, value in vars(self._model).items() if name == "compute_loss"}
-        set_quietly(self._model, compute_loss=self._recorded_loss)
+        self._override = _observed_loss(self._model, self._record)
 
     def detach(self) -> None:
         """Leave the model as it was."""
-        unset_quietly(self._model, "compute_loss")
-        set_quietly(self._model, **self._own)
+        self._override.undo()
         drop_variable(self._model, self._register)
 
     def steps(self) -> int:
@@ -65,13 +70,12 @@ class LossRecorder:
             self._losses += newest[len(newest) - (steps - len(self._losses)) :]
         return self._losses
 
-    def _recorded_loss(self, *args: Any, **kwargs: Any) -> Any:
-        loss = self._compute_loss(*args, **kwargs)
-        if self.recording:
-            if backends.carries_state() and not keeps_what_is_assigned():
-                raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
-            self._keep(keras.ops.stop_gradient(loss))
-        return loss
+    def _record(self, loss: keras.KerasTensor) -> None:
+        if not self.recording:
+            return
+        if backends.carries_state() and not keeps_what_is_assigned():
+            raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
+        self._keep(keras.ops.stop_gradient(loss))
 
     def _keep(self, loss: Any) -> None:
         ops = keras.ops
@@ -82,6 +86,18 @@ class LossRecorder:
         register = ops.convert_to_tensor(self._register)
         newest = ops.reshape(ops.cast(loss, "float32"), (1,))
         self._register.assign(ops.concatenate([register[:1] + 1.0, register[2:], newest]))
+
+
+def _observed_loss(model: keras.Model, observe: Callable[[keras.KerasTensor], None]) -> AttributeOverride:
+    """Have every loss that the model computes handed to `observe` as well, until the override is undone."""
+    compute_loss = model.compute_loss
+
+    def observed(*args: object, **kwargs: object) -> keras.KerasTensor:
+        loss = compute_loss(*args, **kwargs)
+        observe(loss)
+        return loss
+
+    return AttributeOverride(model, compute_loss=observed)
 
 
 def _register(capacity: int) -> Any:
@@ -102,22 +118,3 @@ _STATE_IS_LOST = (
     "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the "
     "non-trainable variables that it returns."
 )
-
-
-@contextmanager
-def losses_told(model: Any) -> Iterator[list[Any]]:
-    """What the model's `compute_loss` returns within the block."""
-    losses: list[Any] = []
-    compute_loss, own = model.compute_loss, vars(model).get("compute_loss")
-
-    def told(*args: Any, **kwargs: Any) -> Any:
-        losses.append(compute_loss(*args, **kwargs))
-        return losses[-1]
-
-    set_quietly(model, compute_loss=told)
-    try:
-        yield losses
-    finally:
-        unset_quietly(model, "compute_loss")
-        if own is not None:
-            set_quietly(model, compute_loss=own)

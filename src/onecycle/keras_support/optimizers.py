@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
 
 
 def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
@@ -91,9 +91,9 @@ def skip_averages_once(optimizer: Any) -> None:
     """Keep the `fit` that an exception is ending from writing the moving averages of `use_ema` into the weights."""
 
     def finalize_variable_values(var_list: Any) -> None:
-        unset_quietly(optimizer, "finalize_variable_values")
+        unset_untracked(optimizer, "finalize_variable_values")
 
-    set_quietly(optimizer, finalize_variable_values=finalize_variable_values)
+    set_untracked(optimizer, finalize_variable_values=finalize_variable_values)
 
 
 def build_choosing(optimizer: Any, model: Any) -> None:

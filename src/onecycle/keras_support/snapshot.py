@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
-from onecycle.keras_support.fit_scope import release
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
+from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.model_state import compiled_parts, metrics_of, recurrent_states
 from onecycle.keras_support.optimizers import all_optimizers
 from onecycle.keras_support.random_state import (
@@ -34,7 +34,7 @@ def preserved(model: Any) -> Iterator[None]:
     generators, the global random number generators, `stop_training`, `history`, `steps_per_execution` and the compiled
     functions are as they were before. The model must have its weights already.
     """
-    release(model)
+    close_ended_fit(model)
     values = VariableSnapshot(model)
     # Losses and metrics too build themselves on the first batch.
     parts = [*all_optimizers(model), *filter(None, compiled_parts(model))]
@@ -52,8 +52,8 @@ def preserved(model: Any) -> Iterator[None]:
             _restore_attributes(part, saved)
         values.restore()
         model.steps_per_execution = steps_per_execution
-        unset_quietly(model, *_MODEL_ATTRIBUTES)
-        set_quietly(model, **model_attributes)
+        unset_untracked(model, *_MODEL_ATTRIBUTES)
+        set_untracked(model, **model_attributes)
         backends.set_torch_state(torch_state)
         randomness.restore()
 
@@ -118,9 +118,9 @@ def _content(value: Any) -> Any:
 
 def _restore_attributes(part: Any, saved: dict[str, Any]) -> None:
     """Put attributes back; containers keep their identity, since Keras' trackers hold on to them."""
-    unset_quietly(part, *(set(vars(part)) - set(saved)))
+    unset_untracked(part, *(set(vars(part)) - set(saved)))
     for name, (value, content) in saved.items():
-        set_quietly(part, **{name: value})
+        set_untracked(part, **{name: value})
         if name == "_tracker":
             for store, ids in content.items():
                 value.stored_ids[store].clear()

@@ -5,15 +5,14 @@ Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
 
 
 def set_steps_per_execution(model: Any, steps: int) -> None:
@@ -23,8 +22,8 @@ def set_steps_per_execution(model: Any, steps: int) -> None:
     """
     if model.steps_per_execution != steps:
         model.steps_per_execution = steps
-        unset_quietly(model, "_eval_epoch_iterator")
-        set_quietly(model, test_function=None)
+        unset_untracked(model, "_eval_epoch_iterator")
+        set_untracked(model, test_function=None)
 
 
 def remake_train_function(model: Any) -> None:
@@ -35,32 +34,18 @@ def remake_train_function(model: Any) -> None:
     """
     if getattr(model, "train_function", None) is None:
         return
-    make_train_function_anew(model, model.make_train_function)
+    retrace_train_function(model, model.make_train_function)
 
 
-def make_train_function_anew(model: Any, make: Callable[..., Any]) -> None:
-    """Call the model's own `make_train_function` so that nothing traced before, or after, is taken for the same."""
-    with _renewed(model, "train_step"):
+def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> None:
+    """Call the model's own `make_train_function` so that neither an earlier nor a later trace is taken for this one."""
+    train_step = model.train_step
+
+    def new_train_step(*args: object, **kwargs: object) -> object:
+        return train_step(*args, **kwargs)
+
+    with AttributeOverride(model, train_step=new_train_step):
         make(force=True)
-
-
-@contextmanager
-def _renewed(model: Any, name: str) -> Iterator[None]:
-    """The named method as a function that compares equal to nothing else, for the length of the block."""
-    missing = object()
-    before = vars(model).get(name, missing)
-    method: Callable[..., Any] = getattr(model, name)
-
-    def renewed(*args: Any, **kwargs: Any) -> Any:
-        return method(*args, **kwargs)
-
-    set_quietly(model, **{name: renewed})
-    try:
-        yield
-    finally:
-        unset_quietly(model, name)
-        if before is not missing:
-            set_quietly(model, **{name: before})
 
 
 _TRAINING = ("fit", "make_train_function", "train_step", "compute_loss_and_updates", "_update_metrics_variables")
@@ -69,7 +54,7 @@ _TRAINING = ("fit", "make_train_function", "train_step", "compute_loss_and_updat
 _REPORTING = ("compute_metrics", "get_metrics_result", "test_step")
 
 
-def method_of_ones_own(model: Any, *others: str) -> str | None:
+def overridden_method(model: Any, *others: str) -> str | None:
     """The name of a method in which the model's training is not Keras' own, or None.
 
     Args:

@@ -1,29 +1,32 @@
-"""Pictures of results. Every function draws on the Axes it is given or on a new figure, and shows nothing."""
+"""Plots of results. Every function draws on the given Axes or on a new figure, and never shows it.
+
+Each plot has two modules: `..._info` computes what is drawn and needs NumPy only, `..._draw` draws it with matplotlib.
+The report uses the same data.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
-from onecycle.plot.info import range_test_picture, schedule_picture, training_picture
+from onecycle.plot.range_test_info import range_test_picture
+from onecycle.plot.schedule_info import cycle_picture, schedule_picture
 from onecycle.plot.sweep_info import sweep_picture
+from onecycle.plot.training_info import training_picture
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike, NDArray
 
-    from onecycle.results.comparison import Comparison
-    from onecycle.results.range_test import RangeTest
-    from onecycle.results.sweep import Sweep
+    from onecycle.results import Comparison, CycleReport, RangeTest, Sweep
 
 __all__ = [
     "plot_comparison",
+    "plot_cycle",
     "plot_differences",
     "plot_range_test",
     "plot_schedule",
@@ -33,119 +36,197 @@ __all__ = [
 ]
 
 
-class Schedule(Protocol):
-    """What `plot_schedule` needs of a schedule: its values for each step. `phases` is used where there is one."""
+class HasValues(Protocol):
+    """A schedule that can be evaluated at every step. Its `phases` are drawn if it has any."""
 
     def values(self) -> NDArray[np.float64]:
-        """Returns the value of each step."""
+        """Return the value at each step."""
         ...
 
 
 def plot_range_test(result: RangeTest, ax: Axes | None = None) -> Axes:
-    """Draws the losses of a range test, their smoothed curve, and each rule's suggestion; returns the Axes.
+    """Draw the losses of a range test, the smoothed loss, and the suggestion of each rule.
 
-    The loss axis shows the part before the blow-up; losses above it appear as triangles at the top edge, losses
-    that are NaN or infinite as crosses there. With repeats the band spans the lowest and the highest.
+    The loss axis shows the part before the blow-up. Losses above it are marked at the top edge with triangles, losses
+    that are NaN or infinite with crosses. With repeats, the band spans the lowest and the highest loss.
+
+    Args:
+        result: The range test.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
 
     Raises:
-        ImportError: without matplotlib; the message says what to install. So do all functions here.
+        ImportError: If matplotlib is missing. The message says what to install.
     """
-    return _draw().draw_range_test(range_test_picture(result), ax)  # type: ignore[no-any-return]
+    _require_matplotlib()
+    from onecycle.plot.range_test_draw import draw_range_test
+
+    return draw_range_test(range_test_picture(result), ax)
 
 
 def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
-    """Draws the score of each run of a sweep against its rate, the pick and its interval; returns the Axes.
+    """Draw the score of each run of a sweep over its peak, and the pick with its interval.
 
-    Runs of one length are joined by a line; those that diverged, and scores above the picture, stand at its top edge.
+    Runs of one length are joined by a line. Runs that diverged, and scores above the plot, are marked at the top edge.
+
+    Args:
+        result: The sweep.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
     """
-    _draw()
+    _require_matplotlib()
     from onecycle.plot.sweep_draw import draw_sweep
 
     return draw_sweep(sweep_picture(result), ax)
 
 
-def plot_schedule(schedule: Schedule, momentum: Schedule | ArrayLike | None = None, ax: Axes | None = None) -> Axes:
-    """Draws a schedule's rate over its steps, its phases by name, and its momentum; returns the rate's Axes.
+def plot_cycle(result: CycleReport, ax: Axes | None = None) -> Axes:
+    """Draw the learning rate and the momentum of a training's cycle. The steps that were made are shaded.
 
     Args:
-        schedule: anything with `values()`, e.g. `onecycle.OneCycle`; `phases` (objects with name, start and stop,
-            in steps) are drawn where it has them.
-        momentum: the matching momentum, as a schedule or as one number a step, drawn on a second axis; or None.
+        result: The report of the cycle, `history.onecycle`.
         ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes of the learning rate.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
     """
-    numbers: Any = momentum
-    if hasattr(numbers, "values"):
-        numbers = numbers.values()
+    _require_matplotlib()
+    from onecycle.plot.schedule_draw import draw_cycle
+
+    return draw_cycle(cycle_picture(result), ax)
+
+
+def plot_schedule(schedule: HasValues, momentum: HasValues | ArrayLike | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the learning rate of a schedule over its steps, the names of its phases, and its momentum.
+
+    Args:
+        schedule: An object with a method `values()`, e.g. `onecycle.OneCycle`. Its `phases` (objects with `name`,
+            `start` and `stop` in steps) are drawn if it has any.
+        momentum: The matching momentum on a second axis, as a schedule or as one number for each step, or None.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes of the learning rate.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
+        ValueError: If the momentum does not have one number for each step.
+    """
+    _require_matplotlib()
+    from onecycle.plot.schedule_draw import draw_schedule
+
     phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
-    return _draw().draw_schedule(schedule_picture(schedule.values(), numbers, phases), ax)  # type: ignore[no-any-return]
+    return draw_schedule(schedule_picture(schedule.values(), _momenta(momentum), phases), ax)
 
 
 def plot_training_curves(
-    runs: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    runs: Mapping[str, object] | Iterable[tuple[str, object]],
     metric: str,
     target: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric of several runs over the epochs, and where each first reaches the target; returns the Axes.
+    """Draw one metric of several runs over the epochs, and where each run first reaches the target.
 
     Args:
-        runs: name -> values per epoch, or name -> `History.history`; or pairs of those, where a name may come
-            several times (the seeds of one arm share a colour).
-        metric: name of the metric, e.g. "val_accuracy".
-        target: value to reach, or None.
+        runs: Name -> values per epoch, or name -> `History.history`; or pairs of these, where a name may occur several
+            times (the seeds of one arm share a colour).
+        metric: Name of the metric, e.g. "val_accuracy".
+        target: Value to reach, or None.
         ax: Axes to draw on, or None for a new figure.
 
+    Returns:
+        The Axes.
+
     Raises:
-        ValueError: if a run lacks the metric.
+        ImportError: If matplotlib is missing. The message says what to install.
+        ValueError: If a run lacks the metric.
     """
-    return _draw().draw_training(training_picture(runs, metric, target), ax)  # type: ignore[no-any-return]
+    _require_matplotlib()
+    from onecycle.plot.training_draw import draw_training
+
+    return draw_training(training_picture(runs, metric, target), ax)
 
 
 def plot_comparison(result: Comparison, ax: Axes | None = None) -> Axes:
-    """Draws a comparison's metric over the epochs: seeds, means with their intervals, the target; returns the Axes.
+    """Draw the metric of a comparison over the epochs: each seed, the mean of each arm, its interval, and the target.
 
-    A ring marks where an arm's mean first meets the target, a cross where a run diverged.
+    A ring marks where an arm's mean first reaches the target, a cross where a run diverged.
+
+    Args:
+        result: The comparison.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
     """
-    _draw()
+    _require_matplotlib()
     from onecycle.plot.comparison_draw import draw_comparison
 
     return draw_comparison(comparison_picture(result), ax)
 
 
 def plot_differences(result: Comparison, measure: str = "final", ax: Axes | None = None) -> Axes:
-    """Draws each seed's difference to the baseline in one measure, each arm's mean and interval; returns the Axes.
+    """Draw the difference of each seed to the baseline in one measure, and the mean of each arm with its interval.
 
     Args:
-        result: the comparison.
-        measure: "final", "best" or "loss", as differences; "steps", "epochs", "samples" or "seconds" to the target, as
+        result: The comparison.
+        measure: "final", "best" or "loss" for differences; "steps", "epochs", "samples" or "seconds" to the target for
             ratios on a logarithmic axis. Hollow points are bounds: one of the two runs diverged or was censored.
         ax: Axes to draw on, or None for a new figure.
 
+    Returns:
+        The Axes.
+
     Raises:
-        ValueError: for another measure.
+        ImportError: If matplotlib is missing. The message says what to install.
+        ValueError: If `measure` is none of these.
     """
-    _draw()
+    _require_matplotlib()
     from onecycle.plot.comparison_draw import draw_differences
 
     return draw_differences(differences_picture(result, measure), ax)
 
 
 def save_figure(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str]) -> None:
-    """Writes a figure, or the figure of an Axes, as .png, .svg or .pdf, by the suffix of `path`.
+    """Write a figure as .png, .svg or .pdf, according to the suffix of the path.
 
-    The same figure gives the same bytes each time.
+    Equal figures give equal bytes.
+
+    Args:
+        figure: The figure, or one of its Axes.
+        path: File to write.
 
     Raises:
-        ValueError: for another suffix.
+        ImportError: If matplotlib is missing. The message says what to install.
+        ValueError: For another suffix.
     """
-    _draw().save(figure, path)
+    _require_matplotlib()
+    from onecycle.plot.drawing import write_figure
+
+    write_figure(figure, path)
 
 
-def _draw() -> ModuleType:
+def _momenta(momentum: HasValues | ArrayLike | None) -> ArrayLike | None:
+    values = getattr(momentum, "values", None)
+    return values() if callable(values) else momentum  # type: ignore[return-value]  # without `values` it is an array
+
+
+def _require_matplotlib() -> None:
+    # Checked separately, so that an ImportError inside our own modules keeps its message.
     try:
-        import matplotlib  # noqa: F401  # asked first, so that an error inside our own module is not hidden
+        import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError("Plots need matplotlib: pip install onecycle[plot]") from error
-    from onecycle.plot import draw
-
-    return draw

@@ -1,4 +1,4 @@
-"""A comparison drawn with matplotlib from the plain data of `comparison_info`; without pyplot."""
+"""The plots of a comparison, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -7,49 +7,55 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from onecycle.plot.comparison_info import ArmCurve, ArmDifferences, ComparisonPicture, DifferencesPicture
-from onecycle.plot.draw import BLACK, GREY, RUN_STYLES, SMALL, _axes, _epochs, _finish, _wrapped
+from onecycle.plot.drawing import (
+    BLACK,
+    GREY,
+    RUN_STYLES,
+    SMALL,
+    TEXT,
+    add_title_and_grid,
+    axes_or_new,
+    draw_target,
+    use_epoch_axis,
+    wrap_name,
+)
 
-HALF_ROW = 0.28  # of the distance between two arms, over which the seeds' points are spread
-
-NAME_WIDTH, LABEL_WIDTH = 22, 64  # characters of an arm's name, and of a line of the legend
+HALF_ROW = 0.28  # half the height over which the points of an arm are spread; the rows have a distance of 1
+NAME_WIDTH, LABEL_WIDTH = 22, 64  # characters of an arm's name on the axis, and of a line of the legend
 
 
 def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
-    """Draws the training curves on `ax` or on a new figure."""
-    ax = _axes(ax)
+    """Draw the training curves on Axes, or on those of a new figure."""
+    ax = axes_or_new(ax)
     for number, curve in enumerate(picture.curves):
         _draw_arm(ax, curve, _style(number), each_run=picture.each_run)
-    if picture.target is not None:
-        ax.axhline(
-            picture.target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {picture.target:.3g}"
-        )
+    draw_target(ax, picture.target)
     ax.set_ylabel(picture.metric.replace("_", " "))
-    _epochs(ax, max((len(curve.mean) for curve in picture.curves if np.isfinite(curve.mean).any()), default=0))
+    use_epoch_axis(ax, max((len(curve.mean) for curve in picture.curves if np.isfinite(curve.mean).any()), default=0))
     if picture.limits is not None:
         ax.set_ylim(picture.limits)
-    _finish(ax, "", "")
-    ax.set_title(picture.caption, loc="left", fontsize=SMALL, color="#444444")
+    add_title_and_grid(ax)
+    ax.set_title(picture.caption, loc="left", fontsize=SMALL, color=TEXT)
     ax.legend(frameon=False, fontsize=SMALL)
     return ax
 
 
 def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axes:
-    """Draws the seeds' differences to the baseline on `ax` or on a new figure, a row for each arm."""
-    ax = _axes(ax)
+    """Draw the differences of all seeds to the baseline on Axes, or on those of a new figure; one row for each arm."""
+    ax = axes_or_new(ax)
     if picture.ratios:
         ax.set_xscale("log")
     if picture.margin is not None:
         ax.axvspan(*picture.margin, color=GREY, alpha=0.15, linewidth=0, label="does not matter")
     ax.axvline(picture.zero, color=GREY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
-        _draw_row(ax, row, arm, _style(row + 1), first=row == 0)
-    ax.set_yticks(range(len(picture.arms)), [_wrapped(arm.name, NAME_WIDTH) for arm in picture.arms])
+        _draw_row(ax, row, arm, _style(row + 1))
+    ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)
-    arrow = "← better" if picture.better == "left" else "better →"
-    ax.set_xlabel(f"{picture.label}   ({arrow})")
-    _finish(ax, "", "")
+    ax.set_xlabel(f"{picture.label}   ({picture.better_label})")
+    add_title_and_grid(ax)
     if picture.ratios:
-        _plain_ratios(ax)
+        _use_plain_ratios(ax)
     if picture.arms:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.2)
     else:
@@ -59,10 +65,10 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
 
 
 def _style(number: int) -> tuple[str, str, str]:
-    """Colour, line and marker of an arm; where the colours begin again, line and marker are others."""
-    turns, kinds = number // len(RUN_STYLES), len(RUN_STYLES)
-    colour, line, marker = (RUN_STYLES[(number + part * turns) % kinds][part] for part in range(3))
-    return colour, line, marker
+    """Return colour, line and marker of an arm. After the last colour, the combinations differ from the first ones."""
+    turns, count = number // len(RUN_STYLES), len(RUN_STYLES)
+    color, line, marker = (RUN_STYLES[(number + part * turns) % count][part] for part in range(3))
+    return color, line, marker
 
 
 def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_run: bool) -> None:
@@ -81,7 +87,7 @@ def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_ru
         marker=marker,
         ms=4,
         markevery=max(1, len(epochs) // 12),
-        label=_wrapped(curve.label, LABEL_WIDTH),
+        label=wrap_name(curve.label, LABEL_WIDTH),
     )
     for epoch, value in curve.diverged:
         ax.plot(epoch, value, "x", color=color, ms=8, mew=2)
@@ -89,9 +95,27 @@ def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_ru
         ax.plot(*curve.crossing, marker, ms=12, mfc="none", mec=color, mew=1.8, zorder=4)
 
 
-def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str], *, first: bool) -> None:
+def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str]) -> None:
     color, _, marker = style
-    heights = row + np.linspace(-HALF_ROW, HALF_ROW, len(arm.values)) if len(arm.values) > 1 else np.array([row + 0.15])
+    _draw_seeds(ax, row, arm, color, marker)
+    if arm.interval is not None:
+        ax.plot(arm.interval, (row, row), color=BLACK, linewidth=2.2, solid_capstyle="butt", zorder=3)
+        ax.plot(arm.interval, (row, row), linestyle="none", marker="|", color=BLACK, ms=11, mew=2.2, zorder=3)
+    mean = "mean, 95 % interval" if row == 0 else None  # one entry in the legend is enough
+    ax.plot(arm.effect, row, marker="D", ms=7, color=BLACK, mec="white", linestyle="none", label=mean, zorder=4)
+    ax.annotate(
+        arm.verdict,
+        (0.01, row - 0.42),
+        xycoords=ax.get_yaxis_transform(),
+        fontsize=SMALL,
+        color=TEXT,
+        va="center",
+    )
+
+
+def _draw_seeds(ax: Axes, row: int, arm: ArmDifferences, color: str, marker: str) -> None:
+    count = len(arm.values)
+    heights = row + (np.linspace(-HALF_ROW, HALF_ROW, count) if count > 1 else np.array([0.15]))
     for chosen, face, label in (
         (~arm.censored, color, "a seed"),
         (arm.censored, "none", "a seed, a bound or diverged"),
@@ -106,25 +130,12 @@ def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, st
                 mfc=face,
                 mec=color,
                 alpha=0.75,
-                label=label if first else None,
+                label=label if row == 0 else None,
             )
-    if arm.interval is not None:
-        ax.plot(arm.interval, (row, row), color=BLACK, linewidth=2.2, solid_capstyle="butt", zorder=3)
-        ax.plot(arm.interval, (row, row), linestyle="none", marker="|", color=BLACK, ms=11, mew=2.2, zorder=3)
-    mean = "mean, 95 % interval" if first else None
-    ax.plot(arm.effect, row, marker="D", ms=7, color=BLACK, mec="white", linestyle="none", label=mean, zorder=4)
-    ax.annotate(
-        arm.verdict,
-        (0.01, row - 0.42),
-        xycoords=ax.get_yaxis_transform(),
-        fontsize=SMALL,
-        color="#444444",
-        va="center",
-    )
 
 
-def _plain_ratios(ax: Axes) -> None:
-    """Ratios as people write them, 0.5 and 2, and not as powers of ten."""
+def _use_plain_ratios(ax: Axes) -> None:
+    """Label ratios as 0.5 and 2 instead of powers of ten."""
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""The plain data of a comparison's pictures: what is drawn, not how. No matplotlib, no keras."""
+"""The data of a comparison's plots."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.results.comparison import MEASURES, Comparison, Verdict
+from onecycle.results.comparison import Comparison, Verdict
+from onecycle.results.runs import MEASURES, MeasuredRun
 
 Array = NDArray[np.float64]
 
-HEADROOM = 0.08  # ours: room around what is shown, as a part of it
-SHOWN_QUANTILES = (0.02, 0.98)  # ours: what a diverged run has beyond them does not set the limits
-EDGE = 1.2  # ours: so far out, over the largest difference, stands one without a size
-MOST_LINES = 60  # ours: more runs than this would hide their means, and are not drawn one by one
-TIME_WORDS = {
+HEADROOM = 0.08  # ours: room around the curves, as a fraction of their range
+SHOWN_QUANTILES = (0.02, 0.98)  # ours: values of a diverged run outside these do not set the limits
+EDGE = 1.2  # ours: a difference without a size is drawn at this multiple of the largest difference
+MAX_LINES = 60  # ours: more runs than this would hide their means, so they are not drawn one by one
+TIME_LABELS = {
     "steps": "training steps to the target",
     "epochs": "epochs to the target",
     "samples": "samples to the target",
@@ -26,16 +27,16 @@ TIME_WORDS = {
 
 @dataclass(frozen=True)
 class ArmCurve:
-    """One arm's training curves.
+    """The training curves of one arm.
 
     Attributes:
-        label: what the legend says: the name, and how many runs came to the target, when.
-        runs: each seed's values (epochs,), as long as it was.
-        mean: (epochs,) over seeds.
-        low: (epochs,) lower end of the mean's interval; NaN where there is none.
-        high: (epochs,) its upper end.
-        crossing: (epoch, value) where the mean first meets the target, epochs counted from 1; or None.
-        diverged: (epoch, value) of the last finite value of each run that ended in NaN.
+        label: Label in the legend: the name, when the runs reached the target, and how many did.
+        runs: Values `(epochs,)` of each seed; the lengths may differ.
+        mean: `(epochs,)`, mean over seeds.
+        low: `(epochs,)`, lower end of the mean's interval; NaN where there is none.
+        high: `(epochs,)`, upper end of the mean's interval.
+        crossing: (epoch, value) where the mean first reaches the target, epochs counted from 1, or None.
+        diverged: (epoch, value) of the last finite value of each run that diverged.
     """
 
     label: str
@@ -49,15 +50,15 @@ class ArmCurve:
 
 @dataclass(frozen=True)
 class ComparisonPicture:
-    """A comparison's training curves, ready to draw.
+    """The training curves of a comparison, ready to draw.
 
     Attributes:
-        curves: the arms, the baseline first.
-        metric: the metric's name.
-        target: the value to reach, or None where there is none.
+        curves: The arms, the baseline first.
+        metric: Name of the metric.
+        target: Value to reach, or None where there is none.
         limits: (bottom, top) of the metric axis, or None where no value is finite.
-        caption: what the band and the thin lines are.
-        each_run: whether every run is drawn beside the means.
+        caption: The meaning of the band and of the thin lines.
+        each_run: Whether every run is drawn beside the means.
     """
 
     curves: tuple[ArmCurve, ...]
@@ -70,15 +71,15 @@ class ComparisonPicture:
 
 @dataclass(frozen=True)
 class ArmDifferences:
-    """One arm's differences to the baseline.
+    """The differences of one arm to the baseline.
 
     Attributes:
-        name: the arm's.
-        values: (seeds,) differences, or ratios; infinite ones stand beyond all others.
-        censored: (seeds,) whether each is only a bound.
-        infinite: (seeds,) whether one of the two runs diverged, so that the difference has a side and no size.
-        verdict: the verdict in a few words.
-        effect: their mean.
+        name: Name of the arm.
+        values: `(seeds,)`, differences, or ratios. Infinite ones are placed beyond all others.
+        censored: `(seeds,)`, whether a difference is only a bound.
+        infinite: `(seeds,)`, whether one of the two runs diverged, so that the difference has a sign but no size.
+        verdict: The verdict in a few words.
+        effect: Mean of the differences.
         interval: (low, high) of the mean, or None below 2 seeds.
     """
 
@@ -96,12 +97,12 @@ class DifferencesPicture:
     """Paired differences, ready to draw.
 
     Attributes:
-        arms: the arms but the baseline.
-        label: what the axis shows.
-        zero: the value that means no difference: 0, or 1 for ratios.
-        ratios: whether the values are ratios, for a logarithmic axis.
-        margin: (low, high) of what does not matter, or None.
-        better: "right" or "left": on which side an arm is better than the baseline.
+        arms: The arms without the baseline.
+        label: Label of the axis.
+        zero: Value that means no difference: 0, or 1 for ratios.
+        ratios: Whether the values are ratios, which need a logarithmic axis.
+        margin: (low, high) of the differences that do not matter, or None.
+        better: Side on which an arm is better than the baseline, "right" or "left".
     """
 
     arms: tuple[ArmDifferences, ...]
@@ -111,40 +112,46 @@ class DifferencesPicture:
     margin: tuple[float, float] | None
     better: str
 
+    @property
+    def better_label(self) -> str:
+        """The side on which an arm is better, with an arrow that points there."""
+        return "← better" if self.better == "left" else "better →"
+
 
 def comparison_picture(result: Comparison) -> ComparisonPicture:
-    """Returns what a picture of a comparison's training curves shows."""
+    """Return the data of a plot of a comparison's training curves."""
     curves = tuple(_curve(result, arm) for arm in result.arms)
     target = result.target if np.isfinite(result.target) else None
-    each_run = len(result.seeds) > 1 and len(result.runs) <= MOST_LINES
+    each_run = len(result.seeds) > 1 and len(result.runs) <= MAX_LINES
     caption = "thick: mean over seeds, with its 95 % interval" if len(result.seeds) > 1 else "one seed: no interval"
     caption += "; thin: each seed" if each_run else ""
     return ComparisonPicture(curves, result.metric, target, _limits(curves, target, result.mode), caption, each_run)
 
 
 def differences_picture(result: Comparison, measure: str = "final") -> DifferencesPicture:
-    """Returns what a picture of the differences in one measure shows.
+    """Return the data of a plot of the differences in one measure.
+
+    Args:
+        result: The comparison.
+        measure: One of `onecycle.results.runs.MEASURES`.
 
     Raises:
-        ValueError: for a measure that there is not.
+        ValueError: If `measure` is none of them.
     """
-    verdicts = {arm: result.verdicts[arm] for arm in result.arms[1:]}
     if measure not in MEASURES:
         raise ValueError(f"Argument `measure` must be one of {', '.join(MEASURES)}. Received: measure={measure!r}")
-    ratios = measure in TIME_WORDS
-    what = TIME_WORDS.get(measure, f"{measure} {result.metric}" if measure != "loss" else "loss after the last epoch")
-    there = {arm: of[measure] for arm, of in verdicts.items() if of[measure].seeds}
-    furthest = _furthest(there.values(), ratios)
-    arms = tuple(_differences(arm, verdict, furthest, ratios) for arm, verdict in there.items())
-    margin = next((of[measure].margin for of in verdicts.values()), None)
-    falling = ratios or measure == "loss" or result.mode == "min"
+    verdicts = {arm: result.verdicts[arm][measure] for arm in result.arms[1:]}
+    ratios = measure in TIME_LABELS
+    measured = {arm: verdict for arm, verdict in verdicts.items() if verdict.seeds}
+    largest = _largest_difference(measured.values(), ratios)
+    lower_is_better = ratios or measure == "loss" or result.mode == "min"
     return DifferencesPicture(
-        arms=arms,
-        label=f"{what}: ratio to {result.baseline}" if ratios else f"{what}: difference to {result.baseline}",
+        arms=tuple(_differences(arm, verdict, largest, ratios) for arm, verdict in measured.items()),
+        label=_axis_label(result, measure),
         zero=1.0 if ratios else 0.0,
         ratios=ratios,
-        margin=None if margin is None else (1 / margin, margin) if ratios else (-margin, margin),
-        better="left" if falling else "right",
+        margin=_margin(next((verdict.margin for verdict in verdicts.values()), None), ratios),
+        better="left" if lower_is_better else "right",
     )
 
 
@@ -153,75 +160,96 @@ def _curve(result: Comparison, arm: str) -> ArmCurve:
     values = tuple(np.asarray(run["history"][result.metric], dtype=np.float64) for run in runs)
     mean, low, high = (np.asarray(result.curves[arm][name], dtype=np.float64) for name in ("mean", "low", "high"))
     ends = [
-        (int(np.flatnonzero(np.isfinite(own))[-1]) + 1, float(own[np.isfinite(own)][-1]))
-        for run, own in zip(runs, values, strict=True)
-        if run["diverged"] is not None and np.isfinite(own).any()
+        (int(np.flatnonzero(np.isfinite(curve))[-1]) + 1, float(curve[np.isfinite(curve)][-1]))
+        for run, curve in zip(runs, values, strict=True)
+        if run["diverged"] is not None and np.isfinite(curve).any()
     ]
     crossing = _crossing(mean, result.target, result.mode)
-    return ArmCurve(_label(result, arm), values, mean, low, high, crossing, tuple(ends))
+    return ArmCurve(_label(arm, runs), values, mean, low, high, crossing, tuple(ends))
 
 
 def _crossing(mean: Array, target: float, mode: str) -> tuple[float, float] | None:
-    past = mean >= target if mode == "max" else mean <= target
-    if not past.any():
+    """Return epoch and value where a mean first reaches the target, or None."""
+    reached = mean >= target if mode == "max" else mean <= target
+    if not reached.any():
         return None
-    epoch = int(np.argmax(past))
+    epoch = int(np.argmax(reached))
     return float(epoch + 1), float(mean[epoch])
 
 
-def _label(result: Comparison, arm: str) -> str:
-    runs = result.of(arm)
-    there = [run["epochs_to_target"] for run in runs if run["reached"]]
+def _label(arm: str, runs: tuple[MeasuredRun, ...]) -> str:
+    epochs = [run["epochs_to_target"] for run in runs if run["epochs_to_target"] is not None]
     diverged = sum(run["diverged"] is not None for run in runs)
-    label = f"{arm}: target never" if not there else f"{arm}: target after {np.mean(there):.3g} epochs"
-    label += ", finder included" if there and any(run["finder"] for run in runs) else ""
-    label += f" ({len(there)} of {len(runs)})" if 0 < len(there) < len(runs) else ""
+    label = f"{arm}: target never" if not epochs else f"{arm}: target after {np.mean(epochs):.3g} epochs"
+    label += ", finder included" if epochs and any(run["finder"] for run in runs) else ""
+    label += f" ({len(epochs)} of {len(runs)})" if 0 < len(epochs) < len(runs) else ""
     return label + (f", {diverged} diverged" if diverged else "")
 
 
 def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tuple[float, float] | None:
-    """Limits from most of the runs' later halves, with as much again where they come from, if they come from there.
+    """Return limits from the later half of most runs, plus at most the same range where the runs come from.
 
     So neither an explosion nor the first epochs flatten the rest to a line.
+
+    Args:
+        curves: The arms.
+        target: Value that has to be visible, or None.
+        mode: "max" or "min", the direction of the metric.
     """
-    everything = [own[np.isfinite(own)] for curve in curves for own in (*curve.runs, curve.mean)]
+    everything = [values[np.isfinite(values)] for curve in curves for values in (*curve.runs, curve.mean)]
     values = np.concatenate(everything)
     if not len(values):
         return None
-    low, high = np.quantile(np.concatenate([own[len(own) // 2 :] for own in everything]), SHOWN_QUANTILES)
+    low, high = np.quantile(np.concatenate([curve[len(curve) // 2 :] for curve in everything]), SHOWN_QUANTILES)
     if target is not None:
         low, high = min(low, target), max(high, target)
     first, last = np.quantile(values, SHOWN_QUANTILES)
     span = high - low
-    low, high = (low, max(high, min(high + span, last))) if mode == "min" else (min(low, max(low - span, first)), high)
+    if mode == "min":
+        high = max(high, min(high + span, last))
+    else:
+        low = min(low, max(low - span, first))
     room = HEADROOM * (high - low) or 0.05 * max(abs(high), 1e-6)
     return float(low - room), float(high + room)
 
 
-def _furthest(verdicts: Iterable[Verdict], ratios: bool) -> float:
-    """How far the values that have a size are from no difference, at most; of ratios as a logarithm."""
+def _largest_difference(verdicts: Iterable[Verdict], ratios: bool) -> float:
+    """Return the largest finite distance from no difference; for ratios as a logarithm. 1 where there is none."""
     values = [value for verdict in verdicts for value in (*verdict.differences, verdict.low, verdict.high)]
-    sizes = np.abs(_scaled(np.array(values, dtype=np.float64), ratios))
+    sizes = np.abs(_on_axis(np.array(values, dtype=np.float64), ratios))
     return float(np.max(sizes[np.isfinite(sizes)], initial=0.0)) or 1.0
 
 
-def _scaled(values: Array, ratios: bool) -> Array:
-    with np.errstate(divide="ignore"):  # a ratio of 0 is as infinite as one of infinity
+def _on_axis(values: Array, ratios: bool) -> Array:
+    with np.errstate(divide="ignore"):  # a ratio of 0 is infinitely far from 1, as is a ratio of infinity
         return np.log(values) if ratios else values
 
 
-def _differences(arm: str, verdict: Verdict, furthest: float, ratios: bool) -> ArmDifferences:
-    scaled = _scaled(np.asarray(verdict.differences, dtype=np.float64), ratios)
-    infinite = np.isinf(scaled)
-    placed = np.where(infinite, np.sign(scaled) * EDGE * furthest, scaled)
+def _differences(arm: str, verdict: Verdict, largest: float, ratios: bool) -> ArmDifferences:
+    on_axis = _on_axis(np.asarray(verdict.differences, dtype=np.float64), ratios)
+    infinite = np.isinf(on_axis)
+    placed = np.where(infinite, np.sign(on_axis) * EDGE * largest, on_axis)
     interval = (verdict.low, verdict.high) if np.isfinite([verdict.low, verdict.high]).all() else None
-    more = "" if verdict.more_seeds is None else f", seeds wanted: about {verdict.more_seeds} more"
+    more_seeds = "" if verdict.more_seeds is None else f", seeds wanted: about {verdict.more_seeds} more"
     return ArmDifferences(
         name=arm,
         values=np.exp(placed) if ratios else placed,
         infinite=infinite,
         censored=np.asarray(verdict.censored, dtype=bool),
-        verdict=verdict.kind + more,
+        verdict=verdict.kind + more_seeds,
         effect=verdict.effect,
         interval=interval,
     )
+
+
+def _axis_label(result: Comparison, measure: str) -> str:
+    if measure in TIME_LABELS:
+        return f"{TIME_LABELS[measure]}: ratio to {result.baseline}"
+    what = "loss after the last epoch" if measure == "loss" else f"{measure} {result.metric}"
+    return f"{what}: difference to {result.baseline}"
+
+
+def _margin(margin: float | None, ratios: bool) -> tuple[float, float] | None:
+    if margin is None:
+        return None
+    return (1 / margin, margin) if ratios else (-margin, margin)

@@ -1,4 +1,4 @@
-"""The plain data of a sweep's picture. No matplotlib, no keras."""
+"""The data of a sweep's plot."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.plot.info import FOOTROOM, HEADROOM
+from onecycle.plot.range_test_info import FOOTROOM, HEADROOM, nonzero_span
 from onecycle.results.sweep import Sweep
 
 Array = NDArray[np.float64]
 
-SHOWN = 2.0  # ours: scores up to so many times the best's distance from the picture's second quartile set the limits
+# ours: the plot ends at this many times the distance of the median score from the best one, so that it shows the better
+# half of the runs
+SHOWN_DISTANCE = 2.0
 
 
 @dataclass(frozen=True)
-class Line:
-    """The runs of one length: steps, rates (n,), rising, and scores (n,), NaN where a run diverged."""
+class SweepLine:
+    """The runs of one length.
+
+    Attributes:
+        steps: Training steps of each run.
+        rates: `(n,)`, peaks, increasing.
+        scores: `(n,)`, held-out losses, NaN where a run diverged.
+    """
 
     steps: int
     rates: Array
@@ -29,16 +37,16 @@ class SweepPicture:
     """A sweep, ready to draw.
 
     Attributes:
-        lines: the runs of each length, the longest last.
-        picked: the rate picked, or None.
-        interval: (low, high), or None.
-        initial_score: the held-out loss before training, NaN where it is not known.
-        limits: (bottom, top) of the loss axis; bad runs leave it through the top.
-        title: the verdict in a few words.
-        caption: why, and what it cost.
+        lines: The runs of each length, the longest last.
+        picked: The peak picked, or None.
+        interval: (low, high) around the pick, or None.
+        initial_score: Held-out loss before training, NaN where it is unknown.
+        limits: (bottom, top) of the loss axis. Bad runs leave it through the top.
+        title: The pick in a few words.
+        caption: The reason of the pick, and the cost of the sweep.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[SweepLine, ...]
     picked: float | None
     interval: tuple[float, float] | None
     initial_score: float
@@ -46,18 +54,18 @@ class SweepPicture:
     title: str
     caption: str
 
-    def leavers(self, line: Line) -> NDArray[np.bool_]:
-        """(n,) which runs of a line the picture cannot show where they are: diverged, or above its top."""
+    def outside(self, line: SweepLine) -> NDArray[np.bool_]:
+        """Return which runs of a line the plot cannot show at their height: diverged, or above its top; `(n,)`."""
         return ~(line.scores <= self.limits[1])
 
 
 def sweep_picture(result: Sweep) -> SweepPicture:
-    """Returns what a picture of this sweep shows."""
+    """Return the data of a sweep's plot."""
     lines = []
     for steps in np.unique(result.steps):
-        own = np.flatnonzero(result.steps == steps)
-        own = own[np.argsort(result.learning_rates[own])]
-        lines.append(Line(int(steps), result.learning_rates[own], result.scores[own]))
+        runs = np.flatnonzero(result.steps == steps)
+        runs = runs[np.argsort(result.learning_rates[runs])]
+        lines.append(SweepLine(int(steps), result.learning_rates[runs], result.scores[runs]))
     rate = result.pick.learning_rate
     return SweepPicture(
         lines=tuple(lines),
@@ -71,13 +79,11 @@ def sweep_picture(result: Sweep) -> SweepPicture:
 
 
 def _limits(scores: Array) -> tuple[float, float]:
-    """Limits around the better half of the runs, so that a run gone wild does not flatten the rest to a line."""
+    """Return limits around the better half of the runs, so that an extreme run does not flatten the rest to a line."""
     finite = scores[np.isfinite(scores)]
     if not len(finite):
         return 0.0, 1.0
     bottom = float(finite.min())
-    top = min(float(finite.max()), bottom + SHOWN * float(np.median(finite) - bottom))
-    span = top - bottom
-    if span <= 1e-6 * max(abs(top), abs(bottom)):
-        span = max(abs(top), 1e-6) * 0.1
+    top = min(float(finite.max()), bottom + SHOWN_DISTANCE * float(np.median(finite) - bottom))
+    span = nonzero_span(bottom, top)
     return bottom - FOOTROOM * span, top + HEADROOM * span

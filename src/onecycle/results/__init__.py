@@ -1,4 +1,4 @@
-"""The results: frozen records that print, plot, save and load without the model that made them. No keras."""
+"""Results: frozen records that print, plot, save and load without the model that produced them. No keras is needed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 
 from onecycle.results import codec
 from onecycle.results.base import Result
-from onecycle.results.comparison import Comparison, RunRecord, Verdict
+from onecycle.results.comparison import Comparison, Verdict
+from onecycle.results.cycle_report import CycleReport
 from onecycle.results.range_test import RangeTest
+from onecycle.results.runs import MeasuredRun, RunRecord
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import StopReason, Suggestion
 from onecycle.suggestions.sweep_pick import Pick
 
 __all__ = [
     "Comparison",
+    "CycleReport",
+    "MeasuredRun",
     "Pick",
     "RangeTest",
     "Result",
@@ -25,19 +29,18 @@ __all__ = [
     "load",
 ]
 
-codec.storable(StopReason)
-codec.storable(Suggestion)
-
 
 def load(path: str | os.PathLike[str]) -> Result:
-    """Returns the result that was saved at `path`, of the class it had, equal to what was saved.
+    """Return the result saved in a file. It has the class of the saved result and equals it.
+
+    Args:
+        path: File written by the `save` method of a result.
 
     Raises:
-        OSError: if the file cannot be read.
-        ValueError: if it is torn, is not a onecycle result, or was written by a newer onecycle.
+        OSError: If the file cannot be read.
+        ValueError: If the file is incomplete, is not a onecycle result, or was written by a newer onecycle.
     """
     result = codec.load(path)
     if not isinstance(result, Result):
-        message = f"{path} holds a {type(result).__name__}, which is not a result by itself."
-        raise ValueError(message)
+        raise ValueError(f"{path} holds a {type(result).__name__}, which is not a result by itself.")
     return result

@@ -1,4 +1,4 @@
-"""What every result is: a frozen record that prints, plots, saves, and equals what was saved once it is loaded."""
+"""The base class of all results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from onecycle.results import codec
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Result(ABC):
-    """What every result can do. A new one is a frozen dataclass with `eq=False`, under `@codec.storable`.
+    """A frozen record that prints, plots, saves and loads without the model that produced it.
 
-    Arrays are kept as read-only copies; results are equal when all their fields are, NaN equal to NaN.
+    Subclasses are frozen dataclasses with `eq=False`, decorated with `@codec.storable`. Arrays are stored as read-only
+    copies. Results are equal when all their fields are equal; NaN equals NaN.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -29,29 +30,45 @@ class Result(ABC):
 
     @abstractmethod
     def summary(self) -> str:
-        """Returns the result as text of a few lines."""
+        """Return the result as a few lines of text."""
 
     @abstractmethod
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the result on `ax`, or on a new figure, and returns the Axes; shows nothing."""
+        """Draw the result and return the Axes. Nothing is shown.
+
+        Args:
+            ax: Axes to draw on, or None for a new figure.
+        """
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Writes the result as one HTML file: pictures that can be asked, tables, and how to repeat it. No network.
+        """Write the result as one HTML file with interactive figures, tables, and the code that repeats it.
+
+        The file needs no network.
+
+        Args:
+            path: File to write. An existing file is replaced.
 
         Raises:
-            ImportError: without plotly; the message says what to install.
-            OSError: if the file cannot be written.
+            ImportError: If plotly is missing. The message says what to install.
+            OSError: If the file cannot be written.
         """
         from onecycle.report import write_report
 
         write_report([self], path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the result as JSON, whole or not at all; `onecycle.load(path)` gives it back, equal."""
+        """Write the result as JSON. `onecycle.load(path)` returns an equal result.
+
+        Args:
+            path: File to write. An existing file is replaced as a whole, or left as it is after an error.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         codec.save(self, path)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, the table that says most, and the picture where there is matplotlib."""
+        """Return the HTML that notebooks show: the verdict, the main table and, with matplotlib, the plot."""
         from onecycle.report.notebook import notebook_html
 
         return notebook_html(self)
@@ -59,23 +76,25 @@ class Result(ABC):
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
 
-    def _freeze(self, name: str) -> None:
-        array: NDArray[np.float64] = np.array(getattr(self, name), dtype=np.float64)
+    def _freeze(self, name: str, dtype: DTypeLike = np.float64) -> None:
+        """Replace a field by a read-only array of its values."""
+        array: NDArray[Any] = np.array(getattr(self, name), dtype=dtype)
         array.setflags(write=False)
         object.__setattr__(self, name, array)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _equal(one: object, other: object) -> bool:
+    """Return whether two field values are equal, with NaN equal to NaN at every depth."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
     if isinstance(one, float) and isinstance(other, float):
         return one == other or (math.isnan(one) and math.isnan(other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and type(one) is type(other):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_equal, one, other))
     if is_dataclass(one) and not isinstance(one, Result) and type(one) is type(other):
-        return all(_same(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+        return all(_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
     return bool(one == other)

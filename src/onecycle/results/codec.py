@@ -1,4 +1,4 @@
-"""One codec for every saved result: JSON that any parser reads, written whole or not at all."""
+"""Encoding and decoding of saved results, as JSON that any parser reads."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _classes: dict[str, type] = {}
 
 
 def storable(cls: Class) -> Class:
-    """Class decorator: instances of this frozen dataclass or Enum may appear in a saved result.
+    """Register a frozen dataclass or Enum, as a class decorator, so that saved results may contain its instances.
 
-    The class name is what the file holds, so it may not change.
+    Files refer to the class by its name, so the name must not change.
     """
     _classes[cls.__name__] = cls
     return cls
 
 
 def save(result: object, path: str | os.PathLike[str]) -> None:
-    """Writes a storable dataclass as JSON; an existing file is replaced at once, or not touched on an error.
+    """Write a storable dataclass as JSON. An existing file is replaced as a whole, or left as it is after an error.
 
     The file is `{"format": "onecycle-result", "version": 1, "type": ..., "fields": {...}}`. NaN and infinities are
-    null, with a mask beside them that says which is which; an array holds its shape and its values row by row.
+    stored as null with a mask that says which is which. An array is stored as its shape and its values in row order.
 
     Raises:
-        TypeError: if the result holds something that cannot be read back.
-        OSError: if the file cannot be written.
+        TypeError: If the result contains an object that could not be loaded.
+        OSError: If the file cannot be written.
     """
     encoded = _encode(result)
     document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str]) -> object:
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: object) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, Enum):
@@ -108,18 +108,19 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
         raise TypeError(f"An array of {array.dtype} cannot be saved in a onecycle result.")
     encoded: dict[str, Any] = {"kind": "array", "dtype": array.dtype.name, "shape": list(array.shape)}
     flat = array.ravel()
-    strange = {} if array.dtype.kind != "f" else {int(i): flat[i] for i in np.flatnonzero(~np.isfinite(flat))}
-    encoded["values"] = [None if i in strange else item for i, item in enumerate(flat.tolist())]
-    if strange:
+    # JSON has no NaN and no infinities.
+    non_finite = {} if array.dtype.kind != "f" else {int(i): flat[i] for i in np.flatnonzero(~np.isfinite(flat))}
+    encoded["values"] = [None if i in non_finite else item for i, item in enumerate(flat.tolist())]
+    if non_finite:
         encoded["mask"] = {
-            kind: [i for i, number in strange.items() if _sign(number) == kind] for kind in ("nan", "inf", "-inf")
+            kind: [i for i, number in non_finite.items() if _sign(number) == kind] for kind in ("nan", "inf", "-inf")
         }
     return encoded
 
 
 def _encode_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     if not all(isinstance(key, str) for key in mapping):
-        raise TypeError(f"Only text can be a key in a saved onecycle result. Received: {list(mapping)!r}")
+        raise TypeError(f"Keys in a saved onecycle result must be strings. Received: {list(mapping)!r}")
     items = {key: _encode(item) for key, item in mapping.items()}
     return {"kind": "mapping", "items": items} if "kind" in items else items
 
@@ -172,14 +173,14 @@ def _class(name: str) -> type:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a text file; an existing one is replaced at once, or not touched on an error."""
+    """Write a text file. An existing file is replaced as a whole, or left as it is after an error."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(draft).chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        Path(draft).chmod(0o666 & ~_umask())  # mkstemp creates files that only their owner can read
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The result of a comparison: every run, and the verdict on every arm. Pure: the verdicts were computed before."""
+"""The result of a comparison: its runs, and the verdict on each arm."""
 
 from __future__ import annotations
 
@@ -9,76 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 from onecycle.results import codec
 from onecycle.results.base import Result
+from onecycle.results.runs import TIMES, MeasuredRun, time_or_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# What is measured of each run, in the order of the table. Times are to the target, the finder's cost included.
-METRIC_MEASURES = ("final", "best", "loss")
-TIMES = ("steps", "epochs", "samples", "seconds")
-MEASURES = (*METRIC_MEASURES, *TIMES)
-
-
-@codec.storable
-@dataclass(frozen=True)
-class RunRecord:
-    """One run, as its file holds it. Nothing in it depends on the other runs, on the metric or on the target.
-
-    Attributes:
-        arm: name of the arm.
-        seed: the run's seed.
-        identity: hash of all that the run depends on; a record of another identity is not this run's.
-        config: the settings as plain data: the arm's, epochs, batch_size, and digests of data and initial weights.
-        history: metric -> its value after each epoch, as Keras reports it.
-        steps: training steps made up to the end of each epoch.
-        samples: rows trained on up to the end of each epoch; empty where they cannot be counted.
-        seconds: wall time up to the end of each epoch, compiling, validation and the finder included.
-        finder: what finding the rate cost, `steps` and `seconds`; with `learning_rate` and `reason`. Empty without one.
-        diverged: the epoch, counted from 1, whose loss was NaN or infinite, where training was ended; or None.
-        versions: package -> version.
-        machine: cores, processor and system; no names.
-    """
-
-    arm: str
-    seed: int
-    identity: str
-    config: Mapping[str, Any]
-    history: Mapping[str, list[float]]
-    steps: list[int]
-    samples: list[int]
-    seconds: list[float]
-    finder: Mapping[str, Any]
-    diverged: int | None
-    versions: Mapping[str, str]
-    machine: Mapping[str, Any]
 
 
 @codec.storable
 @dataclass(frozen=True)
 class Verdict:
-    """What the seeds say of one arm against the baseline in one measure.
+    """The verdict on one arm against the baseline in one measure.
 
     Attributes:
-        measure: "final", "best" (of the metric), "loss", or a time to the target: "steps", "epochs", "samples",
+        measure: "final" or "best" (of the metric), "loss", or a time to the target: "steps", "epochs", "samples" or
             "seconds".
-        kind: "better", "worse", "no practical difference", "cannot tell", or "not measured".
-        effect: mean paired difference, arm minus baseline; of a time the mean ratio, arm over baseline. Seeds at which
-            one of the two runs diverged are left out of the mean, not of the test; NaN if none is left.
-        low: lower end of the 95 % interval of the effect; NaN below 2 seeds, where any run diverged, and for times of
-            which any is censored.
-        high: its upper end.
-        p: two-sided p of the sign-flip test, adjusted for the number of arms (Holm); where any run diverged, of their
-            signed ranks.
-        probability: share of the seeds at which the arm is better, ties counted half.
-        seeds: number of pairs.
-        margin: the difference (of times: ratio) that does not matter, or None. Where a run has no number nothing is
-            held against it.
-        more_seeds: about how many more seeds would settle it, or None.
-        sentence: the verdict in words.
-        differences: each seed's difference, of times its ratio, in the order of the comparison's seeds; infinite (of
-            times also 0) where one of the two runs diverged and the other did not.
-        censored: of each seed, whether one of the two runs diverged or never came to the target, so that its
-            difference is not the true one but one nearer to a tie, or infinite.
+        kind: "better", "worse", "no practical difference", "cannot tell" or "not measured".
+        effect: Mean paired difference, arm minus baseline. For a time, the geometric mean of the ratios, arm over
+            baseline. Seeds of which a run diverged are left out of the mean but not of the test. NaN where no seed is
+            left.
+        low: Lower end of the 95 % interval of the effect. NaN below 2 seeds, where any run diverged, and for times
+            where any is censored.
+        high: Upper end of the interval.
+        p: Two-sided p-value of the sign-flip test, adjusted for the number of arms (Holm). Where any run diverged, the
+            test uses signed ranks.
+        probability: Share of the seeds at which the arm is better; ties count half.
+        seeds: Number of pairs.
+        margin: Difference (for times: ratio) that does not matter, or None. It does not apply where a run lacks a
+            value.
+        more_seeds: Estimated number of additional seeds that would decide, or None.
+        sentence: The verdict in words.
+        differences: Difference of each seed, for times the ratio, in the order of the comparison's seeds. Infinite
+            (for times also 0) where one of the two runs diverged and the other did not.
+        censored: For each seed, whether one of the two runs diverged or did not reach the target. Its difference is
+            then closer to a tie than the true one, or infinite.
     """
 
     measure: str
@@ -102,27 +65,28 @@ class Comparison(Result):
     """A paired comparison of ways to train.
 
     Attributes:
-        arms: names of the arms, the baseline first.
-        seeds: the seeds.
-        runs: a dict for each run: the fields of its record, and `final`, `best`, `loss` (NaN where it diverged),
-            `reached` (whether it came to the target) and `steps_to_target`, `epochs_to_target`, `samples_to_target`,
-            `seconds_to_target` (None where it did not; then `censored_at` holds how long the run was, in all four).
-        verdicts: arm -> measure -> Verdict, for all arms but the baseline.
-        metric: what is compared, a key of the history.
-        mode: "max" where a higher metric is better, "min" where a lower is.
-        target: the value of the metric that the times are to.
-        target_from: where the target comes from, in words.
-        margin: the difference of the metric that does not matter, as given before the runs, or None.
-        curves: arm -> "mean", "low", "high": the metric's mean over seeds after each epoch and its 95 % interval; NaN
-            where there are too few runs left.
-        config: the settings of the comparison.
-        problems: what was wrong with records found, each a sentence.
-        versions: package -> version, where the comparison was put together.
+        arms: Names of the arms, the baseline first.
+        seeds: The seeds.
+        runs: The runs, as dicts with the keys of `MeasuredRun`: the fields of `RunRecord`, `final`, `best` and `loss`
+            (NaN where the run diverged), `reached` (whether it reached the target), and `steps_to_target`,
+            `epochs_to_target`, `samples_to_target` and `seconds_to_target` (None where it did not; `censored_at` then
+            holds the length of the run in all four units).
+        verdicts: Arm -> measure -> `Verdict`, for all arms but the baseline.
+        metric: Name of the metric compared.
+        mode: "max" where a higher metric is better, "min" where a lower one is.
+        target: Value of the metric that the times refer to.
+        target_from: Where the target comes from, in words.
+        margin: Difference of the metric that does not matter, given before the runs, or None.
+        curves: Arm -> "mean", "low" and "high": the mean of the metric over seeds after each epoch and its 95 %
+            interval. NaN where too few runs are left.
+        config: Settings of the comparison.
+        problems: A sentence for each problem with stored records.
+        versions: Package name -> version, where the comparison was evaluated.
     """
 
     arms: tuple[str, ...]
     seeds: tuple[int, ...]
-    runs: tuple[Mapping[str, Any], ...]
+    runs: tuple[MeasuredRun, ...]
     verdicts: Mapping[str, Mapping[str, Verdict]]
     metric: str
     mode: str
@@ -139,23 +103,23 @@ class Comparison(Result):
         """Name of the arm that the others are compared with."""
         return self.arms[0]
 
-    def of(self, arm: str) -> tuple[Mapping[str, Any], ...]:
-        """The runs of one arm, by seed."""
+    def of(self, arm: str) -> tuple[MeasuredRun, ...]:
+        """Return the runs of one arm, ordered by seed."""
         return tuple(sorted((run for run in self.runs if run["arm"] == arm), key=lambda run: run["seed"]))
 
     def rows(self) -> list[dict[str, str]]:
-        """The table as dicts of text, a row for each arm, for any way of drawing tables."""
+        """Return the table as a dict of text for each arm, from column name to cell."""
         return [self._row(arm) for arm in self.arms]
 
     def table(self) -> str:
-        """The table as text: means over seeds, and how many runs came to the target."""
+        """Return the table as Markdown: means over seeds, and how many runs reached the target."""
         rows = self.rows()
         widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
         lines = [{name: name for name in widths}, {name: "-" * width for name, width in widths.items()}, *rows]
         return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |" for line in lines)
 
     def summary(self) -> str:
-        """Returns the result as text: the verdicts, what was compared, the table, and what was wrong."""
+        """Return the verdicts, the settings, the table and the problems as text."""
         lines = [self.verdicts[arm]["final"].sentence for arm in self.arms[1:]]
         lines += [self.verdicts[arm]["epochs"].sentence for arm in self.arms[1:]]
         better = "higher" if self.mode == "max" else "lower"
@@ -163,68 +127,78 @@ class Comparison(Result):
         lines += [
             "",
             f"{self.metric}, {better} is better; {len(self.seeds)} seeds; differences that do not matter: {margin}.",
-            self._target_told(),
+            self._describe_target(),
             "",
             self.table(),
         ]
         return "\n".join([*lines, *(f"Problem: {problem}" for problem in self.problems)])
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the metric over the epochs: each seed, each arm's mean and its interval, and where it meets the target.
+        """Draw the metric over the epochs: each seed, each arm's mean and interval, and where it reaches the target.
+
+        Args:
+            ax: Axes to draw on, or None for a new figure.
+
+        Returns:
+            The Axes.
 
         Raises:
-            ImportError: without matplotlib; the message says what to install.
+            ImportError: If matplotlib is missing. The message says what to install.
         """
         from onecycle.plot import plot_comparison
 
         return plot_comparison(self, ax)
 
     def plot_differences(self, measure: str = "final", ax: Axes | None = None) -> Axes:
-        """Draws each seed's difference to the baseline, and each arm's mean with its interval.
+        """Draw the difference of each seed to the baseline, and the mean of each arm with its interval.
 
         Args:
             measure: "final", "best", "loss", "steps", "epochs", "samples" or "seconds".
             ax: Axes to draw on, or None for a new figure.
 
+        Returns:
+            The Axes.
+
         Raises:
-            ImportError: without matplotlib; the message says what to install.
+            ImportError: If matplotlib is missing. The message says what to install.
         """
         from onecycle.plot import plot_differences
 
         return plot_differences(self, measure, ax)
 
-    def _target_told(self) -> str:
+    def _describe_target(self) -> str:
         if math.isfinite(self.target):
             return f"Target {self.target:.4g}: {self.target_from}. Times include the finder's cost."
-        return f"No target, so that there are no times: {self.baseline} never had a {self.metric} that is a number."
+        return f"There is no target and there are no times: {self.baseline} never had a finite {self.metric}."
 
     def _row(self, arm: str) -> dict[str, str]:
         runs = self.of(arm)
-        row = {"arm": arm, f"final {self.metric}": _spread([run["final"] for run in runs])}
-        row["best"] = _spread([run["best"] for run in runs])
+        row = {"arm": arm, f"final {self.metric}": _mean_and_deviation([run["final"] for run in runs])}
+        row["best"] = _mean_and_deviation([run["best"] for run in runs])
         row["target reached"] = f"{sum(run['reached'] for run in runs)} of {len(runs)}"
-        row |= {name: _mean_time(runs, name) for name in TIMES}
+        row |= {measure: _mean_time(runs, measure) for measure in TIMES}
         verdict = self.verdicts[arm]["final"].kind if arm in self.verdicts else "baseline"
         return row | {"verdict": verdict}
 
 
-def _mean_time(runs: tuple[Mapping[str, Any], ...], name: str) -> str:
-    """Mean time to the target, runs that never came there counted as long as they were: then it is a lower bound."""
-    values = [run[f"{name}_to_target"] if run["reached"] else run["censored_at"][name] for run in runs]
-    if None in values:
+def _mean_time(runs: tuple[MeasuredRun, ...], measure: str) -> str:
+    """Return the mean time to the target as text, or a lower bound of it where some runs did not reach the target."""
+    values = [time_or_length(run, measure) for run in runs]
+    counted = [value for value in values if value is not None]
+    if len(counted) < len(values):
         return "-"
     bound = "" if all(run["reached"] for run in runs) else "> "
-    return f"{bound}{sum(values) / len(values):.4g}"
+    return f"{bound}{sum(counted) / len(counted):.4g}"
 
 
-def _spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    good = [value for value in values if value is not None and math.isfinite(value)]
-    if not good:
+def _mean_and_deviation(values: list[float]) -> str:
+    """Return mean and standard deviation of the finite values as text."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
         return "-"
-    mean = sum(good) / len(good)
-    lost = f" ({len(values) - len(good)} not finite)" if len(good) < len(values) else ""
-    if len(good) == 1:
-        return f"{mean:.4g}{lost}"
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in good) / (len(good) - 1))
-    return f"{mean:.4g} ± {deviation:.2g}{lost}"
+    mean = sum(finite) / len(finite)
+    others = f" ({len(values) - len(finite)} not finite)" if len(finite) < len(values) else ""
+    if len(finite) == 1:
+        return f"{mean:.4g}{others}"
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in finite) / (len(finite) - 1))
+    return f"{mean:.4g} ± {deviation:.2g}{others}"

@@ -1,26 +1,43 @@
-"""One cycle inside one call of `fit`: how long it is, where it begins, putting it in and taking it out."""
+"""The result of a training with one cycle: the cycle that was made, and what picked its peak."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onecycle.results import codec
+from onecycle.results.base import Result
+from onecycle.results.range_test import RangeTest
+from onecycle.results.sweep import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_STEPS_SHOWN = 200  # a curve of more points looks the same
 
 
-@dataclass(frozen=True)
-class CycleReport:
-    """What a cycle did; `fit`'s `History` carries it as `history.onecycle`.
+@codec.storable
+@dataclass(frozen=True, eq=False)
+class CycleReport(Result):
+    """The cycle of a call of `fit`, which Keras' `History` carries as `history.onecycle`.
 
     Attributes:
-        schedule: The learning rate, as the call that makes it.
-        momentum: The momentum pair (high, low), or None where it was left alone.
+        schedule: Schedule of the learning rate, as the call that creates it.
+        momentum: Pair (high, low) of the momentum, or None where it was left alone.
         start_step: The optimizer's step counter at the first step of the cycle.
-        total_steps: Length of the cycle in steps.
-        steps: Steps the counter has made since `start_step`.
-        skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags; None where they could not be
-            counted.
+        total_steps: Length of the cycle in steps, or None where it is unknown.
+        steps: Steps that the counter has made since `start_step`.
+        skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags behind the batches. None
+            where they cannot be counted.
         max_learning_rate: The peak, or None where the schedule was given.
-        range_test: The `RangeTest` that picked the peak, or None.
-        sweep: The `Sweep` that picked it, or None.
+        evidence: The `RangeTest` or the `Sweep` that picked the peak, or None where the peak was given.
+        steps_shown: int64 array, `(k,)`, steps of the cycle for a plot, increasing and counted from 0 at the start of
+            the cycle. At most 200, and empty where the curve is unknown.
+        learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
+        momenta: float64 array, `(k,)`, momentum at `steps_shown`, or None where it was left alone.
     """
 
     schedule: str
@@ -30,22 +47,71 @@ class CycleReport:
     steps: int
     skipped_steps: int | None
     max_learning_rate: float | None = None
-    range_test: Any = None
-    sweep: Any = None
+    evidence: RangeTest | Sweep | None = None
+    steps_shown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    learning_rates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    momenta: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        self._freeze("steps_shown", np.int64)
+        self._freeze("learning_rates")
+        if self.momenta is not None:
+            self._freeze("momenta")
+        if self.momentum is not None:
+            object.__setattr__(self, "momentum", tuple(self.momentum))
+        shapes = [array.shape for array in (self.steps_shown, self.learning_rates, self.momenta) if array is not None]
+        if len(shapes[0]) != 1 or len(set(shapes)) > 1 or shapes[0][0] > MAX_STEPS_SHOWN:
+            raise ValueError(
+                f"A cycle report needs steps_shown (k,), learning_rates (k,) and momenta (k,) or None, with k at most "
+                f"{MAX_STEPS_SHOWN}. Received: shapes {', '.join(map(str, shapes))}"
+            )
+        if np.any(np.diff(self.steps_shown) <= 0):
+            raise ValueError(f"Argument `steps_shown` must increase. Received: steps_shown={self.steps_shown}")
+
+    @property
+    def range_test(self) -> RangeTest | None:
+        """The `RangeTest` that picked the peak, or None. A sweep's range test is `evidence.range_test`."""
+        return self.evidence if isinstance(self.evidence, RangeTest) else None
+
+    @property
+    def sweep(self) -> Sweep | None:
+        """The `Sweep` that picked the peak, or None."""
+        return self.evidence if isinstance(self.evidence, Sweep) else None
 
     @property
     def reason(self) -> str | None:
-        """What picked the peak, why that one, and at what cost; None where it was given."""
-        if self.sweep is not None:
-            return f"Picked by a sweep that cost {self.sweep.cost:.2g} of a run. {self.sweep.pick.reason}"
-        if self.range_test is not None:
-            steps = len(self.range_test.learning_rates)
-            return f"Picked by a range test of {steps} steps. {self.range_test.suggestion.reason}"
+        """What picked the peak, at what cost, and why that one; None where the peak was given."""
+        if isinstance(self.evidence, Sweep):
+            return f"Picked by a sweep that cost {self.evidence.cost:.2g} of a run. {self.evidence.pick.reason}"
+        if isinstance(self.evidence, RangeTest):
+            steps = len(self.evidence.learning_rates)
+            return f"Picked by a range test of {steps} steps. {self.evidence.suggestion.reason}"
         return None
 
-    def summary(self) -> str:
-        """The report as a few sentences."""
+    @property
+    def verdict(self) -> str:
+        """The schedule and how many of its steps were made, in one sentence."""
         momentum = "" if self.momentum is None else f", momentum {self.momentum[0]:g} to {self.momentum[1]:g} and back"
         skipped = f", {self.skipped_steps} skipped by loss scaling" if self.skipped_steps else ""
-        told = f"{self.schedule}{momentum}; {self.steps} steps of a cycle of {self.total_steps}{skipped}."
-        return told if self.reason is None else f"{told} {self.reason}"
+        length = "a cycle of unknown length" if self.total_steps is None else f"a cycle of {self.total_steps}"
+        return f"{self.schedule}{momentum}; {self.steps} steps of {length}{skipped}."
+
+    def summary(self) -> str:
+        """Return the report as a few sentences."""
+        return self.verdict if self.reason is None else f"{self.verdict} {self.reason}"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the learning rate and the momentum over the steps of the cycle, with the steps made marked.
+
+        Args:
+            ax: Axes to draw on, or None for a new figure.
+
+        Returns:
+            The Axes of the learning rate.
+
+        Raises:
+            ImportError: If matplotlib is missing. The message says what to install.
+        """
+        from onecycle.plot import plot_cycle
+
+        return plot_cycle(self, ax)

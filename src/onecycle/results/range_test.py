@@ -1,49 +1,58 @@
-"""The results: frozen records that print, plot, save and load without the model that made them."""
+"""The result of a learning rate range test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onecycle import suggestions
 from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.suggestions import smoothing
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion
+from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, find_rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 codec.storable(StopReason)
-
-
 codec.storable(Suggestion)
+
+
+class RangeTestSettings(TypedDict, total=False):
+    """The fields of a `RangeTest` that describe how it was made."""
+
+    spacing: str
+    num_steps: int | None
+    batch_size: int | None
+    optimizer: str | None
+    backend: str | None
+    seed: int | None
+    versions: Mapping[str, str]
 
 
 @codec.storable
 @dataclass(frozen=True, eq=False)
 class RangeTest(Result):
-    """A learning rate range test: the losses of a short run whose rate rises, and what they suggest.
+    """A learning rate range test: the losses of a short run with a rising rate, and the rates they suggest.
 
     Attributes:
-        learning_rates: float64 array, (n,), rate of each step made, increasing.
-        losses: float64 array, (n,), true training loss of each batch; with repeats (repeats, n), padded with NaN.
-        smoothed: float64 array, (n,), `smoothing.smooth` of the losses (of their median over repeats).
-        stop_reason: why the test ended.
-        suggestions: rule name -> Suggestion, for every rule.
-        rule: name of the rule whose suggestion `learning_rate` is.
-        spacing: "exponential" or "linear", how the rates rise.
-        num_steps: number of steps asked for; n is smaller where the test stopped early. None if not known.
-        batch_size: rows of a batch, or None where the data set decided.
-        optimizer: class name of the optimizer, or None.
+        learning_rates: float64 array, `(n,)`, rate of each step made, increasing.
+        losses: float64 array, `(n,)`, true training loss of each batch; with repeats `(repeats, n)`, padded with NaN.
+        smoothed: float64 array, `(n,)`, smoothed losses (of the median over repeats).
+        stop_reason: Why the test ended.
+        suggestions: Rule name -> `Suggestion`, for every rule.
+        rule: Name of the deciding rule, whose suggestion is `learning_rate`.
+        spacing: Spacing of the rates, "exponential" or "linear".
+        num_steps: Number of steps requested, or None where it is unknown. n is smaller where the test stopped early.
+        batch_size: Batch size, or None for data sets, which are already batched.
+        optimizer: Class name of the optimizer, or None.
         backend: Keras backend, or None.
-        seed: the seed given, or None.
-        versions: package name -> version, of what ran the test.
+        seed: The seed given, or None.
+        versions: Package name -> version of the packages that ran the test.
     """
 
     learning_rates: NDArray[np.float64]
@@ -66,13 +75,15 @@ class RangeTest(Result):
         n = self.learning_rates.shape
         if len(n) != 1 or self.smoothed.shape != n or self.losses.shape[-1:] != n or self.losses.ndim > 2:
             raise ValueError(
-                f"A range test needs learning_rates (n,), losses (n,) or (repeats, n), smoothed (n,). Received: "
+                "A range test needs learning_rates (n,), losses (n,) or (repeats, n), smoothed (n,). Received: "
                 f"{self.learning_rates.shape}, {self.losses.shape}, {self.smoothed.shape}"
             )
         if not isinstance(self.stop_reason, StopReason):
-            raise TypeError(f"Argument `stop_reason` must be a StopReason. Received: {self.stop_reason!r}")
+            raise TypeError(f"Argument `stop_reason` must be a StopReason. Received: stop_reason={self.stop_reason!r}")
         if self.rule not in self.suggestions:
-            raise ValueError(f"Argument `rule` must be one of {', '.join(self.suggestions)}. Received: {self.rule!r}")
+            raise ValueError(
+                f"Argument `rule` must be one of {', '.join(self.suggestions)}. Received: rule={self.rule!r}"
+            )
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
 
@@ -84,23 +95,24 @@ class RangeTest(Result):
         stop_reason: StopReason,
         *,
         rule: str | Rule = DEFAULT_RULE,
-        **facts: Any,
+        **settings: Unpack[RangeTestSettings],
     ) -> RangeTest:
-        """Returns the result of a range test from what was measured: smooths, and asks every rule.
+        """Return the result of a range test from its losses. Smooths the losses and applies every rule.
 
         Args:
-            learning_rates: float array, (n,), positive and strictly increasing.
-            losses: float array, (n,) or (repeats, n) padded with NaN, true per-batch losses.
-            stop_reason: why the test ended.
-            rule: name of the deciding rule, or a function of your own, (learning_rates, losses) -> Suggestion.
-            **facts: the remaining fields: spacing, num_steps, batch_size, optimizer, backend, seed, versions.
+            learning_rates: Float array, `(n,)`, positive and strictly increasing.
+            losses: Float array, `(n,)` or `(repeats, n)` padded with NaN, true per-batch losses.
+            stop_reason: Why the test ended.
+            rule: Name of the deciding rule, or a function `(learning_rates, losses) -> Suggestion`.
+            **settings: Remaining fields: `spacing`, `num_steps`, `batch_size`, `optimizer`, `backend`, `seed`,
+                `versions`.
 
         Raises:
-            ValueError: for an unknown rule, or arrays that do not fit.
+            ValueError: If the rule is unknown or the arrays do not match.
         """
         rules: dict[str, Callable[..., Suggestion]] = dict(RULES)
         if isinstance(rule, str):
-            suggestions.find_rule(rule)
+            find_rule(rule)
         else:
             rules[getattr(rule, "__name__", type(rule).__name__)] = rule
         return cls(
@@ -108,19 +120,19 @@ class RangeTest(Result):
             losses=np.asarray(losses, dtype=np.float64),
             smoothed=smoothing.smooth(smoothing.median_over_repeats(losses)),
             stop_reason=stop_reason,
-            suggestions={name: ask(learning_rates, losses) for name, ask in rules.items()},
+            suggestions={name: suggest(learning_rates, losses) for name, suggest in rules.items()},
             rule=rule if isinstance(rule, str) else list(rules)[-1],
-            **facts,
+            **settings,
         )
 
     @property
     def suggestion(self) -> Suggestion:
-        """The deciding rule's suggestion; its `learning_rate` may be None, its `reason` says why."""
+        """Suggestion of the deciding rule. Its `learning_rate` may be None; its `reason` says why."""
         return self.suggestions[self.rule]
 
     @property
     def learning_rate(self) -> float:
-        """The suggested learning rate; a ValueError with the reason where there is none."""
+        """The suggested learning rate. Raises a ValueError with the reason where there is none."""
         rate = self.suggestion.learning_rate
         if rate is None:
             raise ValueError(
@@ -131,33 +143,43 @@ class RangeTest(Result):
 
     @property
     def ending(self) -> str:
-        """How the test ended, in a sentence to stand beside the suggestions, which give their own advice."""
+        """How the test ended, in a sentence without advice, since the suggestions give their own."""
         return "The ramp reached its end." if self.stop_reason is StopReason.COMPLETED else self.stop_reason.value
 
     def summary(self) -> str:
-        """Returns the result as text of a few lines: the rate, how the test went, what each rule says."""
+        """Return the suggested rate, the settings of the test and every rule's suggestion as text."""
         rate = self.suggestion.learning_rate
-        head = f"suggests {rate:.3g}" if rate is not None else "suggests no learning rate"
-        asked = f" of {self.num_steps}" if self.num_steps is not None else ""
-        ends = f", {self.learning_rates[0]:.3g} to {self.learning_rates[-1]:.3g}" if len(self.learning_rates) else ""
-        facts = [f"{len(self.learning_rates)}{asked} steps{ends}, {self.spacing}"]
-        facts += [f"{len(self.losses)} repeats"] if self.losses.ndim == 2 else []
-        for name in ("optimizer", "batch_size", "backend", "seed"):
-            value = getattr(self, name)
-            facts += [f"{name.replace('_', ' ')} {value}"] if value is not None else []
+        verdict = f"suggests {rate:.3g}" if rate is not None else "suggests no learning rate"
         width = max(map(len, self.suggestions))
-        lines = [f"Learning rate range test: {head} ({self.rule}).", "; ".join(facts) + ".", self.ending, ""]
+        lines = [f"Learning rate range test: {verdict} ({self.rule}).", self._settings(), self.ending, ""]
         for name, suggestion in self.suggestions.items():
             number = "none" if suggestion.learning_rate is None else f"{suggestion.learning_rate:.3g}"
             lines.append(f"{'*' if name == self.rule else ' '} {name:{width}}  {number:>8}  {suggestion.reason}")
         return "\n".join(lines)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws losses, smoothed loss and suggestions on `ax`, or on a new figure, and returns the Axes.
+        """Draw the losses, the smoothed loss and the suggestions.
+
+        Args:
+            ax: Axes to draw on, or None for a new figure.
+
+        Returns:
+            The Axes.
 
         Raises:
-            ImportError: without matplotlib; the message says what to install.
+            ImportError: If matplotlib is missing. The message says what to install.
         """
         from onecycle.plot import plot_range_test
 
         return plot_range_test(self, ax)
+
+    def _settings(self) -> str:
+        steps = len(self.learning_rates)
+        requested = f" of {self.num_steps}" if self.num_steps is not None else ""
+        ends = f", {self.learning_rates[0]:.3g} to {self.learning_rates[-1]:.3g}" if steps else ""
+        settings = [f"{steps}{requested} steps{ends}, {self.spacing}"]
+        settings += [f"{len(self.losses)} repeats"] if self.losses.ndim == 2 else []
+        for name in ("optimizer", "batch_size", "backend", "seed"):
+            value = getattr(self, name)
+            settings += [f"{name.replace('_', ' ')} {value}"] if value is not None else []
+        return "; ".join(settings) + "."

@@ -1,4 +1,4 @@
-"""The result of a sweep: short annealed runs at several rates, and the rate they point at. Pure."""
+"""The result of a learning rate sweep."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ codec.storable(Pick)
 @codec.storable
 @dataclass(frozen=True, eq=False)
 class Sweep(Result):
-    """A learning rate sweep: runs at several rates, each with its schedule to the end, judged on held-out data.
+    """A learning rate sweep: short runs at several peaks, each with a whole schedule, judged on held-out data.
 
     Attributes:
-        learning_rates: float64 array, (n,), peaks of the runs, the shorter runs first, each length from low to high.
-        scores: float64 array, (n,), held-out loss at the end of each; NaN where the run diverged.
-        steps: float64 array, (n,), training steps of each; scores of different lengths are not comparable.
-        curves: float64 array, (n, parts), mean training loss in equal parts of each run, padded with NaN.
-        pick: what the scores point at for the whole run.
-        cost: training steps of the sweep, range test included, over those of the whole run.
-        range_test: the `RangeTest` around whose suggestion the rates lie.
-        total_steps: training steps of the whole run.
-        initial_score: held-out loss before training, NaN where it could not be told.
-        held_out: what the scores are losses of, in a sentence.
-        seed: the seed given, or None.
-        config: the remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend.
-        engines: how the runs of each length were made, a sentence for each.
-        versions: package name -> version, of what made the runs.
+        learning_rates: float64 array, `(n,)`, peaks of the runs: shorter runs first, each length from low to high.
+        scores: float64 array, `(n,)`, held-out loss at the end of each run; NaN where it diverged.
+        steps: float64 array, `(n,)`, training steps of each run. Scores of different lengths are not comparable.
+        curves: float64 array, `(n, parts)`, mean training loss in equal parts of each run, padded with NaN.
+        pick: The peak picked for the whole run.
+        cost: Training steps of the sweep, range test included, divided by those of the whole run.
+        range_test: The `RangeTest` whose suggestion the peaks surround.
+        total_steps: Training steps of the whole run.
+        initial_score: Held-out loss before training, NaN where it is unknown.
+        held_out: A sentence on the data that the scores are measured on.
+        seed: The seed given, or None.
+        config: Remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend.
+        engines: A sentence for each length on how its runs were trained.
+        versions: Package name -> version of the packages that made the runs.
     """
 
     learning_rates: NDArray[np.float64]
@@ -72,24 +72,27 @@ class Sweep(Result):
 
     @property
     def learning_rate(self) -> float:
-        """The rate picked for the whole run; a ValueError with the reason where there is none."""
+        """The peak picked for the whole run. Raises a ValueError with the reason where there is none."""
         if self.pick.learning_rate is None:
             raise ValueError(f"The sweep picks no learning rate. {self.pick.reason}")
         return self.pick.learning_rate
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """(low, high): by these scores a rate between them costs at most 5 % more than the one picked."""
+        """Pair (low, high): according to the scores, a peak between them costs at most 5 % more than the pick."""
         return self.pick.interval
 
     @property
     def at_end(self) -> str | None:
-        """Which end of the rates the best run is at, "lowest" or "highest": a better one may lie outside; or None."""
+        """End of the rates that the best run is at, "lowest" or "highest", or None.
+
+        At an end, a better rate may lie outside.
+        """
         return self.pick.at_end
 
     @property
     def verdict(self) -> str:
-        """The pick in a sentence."""
+        """The pick in one sentence."""
         if self.pick.learning_rate is None or self.interval is None:
             return "The sweep picks no learning rate."
         low, high = self.interval
@@ -99,21 +102,23 @@ class Sweep(Result):
         )
 
     def summary(self) -> str:
-        """Returns the result as text of a few lines: the rate and why, what it cost, and each run."""
-        facts = [f"{name.replace('_', ' ')} {value}" for name, value in self.config.items() if value is not None]
+        """Return the pick and its reason, the cost, the settings and every run as text."""
+        settings = [f"{name.replace('_', ' ')} {value}" for name, value in self.config.items() if value is not None]
         lines = [self.verdict, self.pick.reason, f"It cost {self.cost:.3g} of such a run. {self.held_out}"]
-        lines += ["; ".join(facts) + ".", ""] if facts else [""]
+        lines += ["; ".join(settings) + ".", ""] if settings else [""]
         for row in self.rows():
             lines.append(f"{'*' if row['best'] else ' '} {row['rate']:>9}  {row['steps']:>7} steps  {row['loss']}")
         return "\n".join(lines)
 
     def rows(self) -> list[dict[str, str]]:
-        """Each run as text; "best" is filled for the best of the longest."""
-        seen = self.pick.seen_at
+        """Return a row of text for each run, with the keys `best`, `rate`, `steps` and `loss`.
+
+        `best` is "best" for the best of the longest runs and "" for the others.
+        """
         longest = float(self.steps.max(initial=0.0))
         return [
             {
-                "best": "best" if rate == seen and steps == longest else "",
+                "best": "best" if rate == self.pick.seen_at and steps == longest else "",
                 "rate": f"{rate:.3g}",
                 "steps": f"{int(steps)}",
                 "loss": f"{score:.5g}" if np.isfinite(score) else "diverged",
@@ -122,10 +127,16 @@ class Sweep(Result):
         ]
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the score of each run against its rate, and the pick with its interval; returns the Axes.
+        """Draw the score of each run over its peak, and the pick with its interval.
+
+        Args:
+            ax: Axes to draw on, or None for a new figure.
+
+        Returns:
+            The Axes.
 
         Raises:
-            ImportError: without matplotlib; the message says what to install.
+            ImportError: If matplotlib is missing. The message says what to install.
         """
         from onecycle.plot import plot_sweep
 

@@ -1,13 +1,12 @@
-"""The curves and the Keras schedules made of them; nothing here knows an optimizer.
+"""Curves and the Keras schedules made of them. Nothing here knows an optimizer.
 
-`curves`, `curve_tables` and `phases` need NumPy alone, so the schedule classes, which need keras, are loaded when
-first used.
+`curves`, `curve_tables` and `phases` need only NumPy. The schedule classes need keras and are imported on first use.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onecycle.schedules.cyclical import CyclicalLearningRate as CyclicalLearningRate
@@ -25,10 +24,10 @@ _MODULES = {
 __all__ = ["CyclicalLearningRate", "OneCycle", "WarmupLinearDecay", "WarmupStableDecay"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # All of them, so that a saved model with any of these loads once one of them was used.
+    # Import every class that Keras can save, so that a saved model loads after any one of them was used.
     for module in ("cyclical", "one_cycle", "peers", "warmup"):
         import_module(f"{__name__}.{module}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

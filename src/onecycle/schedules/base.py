@@ -1,10 +1,12 @@
-"""What every schedule has in common: a Keras schedule that is a plain value, evaluated on the host or in the graph."""
+"""The base classes of the schedules: Keras schedules that are immutable values and need no tensor on the host."""
+
+from __future__ import annotations
 
 import inspect
 import numbers
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -12,26 +14,41 @@ from keras import ops
 from numpy.typing import NDArray
 
 from onecycle.schedules.curves import Curve, CyclicalCurve, Phase
-from onecycle.suggestions.arguments import count
+from onecycle.suggestions.arguments import check_integer
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A function of the step that is equal to any other with the same constructor arguments, and cannot be changed.
+    """Abstract base class of a function of the training step.
+
+    Two schedules are equal if they have the same class and the same constructor arguments. A schedule cannot be
+    changed after its construction.
 
     A subclass keeps each constructor argument as the attribute of the same name, sets `total_steps` and ends its
-    constructor with `_follow`.
+    constructor with `_set_curve`.
+
+    Attributes:
+        start_step: Step at which the schedule begins.
+        total_steps: Length of the schedule in steps, or of one cycle if the schedule repeats.
     """
 
     start_step: int
     total_steps: int
     _curve: Curve | CyclicalCurve
+    # What `repr` calls, where that is not the class.
+    _constructor: ClassVar[str | None] = None
 
-    def __call__(self, step: Any) -> Any:
-        """Returns the value at `step` as a float32 tensor.
+    def __call__(self, step: int | keras.Variable | keras.KerasTensor) -> keras.KerasTensor:
+        """Return the value at `step` as a float32 tensor.
 
         Args:
-            step: Steps since training began: an integer, a Keras variable or an integer tensor of any shape. A Python
-                integer of any size is exact.
+            step: Training steps completed so far: an integer, a Keras variable or an integer tensor of any shape. A
+                Python integer of any size is exact.
+
+        Returns:
+            A tensor of the shape of `step`.
+
+        Raises:
+            ValueError: If `step` is not an integer.
         """
         if isinstance(step, numbers.Integral):
             return ops.convert_to_tensor(self.value_at(int(step)), "float32")
@@ -45,32 +62,44 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return self._curve.evaluate(step if dtype in ("int32", "int64") else ops.cast(step, "int32"), ops)
 
     def value_at(self, step: int) -> float:
-        """Returns the value at one step, computed on the host in a microsecond or two."""
+        """Return the value at one step, computed on the host in a microsecond or two."""
         return self._curve.value_at(step)
 
     def values(self, n: int | None = None) -> NDArray[np.float64]:
-        """Returns the values for steps 0 to `n - 1` in float64, for looking before training; `n` is `total_steps`."""
-        return self._curve.values(np.arange(self.total_steps if n is None else count("n", n, least=0)))
+        """Return the values of the first steps in float64, for inspection before training.
+
+        Args:
+            n: Number of steps. Defaults to `total_steps`.
+
+        Returns:
+            (n,) the values at steps 0 to `n - 1`.
+
+        Raises:
+            ValueError: If `n` is not an integer or is negative.
+        """
+        return self._curve.values(np.arange(self.total_steps if n is None else check_integer("n", n, minimum=0)))
 
     def shifted(self, start_step: int) -> Self:
-        """Returns the same schedule beginning at `start_step`, in place of where it began before."""
+        """Return the same schedule beginning at `start_step` instead of its current start."""
         return self.from_config({**self.get_config(), "start_step": start_step})
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def _follow(self, curve: Curve | CyclicalCurve) -> None:
+    def _set_curve(self, curve: Curve | CyclicalCurve) -> None:
+        """Set the curve and close the schedule to further changes."""
         self._curve = curve
         self.start_step = curve.start_step
 
     def __repr__(self) -> str:
-        return f"{getattr(type(self), '_call', type(self).__name__)}({self._told()})"
+        return f"{self._constructor or type(self).__name__}({self._arguments()})"
 
-    def _told(self) -> str:
+    def _arguments(self) -> str:
+        """Return the constructor's arguments that differ from their defaults, as text."""
         parameters = inspect.signature(type(self)).parameters.values()
-        told = [(p.name, getattr(self, p.name)) for p in parameters if getattr(self, p.name) != p.default]
-        return ", ".join(f"{name}={value!r}" for name, value in told)
+        arguments = [(p.name, getattr(self, p.name)) for p in parameters if getattr(self, p.name) != p.default]
+        return ", ".join(f"{name}={value!r}" for name, value in arguments)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and type(self) is type(other) and self.get_config() == other.get_config()
@@ -79,14 +108,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return hash((type(self), repr(self)))
 
     def __setattr__(self, name: str, value: object) -> None:
-        # A change after the curve was worked out, or after a train step was compiled, would silently do nothing.
+        # A change would reach neither the curve nor a compiled training step, so it would silently do nothing.
         if "start_step" in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} cannot be changed: make another with the `{name}` you want.")
+            raise AttributeError(f"{type(self).__name__} cannot be changed. Make another with the `{name}` you want.")
         super().__setattr__(name, value)
 
 
 class PhasedSchedule(Schedule):
-    """A schedule whose curve is made of phases."""
+    """Abstract base class of a schedule whose curve is a sequence of phases."""
 
     _curve: Curve
 
@@ -95,12 +124,13 @@ class PhasedSchedule(Schedule):
         """The curve's phases in training steps, for plots and tables."""
         return shifted_phases(self._curve)
 
-    def _finish(self, phases: Sequence[Phase], start_step: int, last_step: int | None = None) -> None:
-        start_step = count("start_step", start_step, least=0)
-        self._follow(Curve(phases, start_step=start_step, last_step=last_step))
+    def _set_phases(self, phases: Sequence[Phase], start_step: int, last_step: int | None = None) -> None:
+        """Set the curve from its phases and close the schedule to further changes."""
+        start_step = check_integer("start_step", start_step, minimum=0)
+        self._set_curve(Curve(phases, start_step=start_step, last_step=last_step))
 
 
 def shifted_phases(curve: Curve) -> tuple[Phase, ...]:
-    """Returns a curve's phases where they are in training."""
+    """Return a curve's phases in training steps, that is, shifted by the curve's `start_step`."""
     zero = curve.start_step
     return tuple(replace(phase, start=phase.start + zero, stop=phase.stop + zero) for phase in curve.phases)

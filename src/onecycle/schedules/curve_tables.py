@@ -1,18 +1,26 @@
 """Curves as small constant tables, evaluated with few operations inside a compiled training step.
 
-TensorFlow pays for every operation of every step, so all phases are evaluated at once as one short vector and the one
-that counts is picked out by an integer comparison. Pure: the array namespace comes in as an argument.
+TensorFlow pays for every operation of every step. So all phases are evaluated at once as one short vector, and an
+integer comparison selects the phase that applies. The module is free of keras: `keras.ops` comes in as an argument.
 """
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.schedules.curves import Curve, Phase, sin_squared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import keras
 
 # The far end of a phase is aimed this much too far and then clipped, so that rounding cannot keep it from being exact.
 _OVERSHOOT = 1.0 + 3 * float(np.finfo(np.float32).eps)
@@ -22,14 +30,26 @@ _OVERSHOOT = 1.0 + 3 * float(np.finfo(np.float32).eps)
 class CurveTable:
     """A curve with one row per phase and a constant row before and after, for float32.
 
-    In each row `u = rate * (step - anchor - residue)` and `value = base + height * shape(u)`; the row that counts is
-    the one with `begin <= step <= until`. The anchor is the end of the phase at which nothing cancels, and is
-    subtracted while steps are integers; `residue` is what is left of it where it is not whole.
+    In each row `u = rate * (step - anchor - residue)` and `value = base + height * shape(u)`. The row with
+    `begin <= step <= until` applies. The anchor is the end of the phase at which nothing cancels. It is subtracted
+    while steps are integers; `residue` is its fractional part.
+
+    Attributes:
+        begin: (rows,) First step of each row.
+        until: (rows,) Last step of each row.
+        anchor: (rows,) Whole part of the step at which `u` is 0.
+        residue: (rows,) Fractional part of that step.
+        rate: (rows,) Change of `u` per step.
+        base: (rows,) Value at `shape(u) = 0`.
+        height: (rows,) Factor of `shape(u)`.
+        low: (rows,) Lower bound of the values.
+        high: (rows,) Upper bound of the values.
+        masks: Each shape other than `linear` that occurs -> (rows,) the rows that have it.
     """
 
-    begin: NDArray[Any]
-    until: NDArray[Any]
-    anchor: NDArray[Any]
+    begin: NDArray[np.signedinteger]
+    until: NDArray[np.signedinteger]
+    anchor: NDArray[np.signedinteger]
     residue: NDArray[np.float32]
     rate: NDArray[np.float32]
     base: NDArray[np.float32]
@@ -38,23 +58,24 @@ class CurveTable:
     high: NDArray[np.float32]
     masks: tuple[tuple[str, NDArray[np.bool_]], ...]
 
-    def evaluate(self, step: Any, ops: Any) -> Any:
-        """Returns the curve at integer steps, a tensor of any shape, in `ops = keras.ops`."""
+    def evaluate(self, step: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
+        """Return the curve at integer steps, a tensor of any shape, in `ops = keras.ops`."""
         if len(step.shape):
             step = ops.expand_dims(step, -1)
         # Operators, not `ops.subtract` and its like: on PyTorch those make int32 of int64.
         begin, until, anchor = (ops.convert_to_tensor(x, x.dtype) for x in (self.begin, self.until, self.anchor))
         inside = (step >= begin) & (step <= until)
-        along = ops.cast(step - anchor, "float32")
+        distance = ops.cast(step - anchor, "float32")
         if self.residue.any():
-            along = ops.subtract(along, self.residue)
-        value = ops.add(self._shaped(ops.multiply(along, self.rate), ops), self.base)
+            distance = ops.subtract(distance, self.residue)
+        value = ops.add(self._shaped(ops.multiply(distance, self.rate), ops), self.base)
         value = ops.minimum(value, self.high)
+        # Linear and cosine rows start from their lower bound and cannot fall below it.
         if any(shape != "cosine" for shape, _ in self.masks):
             value = ops.maximum(value, self.low)
         return ops.sum(ops.where(inside, value, 0.0), axis=-1)
 
-    def _shaped(self, u: Any, ops: Any) -> Any:
+    def _shaped(self, u: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
         # A linear row has its height in its rate: a curve of straight lines, the usual one, is two operations shorter.
         if not self.masks:
             return u
@@ -67,11 +88,11 @@ class CurveTable:
 
 @lru_cache(maxsize=64)
 def curve_table(curve: Curve, dtype: str) -> CurveTable:
-    """Returns the table for steps of an integer dtype, "int32" or "int64"."""
+    """Return the table of a curve for steps of an integer dtype, "int32" or "int64"."""
     limit = int(np.iinfo(dtype).max)
     rows = [row for row in _rows(curve, limit) if row.begin <= row.until]
     used = [shape for shape in _SHAPES if any(row.shape == shape for row in rows)]
-    # A constant row may take part in any shape, and does where that saves picking between two.
+    # A constant row may be evaluated with any shape. Where only one shape occurs, that saves a selection.
     alone = used[0] if len(used) == 1 and all(row.shape in (used[0], "constant") for row in rows) else None
     masks = tuple((shape, np.array([alone is not None or row.shape == shape for row in rows])) for shape in used)
     rows = [_constant(row, exponential=alone == "exponential") if row.shape == "constant" else row for row in rows]
@@ -84,6 +105,8 @@ def curve_table(curve: Curve, dtype: str) -> CurveTable:
 
 
 class _Row(NamedTuple):
+    """One row of a `CurveTable`, with its shape."""
+
     shape: str
     begin: int
     until: int
@@ -104,7 +127,7 @@ def _rows(curve: Curve, limit: int) -> list[_Row]:
         until = min(zero + min(math.ceil(phase.stop), curve.end) - 1, limit)
         rows.append(_phase_row(phase, zero, begin, until, limit))
     end = max(zero + curve.end, zero + 1)
-    return [*rows, _Row("constant", end, limit, curve.held, curve.held)]
+    return [*rows, _Row("constant", end, limit, curve.final_value, curve.final_value)]
 
 
 def _phase_row(phase: Phase, zero: int, begin: int, until: int, limit: int) -> _Row:
@@ -112,6 +135,7 @@ def _phase_row(phase: Phase, zero: int, begin: int, until: int, limit: int) -> _
     if low == high:
         return _Row("constant", begin, until, low, high)
     length, rises = phase.stop - phase.start, phase.last > phase.first
+    # Anchored at its low end a phase is `low` plus something positive, so that small values keep their precision.
     at_start = {"linear": rises, "cosine": rises, "1-sqrt": True, "exponential": not rises}[phase.shape]
     place = phase.start if at_start else phase.stop
     whole = round(place)
@@ -131,11 +155,12 @@ def _phase_row(phase: Phase, zero: int, begin: int, until: int, limit: int) -> _
 
 
 def _constant(row: _Row, *, exponential: bool) -> _Row:
+    # At rate 0 an exponential is 1, which the height scales; the other shapes are 0, which the base is added to.
     return row._replace(height=row.high) if exponential else row._replace(base=row.high)
 
 
-_SHAPES: dict[str, Any] = {
+_SHAPES: dict[str, Callable[[Any, ModuleType], Any]] = {
     "cosine": sin_squared,
-    "1-sqrt": lambda u, ops: ops.sqrt(ops.absolute(u)),  # below zero only in rows that do not count
+    "1-sqrt": lambda u, ops: ops.sqrt(ops.absolute(u)),  # u is negative only in rows that do not apply
     "exponential": lambda u, ops: ops.exp(u),
 }

@@ -1,50 +1,70 @@
-"""What every schedule has in common: a Keras schedule that is a plain value, evaluated on the host or in the graph."""
+"""The momentum that matches a learning-rate schedule."""
 
-from typing import Any, Self
+from __future__ import annotations
+
+from typing import Any, Protocol, Self, runtime_checkable
 
 import keras
 
 from onecycle.schedules.base import Schedule, shifted_phases
-from onecycle.schedules.curves import Curve, Phase
-from onecycle.suggestions.arguments import number
+from onecycle.schedules.curves import Curve, CyclicalCurve, Phase
+from onecycle.suggestions.arguments import check_number
+
+
+@runtime_checkable
+class ScheduleWithMomentum(Protocol):
+    """A schedule of the learning rate with a momentum to match, such as `OneCycle`."""
+
+    total_steps: int
+
+    def shifted(self, start_step: int) -> Self:
+        """Return the same schedule beginning at `start_step`."""
+        ...
+
+    def _momentum_curve(self, high: float, low: float) -> Curve | CyclicalCurve:
+        """Return the curve of the matching momentum."""
+        ...
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class MomentumSchedule(Schedule):
-    """The momentum that goes with a schedule; `OneCycle.momentum` and `CyclicalLearningRate.momentum` make it.
+    """The momentum that matches a schedule, made by `OneCycle.momentum` and `CyclicalLearningRate.momentum`.
 
     Args:
-        schedule: The learning rate's schedule, or its serialized form.
+        schedule: The schedule of the learning rate, or its serialized form.
         high: Momentum where the rate is low, at least `low` and below 1.
         low: Momentum at the rate's peak, at least 0.
+
+    Raises:
+        ValueError: For a schedule without a matching momentum, or unless 0 <= low <= high < 1.
     """
 
-    def __init__(self, schedule: Any, high: float = 0.95, low: float = 0.85) -> None:
+    def __init__(self, schedule: ScheduleWithMomentum | dict[str, Any], high: float = 0.95, low: float = 0.85) -> None:
         if isinstance(schedule, dict):
             schedule = keras.saving.deserialize_keras_object(schedule)
-        if not hasattr(schedule, "_momentum_curve"):
+        if not isinstance(schedule, ScheduleWithMomentum):
             raise ValueError(
                 f"Argument `schedule` must be a schedule with a momentum to match. Received: schedule={schedule!r}"
             )
         self.schedule = schedule
-        self.high = number("high", high, least=0)
-        self.low = number("low", low, least=0, most=self.high, remedy="The pair is written (high, low)")
+        self.high = check_number("high", high, minimum=0)
+        self.low = check_number("low", low, minimum=0, maximum=self.high, remedy="The pair is written (high, low)")
         if self.high >= 1:
             raise ValueError(f"Argument `high` must be < 1. Received: high={self.high:g}")
         self.total_steps = schedule.total_steps
-        self._follow(schedule._momentum_curve(self.high, self.low))
+        self._set_curve(schedule._momentum_curve(self.high, self.low))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The curve's phases in training steps; none for the momentum of a curve that repeats for ever."""
+        """The curve's phases in training steps. Empty for the momentum of a schedule that repeats without an end."""
         return shifted_phases(self._curve) if isinstance(self._curve, Curve) else ()
 
     def shifted(self, start_step: int) -> Self:
-        """Returns the same momentum beginning at `start_step`, in place of where it began before."""
+        """Return the same momentum beginning at `start_step` instead of its current start."""
         return type(self)(self.schedule.shifted(start_step), self.high, self.low)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "schedule": keras.saving.serialize_keras_object(self.schedule)}
 
     def __repr__(self) -> str:

@@ -1,17 +1,22 @@
-"""One cycle as PyTorch, fastai and optax do it, in their own words; `OneCycle.pytorch` and its like make these."""
+"""One cycle as PyTorch, fastai and optax define it, with their argument names.
+
+`OneCycle.pytorch`, `OneCycle.fastai` and `OneCycle.optax` make these.
+"""
+
+from __future__ import annotations
 
 import keras
 
-from onecycle.schedules.one_cycle import OneCycle
+from onecycle.schedules.cycle import CycleSchedule
 from onecycle.schedules.phases import fastai_phases, optax_phases, pytorch_phases
-from onecycle.suggestions.arguments import count, number, one_of
+from onecycle.suggestions.arguments import check_choice, check_integer, check_number
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
-class OneCyclePyTorch(OneCycle):
+class OneCyclePyTorch(CycleSchedule):
     """See `OneCycle.pytorch`."""
 
-    _call = "OneCycle.pytorch"
+    _constructor = "OneCycle.pytorch"
 
     def __init__(
         self,
@@ -25,15 +30,17 @@ class OneCyclePyTorch(OneCycle):
         *,
         start_step: int = 0,
     ) -> None:
-        self.max_lr = number("max_lr", max_lr, above=0)
-        self.total_steps = count("total_steps", total_steps)
-        self.pct_start = number("pct_start", pct_start, least=0, most=1)
-        self.anneal_strategy = one_of("anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.div_factor = number("div_factor", div_factor, least=1)
-        self.final_div_factor = number("final_div_factor", final_div_factor, least=1)
+        self.max_lr = self.max_learning_rate = check_number("max_lr", max_lr, above=0)
+        self.total_steps = check_integer("total_steps", total_steps)
+        self.pct_start = self.warmup_fraction = check_number("pct_start", pct_start, minimum=0, maximum=1)
+        self.anneal_strategy = check_choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
+        self.div_factor = self.initial_divisor = check_number("div_factor", div_factor, minimum=1)
+        self.final_div_factor = self.final_divisor = check_number("final_div_factor", final_div_factor, minimum=1)
         if not isinstance(three_phase, bool):
             raise ValueError(f"Argument `three_phase` must be True or False. Received: three_phase={three_phase!r}")
         self.three_phase = three_phase
+        self.shape = {"cos": "cosine", "linear": "linear"}[self.anneal_strategy]
+        self.final_fraction = max(1.0 - 2 * self.pct_start, 0.0) if three_phase else 0.0
         phases = pytorch_phases(
             self.max_lr,
             self.total_steps,
@@ -43,14 +50,14 @@ class OneCyclePyTorch(OneCycle):
             self.final_div_factor,
             self.three_phase,
         )
-        self._finish(phases, start_step, last_step=self.total_steps - 1)
+        self._set_phases(phases, start_step, last_step=self.total_steps - 1)
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
-class OneCycleFastai(OneCycle):
+class OneCycleFastai(CycleSchedule):
     """See `OneCycle.fastai`."""
 
-    _call = "OneCycle.fastai"
+    _constructor = "OneCycle.fastai"
 
     def __init__(
         self,
@@ -62,20 +69,23 @@ class OneCycleFastai(OneCycle):
         *,
         start_step: int = 0,
     ) -> None:
-        self.lr_max = number("lr_max", lr_max, above=0)
-        self.total_steps = count("total_steps", total_steps)
-        self.div = number("div", div, least=1)
-        self.div_final = number("div_final", div_final, least=1)
-        self.pct_start = number("pct_start", pct_start, least=0, most=1)
+        self.lr_max = self.max_learning_rate = check_number("lr_max", lr_max, above=0)
+        self.total_steps = check_integer("total_steps", total_steps)
+        self.div = self.initial_divisor = check_number("div", div, minimum=1)
+        self.div_final = check_number("div_final", div_final, minimum=1)
+        # fastai divides the peak by `div_final`, not the first rate.
+        self.final_divisor = self.div_final / self.div
+        self.pct_start = self.warmup_fraction = check_number("pct_start", pct_start, minimum=0, maximum=1)
+        self.final_fraction, self.shape = 0.0, "cosine"
         phases = fastai_phases(self.lr_max, self.total_steps, self.div, self.div_final, self.pct_start)
-        self._finish(phases, start_step)
+        self._set_phases(phases, start_step)
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
-class OneCycleOptax(OneCycle):
+class OneCycleOptax(CycleSchedule):
     """See `OneCycle.optax`."""
 
-    _call = "OneCycle.optax"
+    _constructor = "OneCycle.optax"
 
     def __init__(
         self,
@@ -89,16 +99,19 @@ class OneCycleOptax(OneCycle):
         *,
         start_step: int = 0,
     ) -> None:
-        self.transition_steps = count("transition_steps", transition_steps)
-        self.peak_value = number("peak_value", peak_value, above=0)
-        self.shape = one_of("shape", shape, ("linear", "cosine"))
-        self.pct_final = number("pct_final", pct_final, least=0, most=1)
-        most = self.pct_final if self.shape == "linear" else 1.0
+        self.transition_steps = self.total_steps = check_integer("transition_steps", transition_steps)
+        self.peak_value = self.max_learning_rate = check_number("peak_value", peak_value, above=0)
+        self.shape = check_choice("shape", shape, ("linear", "cosine"))
+        self.pct_final = check_number("pct_final", pct_final, minimum=0, maximum=1)
+        is_linear = self.shape == "linear"
+        latest_peak = self.pct_final if is_linear else 1.0
         remedy = "The rise must end before the final drop, at `pct_final`"
-        self.pct_start = number("pct_start", pct_start, least=0, most=most, remedy=remedy)
-        self.div_factor = number("div_factor", div_factor, least=1)
-        self.final_div_factor = number("final_div_factor", final_div_factor, least=1)
-        self.total_steps = self.transition_steps
+        self.pct_start = check_number("pct_start", pct_start, minimum=0, maximum=latest_peak, remedy=remedy)
+        self.warmup_fraction = self.pct_start
+        # The cosine falls in one piece, without a final drop.
+        self.final_fraction = 1.0 - self.pct_final if is_linear else 0.0
+        self.div_factor = self.initial_divisor = check_number("div_factor", div_factor, minimum=1)
+        self.final_div_factor = self.final_divisor = check_number("final_div_factor", final_div_factor, minimum=1)
         phases = optax_phases(
             self.transition_steps,
             self.peak_value,
@@ -108,4 +121,4 @@ class OneCycleOptax(OneCycle):
             self.final_div_factor,
             self.shape,
         )
-        self._finish(phases, start_step)
+        self._set_phases(phases, start_step)

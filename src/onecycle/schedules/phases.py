@@ -1,7 +1,9 @@
-"""Recipes: the phases of each schedule, from its plain numbers; standard library only.
+"""The phases of each schedule, computed from its arguments. Needs only the standard library.
 
-The arguments are those of the schedule class of the same name, checked there.
+The arguments are those of the schedule class of the same name, which checks them.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ def one_cycle_phases(
     final_divisor: float = 1000.0,
     shape: str = "linear",
 ) -> tuple[Phase, ...]:
-    """Returns the phases of `onecycle.OneCycle`, where the formula is."""
+    """Return the phases of `onecycle.OneCycle`, whose docstring has the formula and the arguments."""
     initial = max_learning_rate / initial_divisor
     final = initial / final_divisor
     if total_steps == 1:
@@ -50,10 +52,11 @@ def pytorch_phases(
     final_div_factor: float,
     three_phase: bool,
 ) -> tuple[Phase, ...]:
-    """Returns the phases of `torch.optim.lr_scheduler.OneCycleLR`; evaluate them with `last_step=total_steps - 1`.
+    """Return the phases of `torch.optim.lr_scheduler.OneCycleLR`.
 
-    A phase that is over before it begins is left out, as in PyTorch. Where PyTorch divides by zero (a warm-up of
-    exactly one step) the curve is the limit of smaller `pct_start`: no warm-up. One step alone has the lowest rate.
+    Evaluate them with `last_step=total_steps - 1`. A phase that would end before it begins is left out, as in PyTorch.
+    Where PyTorch divides by zero (a warm-up of exactly one step) the curve is the limit of smaller `pct_start`: no
+    warm-up. A single step has the lowest rate. The arguments are those of `OneCycle.pytorch`.
     """
     initial = max_lr / div_factor
     final = initial / final_div_factor
@@ -75,11 +78,14 @@ def pytorch_phases(
 
 
 def fastai_phases(lr_max: float, total_steps: int, div: float, div_final: float, pct_start: float) -> tuple[Phase, ...]:
-    """Returns the phases of fastai's `fit_one_cycle`: two cosines, the lowest rate only at step `total_steps`."""
+    """Return the phases of fastai's `fit_one_cycle`: two cosines, with the lowest rate only at step `total_steps`.
+
+    The arguments are those of `OneCycle.fastai`.
+    """
     peak = pct_start * total_steps
     up = (Phase("warm-up", 0, peak, lr_max / div, lr_max, "cosine"),) if peak > 0 else ()
     if peak >= total_steps:
-        # Nothing is left to fall in; fastai divides by zero at step T, the rate held from there on is the same.
+        # No step is left for the fall. At step `total_steps` fastai divides by zero; later its rate is this one.
         return (*up, Phase("final drop", peak, peak + 1, lr_max / div_final, lr_max / div_final))
     return (*up, Phase("decay", peak, total_steps, lr_max, lr_max / div_final, "cosine"))
 
@@ -93,10 +99,11 @@ def optax_phases(
     final_div_factor: float,
     shape: str,
 ) -> tuple[Phase, ...]:
-    """Returns the phases of `optax.linear_onecycle_schedule` or (`shape="cosine"`) `cosine_onecycle_schedule`.
+    """Return the phases of `optax.linear_onecycle_schedule` or (`shape="cosine"`) `cosine_onecycle_schedule`.
 
-    Boundaries that fall on the same step, where optax loses one of them, leave the phase between them out: without a
-    warm-up it starts at the peak; without a decay or a final drop it falls from the peak straight to the last value.
+    Where two boundaries fall on the same step, optax loses one of them. Here the phase between them is left out:
+    without a warm-up the curve starts at the peak; without a decay or a final drop it falls from the peak straight to
+    the last value. The arguments are those of `OneCycle.optax`.
     """
     initial = peak_value / div_factor
     final = initial / final_div_factor
@@ -119,7 +126,7 @@ def optax_phases(
 def warmup_linear_phases(
     max_learning_rate: float, total_steps: int, *, warmup_fraction: float, final_learning_rate: float
 ) -> tuple[Phase, ...]:
-    """Returns the phases of `onecycle.WarmupLinearDecay`, where the formula is."""
+    """Return the phases of `onecycle.WarmupLinearDecay`, whose docstring has the formula and the arguments."""
     if total_steps == 1:
         return (Phase("decay", 0, 1, max_learning_rate, max_learning_rate),)
     up = _warmup(max_learning_rate, total_steps, warmup_fraction)
@@ -130,7 +137,7 @@ def warmup_linear_phases(
 def warmup_stable_phases(
     max_learning_rate: float, total_steps: int, *, warmup_fraction: float, decay_fraction: float, decay_shape: str
 ) -> tuple[Phase, ...]:
-    """Returns the phases of `onecycle.WarmupStableDecay`, where the formula is."""
+    """Return the phases of `onecycle.WarmupStableDecay`, whose docstring has the formula and the arguments."""
     if total_steps == 1:
         return (Phase("stable", 0, 1, max_learning_rate, max_learning_rate),)
     phases = list(_warmup(max_learning_rate, total_steps, warmup_fraction))
@@ -145,12 +152,22 @@ def warmup_stable_phases(
 
 
 def momentum_phases(phases: Sequence[Phase], high: float, low: float) -> tuple[Phase, ...]:
-    """Returns the momentum that goes with a one cycle's phases: high to low, low to high, high in the final drop."""
+    """Return the phases of the momentum that matches a cycle's phases.
+
+    Args:
+        phases: The phases of the learning rate.
+        high: Momentum at the start of the warm-up, at the end of the decay and in the final drop.
+        low: Momentum at the peak of the learning rate.
+
+    Returns:
+        Phases with the same names, boundaries and shapes.
+    """
     ends = {"warm-up": (high, low), "decay": (low, high), "final drop": (high, high)}
     return tuple(replace(phase, first=ends[phase.name][0], last=ends[phase.name][1]) for phase in phases)
 
 
 def _through(*knots: tuple[int, float], names: Sequence[str], shape: str) -> tuple[Phase, ...]:
+    """Return the phases that connect (step, value) knots."""
     return tuple(
         Phase(name, start, stop, first, last, shape)
         for name, (start, first), (stop, last) in zip(names, knots[:-1], knots[1:], strict=True)
@@ -158,7 +175,7 @@ def _through(*knots: tuple[int, float], names: Sequence[str], shape: str) -> tup
 
 
 def _warmup(max_learning_rate: float, total_steps: int, fraction: float) -> tuple[Phase, ...]:
-    # The peak comes at step w, and the step before it all, -1, would be the zero: no step is wasted on a zero rate.
+    # The line is zero at step -1 and reaches the peak at step w, so no step has a learning rate of zero.
     steps = min(max(1, round(fraction * total_steps)), total_steps - 2) if fraction else 0
     if steps < 1:
         return ()

@@ -1,8 +1,12 @@
-"""Rules that read a learning rate off measured losses, and what they rest on; NumPy only, no keras."""
+"""Rules that suggest a learning rate from measured losses. They need NumPy only."""
 
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 from onecycle.suggestions.rules import (
+    BLOW_UP_DIVISOR,
     DEFAULT_RULE,
+    MINIMUM_DIVISOR,
+    ONE_CYCLE_DIVISOR,
+    ONE_CYCLE_DIVISORS,
     RULES,
     Rule,
     Suggestion,
@@ -10,13 +14,18 @@ from onecycle.suggestions.rules import (
     find_rule,
     minimum,
     one_cycle,
+    one_cycle_divisor,
     slide,
     steepest,
     valley,
 )
 
 __all__ = [
+    "BLOW_UP_DIVISOR",
     "DEFAULT_RULE",
+    "MINIMUM_DIVISOR",
+    "ONE_CYCLE_DIVISOR",
+    "ONE_CYCLE_DIVISORS",
     "RULES",
     "DivergenceRule",
     "Rule",
@@ -26,6 +35,7 @@ __all__ = [
     "find_rule",
     "minimum",
     "one_cycle",
+    "one_cycle_divisor",
     "slide",
     "steepest",
     "valley",

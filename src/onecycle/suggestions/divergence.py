@@ -1,4 +1,4 @@
-"""Smoothing of noisy per-batch losses, and the rule that stops a range test when its loss diverges."""
+"""The rule that stops a range test when its loss diverges."""
 
 from __future__ import annotations
 
@@ -7,30 +7,20 @@ from enum import Enum
 
 import numpy as np
 
-from onecycle.suggestions.smoothing import NORMAL_MAD, Array
+from onecycle.suggestions.smoothing import MAD_TO_DEVIATION, Array
 
-DESCENT_FACTOR = 2.0  # ours: a loss this many descents above the best has lost more than it ever gained
-
-
-NOISE_FACTOR = 10.0  # ours: far outside batch noise, also for heavy tails
-
-
-LEVEL_FACTOR = 0.5  # ours: lets a small hump pass; fastai asks for 4 times the best, i.e. a factor of 3
-
-
-LEVEL_WINDOW = 5  # ours: a median over five batches needs three bad ones to move
-
-
+DESCENT_FACTOR = 2.0  # ours: a loss that rises by twice its descent has lost more than it ever gained
+NOISE_FACTOR = 10.0  # ours: far outside the batch noise, even where that has heavy tails
+LEVEL_FACTOR = 0.5  # ours: tolerates a small hump; fastai stops at 4 times the best loss, which is a factor of 3
+LEVEL_WINDOW = 5  # ours: three bad batches are needed to move a median over five
 FLOAT_RESOLUTION = 1.2e-7  # of float32: a loss of exactly 0 may rise by rounding
-
-
-FIRST_VERDICT = 2 * LEVEL_WINDOW  # ours: one window to know where the loss began, one to see it move
+FIRST_CHECK = 2 * LEVEL_WINDOW  # ours: the first window gives the initial level, the second shows a change
 
 
 class StopReason(Enum):
-    """Why a range test ended; the value is a sentence for people.
+    """Why a range test ended. The value is a sentence for the user.
 
-    References: the idea of reasons that carry their text is optimistix' `RESULTS`.
+    References: Reasons that carry their text follow optimistix' `RESULTS`.
     """
 
     DIVERGED = "The loss diverged, so the ramp was stopped before its end."
@@ -40,44 +30,55 @@ class StopReason(Enum):
 
 
 class DivergenceRule:
-    """Decides, while a range test runs, whether its loss has diverged.
+    """Decides while a range test runs whether its loss has diverged.
 
-    It stops at the first non-finite loss, and when the median of the last five losses exceeds the best such
-    median so far by more than the largest of: twice the descent seen so far, ten times the batch noise, and half
-    the size of the loss at the start. Unlike "four times the best" this holds for negative losses and for losses
-    near zero; single bad batches cannot trip it; a loss that starts high only raises the bar.
+    The rule stops at the first non-finite loss. It also stops when the median of the last five losses exceeds the
+    lowest such median so far by more than the largest of three margins: twice the descent so far, ten times the batch
+    noise, and half the size of the initial loss. Unlike "four times the best loss" this works for negative losses and
+    for losses near zero. Single bad batches do not stop the test, and a high initial loss only raises the threshold.
 
-        rule = DivergenceRule()
-        for losses in chunks:  # each a few true per-batch losses
-            reason = rule.update(losses)
-            if reason is not None:
-                break  # rule.stopped_at is the step, counted from 0 over all chunks
+    Example:
+
+    ```python
+    rule = DivergenceRule()
+    for losses in chunks:  # each chunk holds some of the true per-batch losses
+        reason = rule.update(losses)
+        if reason is not None:
+            break
+    ```
+
+    Attributes:
+        stop_reason: The reason to stop, or None.
+        stopped_at: Step of the loss that stopped the test, counted from 0 over all chunks, or None.
     """
 
     def __init__(self) -> None:
         self.stop_reason: StopReason | None = None
         self.stopped_at: int | None = None
         self._losses: list[float] = []
-        self._initial = self._best = np.inf
-        self._noise, self._noise_due = 0.0, 0
+        self._initial = self._lowest = np.inf
+        self._noise, self._noise_valid_until = 0.0, 0
 
     def update(self, losses: float | Iterable[float]) -> StopReason | None:
-        """Takes the next true per-batch losses, one or many, and returns the reason to stop, or None.
+        """Add one or more per-batch losses and return the reason to stop, or None.
 
-        Once it has given a reason it keeps it and ignores further losses.
+        After a reason has been returned, further losses are ignored and the reason stays the same.
+
+        Args:
+            losses: The next losses, in order.
         """
-        new = np.atleast_1d(np.asarray(losses, dtype=np.float64)).ravel()
         if self.stop_reason is not None:
             return self.stop_reason
+        new = np.atleast_1d(np.asarray(losses, dtype=np.float64)).ravel()
         finite = int(np.argmin(np.isfinite(new))) if not np.isfinite(new).all() else len(new)
-        self._take(new[:finite])
+        self._check(new[:finite])
         if self.stop_reason is None and finite < len(new):
             self.stop_reason, self.stopped_at = StopReason.NON_FINITE, len(self._losses)
         return self.stop_reason
 
-    def _take(self, new: Array) -> None:
-        """Judge finite losses: each level against the best one before it."""
-        first = max(len(self._losses), LEVEL_WINDOW - 1)  # the step of the first new level
+    def _check(self, new: Array) -> None:
+        """Compare the level (the running median) after each new finite loss with the lowest level before it."""
+        first = max(len(self._losses), LEVEL_WINDOW - 1)  # step of the first new level
         self._losses += new.tolist()
         if len(self._losses) <= first:
             return
@@ -85,25 +86,26 @@ class DivergenceRule:
         levels = np.sort(windows, axis=1)[:, LEVEL_WINDOW // 2]
         if first == LEVEL_WINDOW - 1:
             self._initial = float(levels[0])
-        best = np.minimum.accumulate(np.append(self._best, levels))
+        lowest = np.minimum.accumulate(np.append(self._lowest, levels))
         steps = first + np.arange(len(levels))
-        # The batch noise, which is dear, is asked only where the rest of the margin is passed: hardly ever.
-        suspects = (steps >= FIRST_VERDICT) & (levels > best[:-1] + self._least_margin(best[:-1]))
+        # The batch noise is expensive to estimate, so it is estimated only where the other margins are exceeded.
+        suspects = (steps >= FIRST_CHECK) & (levels > lowest[:-1] + self._margin_without_noise(lowest[:-1]))
         for k in np.flatnonzero(suspects):
-            if levels[k] > best[k] + NOISE_FACTOR * self._batch_noise(int(steps[k])):
+            if levels[k] > lowest[k] + NOISE_FACTOR * self._batch_noise(int(steps[k])):
                 self.stop_reason, self.stopped_at = StopReason.DIVERGED, int(steps[k])
                 break
-        self._best = float(best[-1])
+        self._lowest = float(lowest[-1])
 
-    def _least_margin(self, best: Array) -> Array:
-        least = max(LEVEL_FACTOR * abs(self._initial), FLOAT_RESOLUTION)
-        return np.maximum(DESCENT_FACTOR * (self._initial - best), least)
+    def _margin_without_noise(self, lowest: Array) -> Array:
+        of_level = max(LEVEL_FACTOR * abs(self._initial), FLOAT_RESOLUTION)
+        return np.maximum(DESCENT_FACTOR * (self._initial - lowest), of_level)
 
     def _batch_noise(self, step: int) -> float:
-        # Worked out anew when there are an eighth more losses: a median at every suspect would cost as much as a step.
-        if step >= self._noise_due:
-            # The last moves may already be the explosion, and would hide it by raising the noise.
-            moves = np.abs(np.diff(self._losses[: step + 1 - LEVEL_WINDOW]))
-            self._noise = NORMAL_MAD * float(np.median(moves)) / float(np.sqrt(2))
-            self._noise_due = step + max(1, step // 8)
+        # The estimate is renewed once there are an eighth more losses: a median at every suspect step would take as
+        # long as a training step.
+        if step >= self._noise_valid_until:
+            # The last window is left out: its differences may already belong to the explosion.
+            differences = np.abs(np.diff(self._losses[: step + 1 - LEVEL_WINDOW]))
+            self._noise = MAD_TO_DEVIATION * float(np.median(differences)) / float(np.sqrt(2))
+            self._noise_valid_until = step + max(1, step // 8)
         return self._noise

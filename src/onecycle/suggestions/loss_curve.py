@@ -1,41 +1,40 @@
-"""What the losses of a range test show, before any rule reads a rate off them. Pure."""
+"""The loss curve of a range test, with the properties that the suggestion rules need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from onecycle.suggestions import smoothing
+from onecycle.suggestions.smoothing import Array
 
-Array = NDArray[np.float64]
-
-MIN_POINTS = 10  # ours: below this neither the noise nor the start of the curve can be told
-# Ours: a twentieth of the descent lost again. At a fifth, a CNN that died on CIFAR-10 (its loss only went back to that
-# of guessing) was noticed ten times too late, and trained at the rate then picked it died too.
+MIN_POINTS = 10  # ours: with fewer points neither the noise nor the initial loss can be estimated
+# Ours: the loss has regained a twentieth of its descent. With a fifth, a CNN that died on CIFAR-10 (its loss only
+# returned to that of random guessing) was detected at ten times the rate, and at the peak picked then it died too.
 RISE_FRACTION = 0.05
-RISE_NOISES = 5.5  # ours: standard errors of the smoothed loss; the minimum of a noisy valley is itself about 2 low
-RISE_WINDOWS = 2  # ours: a rise must last for most of so many smoothing windows, or until the end
-RISE_STEPS = 3  # ours: fewer steps than this at the very end prove nothing
-DESCENT_NOISES = 9.0  # ours: pure noise descends by up to 7 standard errors in 99 of 100 runs, a CNN on CIFAR-10 by 10
-START_FRACTION = 0.05  # ours: the part of the curve that says where the loss began
-FLOAT_NOISE = 1e-6  # ours: relative changes below this are rounding of a float32 loss
+RISE_ERRORS = 5.5  # ours: standard errors of the smoothed loss; the minimum of a noisy valley lies about 2 too low
+RISE_WINDOWS = 2  # ours: a rise must hold for most of this many smoothing windows, or until the end
+RISE_STEPS = 3  # ours: fewer steps than this at the very end do not count as a rise
+DESCENT_ERRORS = 9.0  # ours: pure noise descends by up to 7 standard errors in 99 of 100 runs, a CNN on CIFAR-10 by 10
+START_FRACTION = 0.05  # ours: the part of the curve whose median is the initial loss
+FLOAT_NOISE = 1e-6  # ours: smaller relative changes are rounding errors of a float32 loss
 SKIP_START = 10  # fastai 2.8.12, `lr_find`: drops the first n // 10 points
 SKIP_END = 5  # fastai 2.8.12, `lr_find`: drops the last 5 points
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A range test as every rule sees it: its rates, its smoothed loss, where it fell and where it shot up.
+class LossCurve:
+    """The losses of a range test over its learning rates.
 
     Attributes:
-        all_rates: float array, (n,), rate of every step.
-        all_losses: float array, (n,), loss of every step, the median over repeats; NaN and infinities allowed.
-        rates: float array, (m,), rates of the steps with a finite loss.
-        smoothed: float array, (m,), the smoothed loss at those.
-        noise: standard deviation of the batch noise, in units of the loss.
-        trouble: a sentence, why no rule can say anything; "" if they can.
+        all_rates: Float array, `(n,)`, rate of every step.
+        all_losses: Float array, `(n,)`, loss of every step, the median over repeats; may hold NaN and infinities.
+        rates: Float array, `(m,)`, rates of the steps with a finite loss.
+        smoothed: Float array, `(m,)`, smoothed loss at `rates`.
+        noise: Standard deviation of the batch noise, in units of the loss.
+        problem: A sentence on why no rule can suggest a rate, or "".
     """
 
     all_rates: Array
@@ -43,37 +42,55 @@ class Evidence:
     rates: Array
     smoothed: Array
     noise: float
-    trouble: str
+    problem: str
 
     @classmethod
-    def read(cls, learning_rates: ArrayLike, losses: ArrayLike) -> Evidence:
-        rates, middle = _checked(learning_rates, losses)
-        finite = np.isfinite(middle)
-        noise = max(smoothing.noise_scale(middle), 0.0)
-        smoothed = smoothing.smooth(middle)[finite]
-        return cls(rates, middle, rates[finite], smoothed, noise, _trouble(middle))
+    def from_losses(cls, learning_rates: ArrayLike, losses: ArrayLike) -> LossCurve:
+        """Return the curve of a range test.
+
+        Args:
+            learning_rates: Float array, `(n,)`, positive and strictly increasing.
+            losses: Float array, `(n,)` or `(repeats, n)`, true per-batch losses. NaN and infinities are allowed.
+
+        Raises:
+            ValueError: If the rates do not increase or the shapes do not match.
+        """
+        rates, medians = _checked(learning_rates, losses)
+        finite = np.isfinite(medians)
+        noise = max(smoothing.noise_scale(medians), 0.0)
+        smoothed = smoothing.smooth(medians)[finite]
+        return cls(rates, medians, rates[finite], smoothed, noise, _problem(medians))
 
     @property
     def last_rate(self) -> float:
+        """The highest rate."""
         return float(self.all_rates[-1])
 
     @property
     def lowest(self) -> int:
+        """Index in `rates` of the lowest smoothed loss."""
         return int(np.argmin(self.smoothed))
 
     @property
-    def initial(self) -> float:
-        """The level of the loss at the start of the ramp."""
+    def initial_loss(self) -> float:
+        """Level of the loss at the start of the ramp."""
         values = self.all_losses[np.isfinite(self.all_losses)]
         return float(np.median(values[: max(RISE_STEPS, round(START_FRACTION * len(values)))]))
 
     @property
     def descent(self) -> float:
-        return max(0.0, self.initial - float(self.smoothed.min()))
+        """Difference between the initial loss and the lowest smoothed loss; at least 0."""
+        return max(0.0, self.initial_loss - float(self.smoothed.min()))
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the smoothed loss, from the batch noise and the number of losses in a window."""
+        return self.noise / float(np.sqrt(self._window))
 
     @property
     def no_descent(self) -> str:
-        if self.descent > max(DESCENT_NOISES * self.standard_error, FLOAT_NOISE * abs(self.initial)):
+        """A sentence that advises what to do where the loss never fell, or ""."""
+        if self.descent > max(DESCENT_ERRORS * self.standard_error, FLOAT_NOISE * abs(self.initial_loss)):
             return ""
         return (
             "The loss never fell clearly below its starting level: use more `num_steps` or `repeats`, "
@@ -82,56 +99,60 @@ class Evidence:
 
     @property
     def still_falling(self) -> str:
+        """A sentence that advises what to do where the loss is lowest at the end, or ""."""
         if self.lowest < len(self.rates) - RISE_STEPS or len(self.rates) < len(self.all_rates):
             return ""
         return f"The loss was still falling at the end, {self.last_rate:.3g}: raise `max_learning_rate`."
 
-    @property
-    def standard_error(self) -> float:
-        """Of the smoothed loss, from the batch noise and the number of losses in a smoothing window."""
-        return self.noise / float(np.sqrt(2 * smoothing.half_window(len(self.rates)) + 1))
-
     def blow_up_step(self) -> int | None:
-        """The index in `all_rates` of the first rate at which the smoothed loss shoots up."""
-        floor = float(self.smoothed.min())
-        # Of a curve that never fell the minimum is anywhere, so a wiggle after it has to be as large as a descent.
-        noises = DESCENT_NOISES if self.no_descent else RISE_NOISES
+        """Return the index in `all_rates` of the first rate at which the smoothed loss shoots up, or None."""
+        # The minimum of a curve that never fell is arbitrary, so a rise after it has to be as large as a descent.
+        errors = DESCENT_ERRORS if self.no_descent else RISE_ERRORS
         rise = max(
             RISE_FRACTION * self.descent,
-            noises * self.standard_error,
-            FLOAT_NOISE * abs(self.initial),
+            errors * self.standard_error,
+            FLOAT_NOISE * abs(self.initial_loss),
         )
-        above = self.smoothed > floor + rise
-        span = RISE_WINDOWS * (2 * smoothing.half_window(len(self.rates)) + 1)
+        above = self.smoothed > float(self.smoothed.min()) + rise
+        span = RISE_WINDOWS * self._window
         finite = np.flatnonzero(np.isfinite(self.all_losses))
         for step in np.flatnonzero(above):
-            rest = above[step : step + span]
-            if step > self.lowest and len(rest) >= RISE_STEPS and 2 * rest.sum() > len(rest):
+            following = above[step : step + span]
+            if step > self.lowest and len(following) >= RISE_STEPS and 2 * following.sum() > len(following):
                 return int(finite[step])
+        # Without a rise, the loss shoots up where it stops being finite, if it does.
         return int(finite[-1]) + 1 if finite[-1] + 1 < len(self.all_rates) else None
 
     def as_fastai(self) -> tuple[Array, Array]:
-        """Rates and averaged losses as fastai's `lr_find` hands them to its rules."""
+        """Return the rates and averaged losses that fastai's `lr_find` passes to its rules."""
         averaged = smoothing.exponential_moving_average(self.all_losses)
-        kept = slice(len(averaged) // SKIP_START, max(0, len(averaged) - SKIP_END))
-        good = np.isfinite(averaged[kept])
-        return self.all_rates[kept][good], averaged[kept][good]
+        middle = slice(len(averaged) // SKIP_START, max(0, len(averaged) - SKIP_END))
+        finite = np.isfinite(averaged[middle])
+        return self.all_rates[middle][finite], averaged[middle][finite]
+
+    @property
+    def _window(self) -> int:
+        """Number of losses in a smoothing window."""
+        return 2 * smoothing.half_window(len(self.rates)) + 1
 
 
 def _checked(learning_rates: ArrayLike, losses: ArrayLike) -> tuple[Array, Array]:
     rates = np.asarray(learning_rates, dtype=np.float64)
-    middle = smoothing.median_over_repeats(losses)
-    if rates.shape != middle.shape:
+    medians = smoothing.median_over_repeats(losses)
+    if rates.shape != medians.shape:
         raise ValueError(
-            "Arguments `learning_rates` and `losses` must have as many steps. "
+            "Arguments `learning_rates` and `losses` must have the same number of steps. "
             f"Received: learning_rates of shape {rates.shape}, losses of shape {np.shape(losses)}"
         )
     if not np.all(np.isfinite(rates)) or np.any(rates <= 0) or np.any(np.diff(rates) <= 0):
-        raise ValueError("Argument `learning_rates` must be finite, positive and strictly increasing.")
-    return rates, middle
+        raise ValueError(
+            "Argument `learning_rates` must be finite, positive and strictly increasing. "
+            f"Received: learning_rates={np.array2string(rates, threshold=8, edgeitems=3)}"
+        )
+    return rates, medians
 
 
-def _trouble(losses: Array) -> str:
+def _problem(losses: Array) -> str:
     values = losses[np.isfinite(losses)]
     if len(values) < MIN_POINTS:
         return (

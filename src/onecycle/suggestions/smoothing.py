@@ -1,4 +1,4 @@
-"""Smoothing of noisy per-batch losses, and the rule that stops a range test when its loss diverges."""
+"""Smoothing of noisy per-batch losses, and an estimate of their noise."""
 
 from __future__ import annotations
 
@@ -9,36 +9,30 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-
 EMA_DECAY = 0.98  # fastai 2.8.12, `Recorder(beta=0.98)`
-
-
 WINDOW_SCALE = 0.2  # ours: 8 of 100 points, 19 of 300 (half a decade of the default ramp), 50 of 1000
-
-
-WINDOW_POWER = 0.8  # the rate at which the best window of a kernel smoother grows (Wand & Jones 1995, section 2.5)
-
-
-EDGE_NOISES = 3.0  # ours: losses further than this from the local median belong to another regime
-
-
-NORMAL_MAD = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
+WINDOW_POWER = 0.8  # growth of the optimal window of a kernel smoother (Wand & Jones 1995, section 2.5)
+OUTLIER_DEVIATIONS = 3.0  # ours: losses further than this from the local median are left out of the local mean
+MAD_TO_DEVIATION = 1.4826  # from the median absolute deviation to the standard deviation of a normal distribution
 
 
 def smooth(losses: ArrayLike) -> Array:
-    """Returns a smoothed copy of noisy per-batch losses, without lag and without blurring an explosion.
+    """Return a smoothed copy of noisy per-batch losses that neither lags nor blurs an explosion.
 
-    For each step, the median of a centred window is a first guess, and the answer is the mean of those losses in
-    the window that lie within three times the batch noise of it. A single bad batch is thus ignored, and the
-    losses of an explosion never leak back into the good region, as they do from any running mean. The window grows
-    with the number n of finite losses as n^0.8, so both its noise and the stretch of log rate that it spans shrink
-    with n. Scaling or shifting the losses scales or shifts the answer.
+    At each step, the median of a centred window is a first estimate. The result is the mean of those losses in the
+    window that lie within three standard deviations of the batch noise from that median. So a single bad batch has no
+    effect, and the losses of an explosion do not leak into the steps before it, as they do in a running mean. The
+    window grows as n^0.8 with the number n of finite losses, so with more steps both the noise and the range of
+    learning rates that a window covers shrink. Scaling or shifting the losses scales or shifts the result.
 
     Args:
-        losses: float array, (n,), loss of each batch; NaN and infinities are allowed and take no part.
+        losses: Float array, `(n,)`, loss of each batch. NaN and infinities are allowed and ignored.
 
     Returns:
-        Float array, (n,); NaN where the loss is not finite.
+        Float array, `(n,)`; NaN where the loss is not finite.
+
+    Raises:
+        ValueError: If `losses` is not one-dimensional.
     """
     values = _vector(losses)
     finite = np.isfinite(values)
@@ -49,10 +43,13 @@ def smooth(losses: ArrayLike) -> Array:
 
 
 def noise_scale(losses: ArrayLike) -> float:
-    """Returns the standard deviation of the batch noise, in units of the loss; 0 for fewer than three losses.
+    """Return the standard deviation of the batch noise in units of the loss; 0 for fewer than three losses.
 
-    From the median absolute difference of neighbours, so it is robust to outliers and hardly sees the trend, and
-    only where the loss is low: an explosion is not noise.
+    The estimate is the median absolute difference of neighbours, which is robust to outliers and hardly depends on
+    the trend. It uses only the lower half of the curve, since an explosion is not noise.
+
+    Args:
+        losses: Float array, `(n,)`, loss of each batch. NaN and infinities are allowed and ignored.
     """
     values = _vector(losses)
     values = values[np.isfinite(values)]
@@ -60,15 +57,21 @@ def noise_scale(losses: ArrayLike) -> float:
 
 
 def half_window(n: int) -> int:
-    """Returns how many neighbours on each side `smooth` looks at, for n finite losses; at least 1."""
+    """Return the number of neighbours on each side that `smooth` uses for n finite losses; at least 1."""
     return max(1, round(WINDOW_SCALE * math.pow(n, WINDOW_POWER) / 2))
 
 
 def median_over_repeats(losses: ArrayLike) -> Array:
-    """Returns the median curve (n,) of losses (n,) or (repeats, n).
+    """Return the median curve of repeated runs.
 
-    A repeat that has ended or diverged counts as higher than any number, so the curve ends (in NaN) where half of
-    the repeats are gone, and does not fall back to the level of the survivors.
+    A repeat that has ended or diverged counts as larger than any number. So the curve ends (in NaN) where half of the
+    repeats have ended, instead of falling back to the level of the remaining ones.
+
+    Args:
+        losses: Float array, `(n,)` or `(repeats, n)`. One-dimensional losses are returned as they are.
+
+    Raises:
+        ValueError: If `losses` has more than two dimensions.
     """
     values = np.asarray(losses, dtype=np.float64)
     if values.ndim == 1:
@@ -79,20 +82,23 @@ def median_over_repeats(losses: ArrayLike) -> Array:
         )
     if values.shape[0] == 0:
         return np.full(values.shape[1], np.nan)
-    with np.errstate(invalid="ignore"):  # the mean of two infinities of a middle pair
+    with np.errstate(invalid="ignore"):  # the middle pair may be two infinities, whose mean warns
         middle = np.median(np.where(np.isfinite(values), values, np.inf), axis=0)
     return np.where(np.isfinite(middle), middle, np.nan)
 
 
 def exponential_moving_average(losses: ArrayLike, decay: float = EMA_DECAY) -> Array:
-    """Returns the debiased exponential moving average that fastai's and Lightning's rules read.
+    """Return the debiased exponential moving average that the rules of fastai and Lightning use.
 
     average_i = decay * average_(i-1) + (1 - decay) * loss_i, divided by 1 - decay^(i+1). It lags by about
-    decay / (1 - decay) steps: 49 for 0.98, half of a 100-step ramp. `smooth` does not.
+    decay / (1 - decay) steps: 49 for 0.98, half of a 100-step ramp. `smooth` does not lag.
 
     Args:
-        losses: float array, (n,); the answer is NaN from the first non-finite loss on.
-        decay: float in [0, 1), weight of the past.
+        losses: Float array, `(n,)`. The average is NaN from the first non-finite loss on.
+        decay: Weight of the past, in [0, 1).
+
+    Raises:
+        ValueError: If `decay` is not in [0, 1) or `losses` is not one-dimensional.
     """
     if not 0 <= decay < 1:
         raise ValueError(f"Argument `decay` must be in [0, 1). Received: decay={decay}")
@@ -112,39 +118,49 @@ def _vector(losses: ArrayLike) -> Array:
 
 def _smooth_finite(values: Array) -> Array:
     half = half_window(len(values))
-    middle = _running_median(values, half)
-    # The noise may fall with the loss, so each step has its own; an explosion is not yet half of its window.
-    low = _noise(values, middle)
-    calm = max(low, _spread(np.diff(values)[: int(np.argmin(middle))]))
-    local = NORMAL_MAD * _running_median(np.abs(values - middle), half)
-    reach = EDGE_NOISES * np.clip(local, low, calm)
+    medians = _running_median(values, half)
+    # The noise may shrink with the loss, so each step has its own estimate. The estimate of the whole curve bounds it
+    # from below; the noise before the minimum bounds it from above, so that an explosion does not count as noise.
+    lowest = _noise(values, medians)
+    highest = max(lowest, _deviation(np.diff(values)[: int(np.argmin(medians))]))
+    local = MAD_TO_DEVIATION * _running_median(np.abs(values - medians), half)
+    tolerance = OUTLIER_DEVIATIONS * np.clip(local, lowest, highest)
     windows = _windows(values, np.full(len(values), half), half)
-    alike = np.abs(windows - middle[:, None]) <= reach[:, None]  # False for the NaN beyond the ends
-    count = alike.sum(axis=1)
-    total = np.where(alike, windows - middle[:, None], 0.0).sum(axis=1)  # about the middle: exact for a constant
-    return np.asarray(middle + total / np.maximum(count, 1))
+    inliers = np.abs(windows - medians[:, None]) <= tolerance[:, None]  # False for the NaN beyond the ends
+    # The mean of differences from the median is exact for a constant loss.
+    total = np.where(inliers, windows - medians[:, None], 0.0).sum(axis=1)
+    return np.asarray(medians + total / np.maximum(inliers.sum(axis=1), 1))
 
 
 def _running_median(values: Array, half: int) -> Array:
-    """Centred medians whose windows shrink towards both ends, so that an explosion in the last steps is seen."""
-    room = np.arange(len(values))
-    reach = np.clip(np.minimum(room, room[::-1]), 1, half)
+    """Return centred medians. The windows shrink towards both ends, so an explosion in the last steps is visible."""
+    indices = np.arange(len(values))
+    reach = np.clip(np.minimum(indices, indices[::-1]), 1, half)
     return np.asarray(np.nanmedian(_windows(values, reach, half), axis=1))
 
 
 def _windows(values: Array, reach: NDArray[np.int_], half: int) -> Array:
-    """Row i holds the values at most reach[i] steps from i, in columns for -half ... half; NaN elsewhere."""
+    """Return the window of each step: row i holds the values at most `reach[i]` steps from i, and NaN elsewhere.
+
+    Args:
+        values: Float array, `(n,)`.
+        reach: Int array, `(n,)`, half the width of each window, at most `half`.
+        half: Half the width of the result, whose shape is `(n, 2 * half + 1)`.
+    """
     padded = np.pad(values, half, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
     return np.where(np.abs(np.arange(-half, half + 1)) <= reach[:, None], windows, np.nan)
 
 
-def _noise(values: Array, middle: Array) -> float:
-    # Differences of neighbours, not residuals: a median of three points equals one of them a third of the time.
-    low = (middle <= np.median(middle))[1:]
-    return _spread(np.diff(values)[low])
+def _noise(values: Array, medians: Array) -> float:
+    # From differences of neighbours and not from residuals: a median of three points is one of them, so a third of the
+    # residuals would be 0.
+    low = (medians <= np.median(medians))[1:]
+    return _deviation(np.diff(values)[low])
 
 
-def _spread(moves: Array) -> float:
-    """The standard deviation of values whose differences these are."""
-    return NORMAL_MAD * float(np.median(np.abs(moves))) / math.sqrt(2) if len(moves) else 0.0
+def _deviation(differences: Array) -> float:
+    """Return the standard deviation of independent values from the differences of neighbours."""
+    if not len(differences):
+        return 0.0
+    return MAD_TO_DEVIATION * float(np.median(np.abs(differences))) / math.sqrt(2)

@@ -1,4 +1,4 @@
-"""Which rate the scores of short annealed runs point at. Pure: numbers in, a rate, an interval and a sentence out."""
+"""The choice of a peak from the scores of short annealed runs."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from onecycle.suggestions.smoothing import Array
 
-# The constants were chosen on the tuning tasks of studies/2026-11-23_picking_the_rate, never on those it judges by.
+# The constants were chosen on the tuning tasks of studies/2026-11-23_picking_the_rate, not on the tasks it judges.
 
-# Of the long run's best rate around where the short runs put it, as a standard deviation of the natural logarithm.
-# What is picked is best on average over that, which lies left of the best short run: too high costs more than too low.
+# Standard deviation of the natural logarithm of the best rate of a long run, around the best rate of the short runs.
+# The pick minimises the expected regret under it, so it tends to lie below the best short run: a rate that is too high
+# costs more than one that is too low.
 SPREAD = 0.9
-WORST = 1.0  # a run twice as bad as the best, or diverged, is as bad as can be: all are to be kept away from
-# What short runs like best is often not what the long one does, so what the range test suggests has its say: to be far
-# from there weighs as much as so much regret and no more, so that clear scores decide; half of it for a factor REACH.
+WORST = 1.0  # regret of a run that diverged or is twice as bad as the best; regrets are clipped there
+# The short runs alone do not determine the best rate of a long one, so the distance to the suggestion of the range test
+# is penalised: by at most WEIGHT, so that clear scores decide, and by half of WEIGHT at a factor of REACH.
 WEIGHT, REACH = 1.0, 5.0
-TOLERANCE = 0.05  # the interval holds the rates that cost at most so much more than the one picked
-LEAST_SLOPE = 0.1  # of the regret, for each factor e below the lowest rate tested: nothing is known there
-DEVIATIONS, NODES = 2.5, 41  # standard deviations on either side of the rate, and how many rates among them
-FINENESS = 400  # rates looked at
-FLOAT_NOISE = 1e-6  # relative differences below this are rounding of a float32 loss
+TOLERANCE = 0.05  # expected cost over that of the pick, up to which a rate belongs to the interval
+MIN_SLOPE = 0.1  # regret per factor of e below the lowest rate tested, where there is no measurement
+DEVIATIONS, NODES = 2.5, 41  # range of the integration in standard deviations, and its number of points
+GRID_SIZE = 400  # number of candidate rates
+FLOAT_NOISE = 1e-6  # smaller relative differences are rounding errors of a float32 loss
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A learning rate, or None, and always the reason.
+    """A learning rate picked by a sweep, or None, with the reason.
 
     Attributes:
-        learning_rate: float > 0, or None where no number is believed.
-        interval: (low, high), between which by these scores a rate costs at most 5 % more than the one picked; or None.
-        reason: one or two sentences for people.
-        at_end: "lowest" or "highest" where the best run has that rate of all tested, so that a better one may lie
-            outside; else None.
-        seen_at: the rate of the best run of the longest, or None.
+        learning_rate: The rate, > 0, or None where the scores do not support any.
+        interval: Pair (low, high). According to the scores, a rate between them costs at most 5 % more than the pick.
+            None without a pick.
+        reason: One or two sentences.
+        at_end: "lowest" or "highest" where the best run has that rate of all rates tested, so a better rate may lie
+            outside; otherwise None.
+        seen_at: Rate of the best of the longest runs, or None.
     """
 
     learning_rate: float | None
@@ -57,65 +59,74 @@ def pick(
     weight: float = WEIGHT,
     reach: float = REACH,
 ) -> Pick:
-    """Picks the peak for a long run from the held-out losses at the end of short ones.
+    """Pick the peak of a long run from the held-out losses at the end of short runs.
 
-    With u the logarithm of the rate and r(u) the regret of the short runs, their relative excess over the best of
-    them, between them a straight line, the pick is the u that minimises the mean of r(u + z) over a normal z with
-    deviation `spread`, plus `weight` times d**2 / (d**2 + c**2) with d the distance of u from the logarithm of
-    `suggested` and c that of `reach`. Of runs of several lengths the longest count; beyond their rates the shorter
-    ones continue the curve.
+    Let u be the logarithm of the rate and r(u) the regret of the short runs: their relative excess over the best of
+    them, linearly interpolated. The pick is the u that minimises the mean of r(u + z) over a normal z with standard
+    deviation `spread`, plus `weight * d**2 / (d**2 + c**2)`, where d is the distance of u from the logarithm of
+    `suggested` and c is the logarithm of `reach`. Of runs of several lengths the longest count. Beyond their rates,
+    shorter runs continue the curve.
 
     Args:
-        learning_rates: float array, (n,), > 0, peaks of the short runs.
-        scores: float array, (n,), held-out loss at the end of each, NaN or infinite where it diverged.
-        steps: int array, (n,), length of each run.
-        initial_score: held-out loss before any training, NaN where it is not known.
-        suggested: what a range test suggests, or None.
-        spread, worst, weight, reach: see the constants.
+        learning_rates: Float array, `(n,)`, peaks of the short runs, > 0.
+        scores: Float array, `(n,)`, held-out loss at the end of each run; NaN or infinite where it diverged.
+        steps: Int array, `(n,)`, length of each run.
+        initial_score: Held-out loss before training, NaN where it is unknown.
+        suggested: Rate suggested by a range test, or None.
+        spread: Standard deviation of the best rate of the long run, as a natural logarithm.
+        worst: Largest regret.
+        weight: Largest penalty for the distance to `suggested`.
+        reach: Factor from `suggested` at which the penalty is half of `weight`.
     """
-    rates, found, lengths = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores, steps))
+    rates, losses, lengths = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores, steps))
     longest = lengths == lengths.max()
-    trouble = _trouble(found, found[longest], initial_score)
-    if trouble:
-        return Pick(None, None, trouble)
-    places, regrets = _curve(np.log(rates), found, lengths, worst)
-    grid = np.linspace(places[0], places[-1], FINENESS)
-    expected = _expected(places, regrets, grid, spread, worst) + _away(grid, suggested, weight, reach)
-    best = int(np.argmin(expected))
-    low, high = _around(best, expected <= expected[best] + TOLERANCE)
-    seen_at = float(rates[longest][int(np.nanargmin(_finite(found[longest])))])
+    problem = _problem(losses, losses[longest], initial_score)
+    if problem:
+        return Pick(None, None, problem)
+    curve = _regret_curve(np.log(rates), losses, lengths, worst)
+    grid, cost = _expected_cost(*curve, suggested, spread=spread, worst=worst, weight=weight, reach=reach)
+    best = int(np.argmin(cost))
+    low, high = _interval(best, cost <= cost[best] + TOLERANCE)
+    seen_at = float(rates[longest][int(np.nanargmin(_finite(losses[longest])))])
     rate = float(np.exp(grid[best]))
     at_end = {float(rates.min()): "lowest", float(rates.max()): "highest"}.get(seen_at)
     interval = float(np.exp(grid[low])), float(np.exp(grid[high]))
     return Pick(rate, interval, _reason(rate, seen_at, int(lengths.max()), at_end), at_end, seen_at)
 
 
-def centre(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
-    """The rate around which longer runs should look, from the scores of runs that are all as long."""
-    rates, found = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
-    if not np.isfinite(found).any():
+def search_centre(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
+    """Return the rate around which longer runs should be made; the lowest rate where all runs diverged.
+
+    Args:
+        learning_rates: Float array, `(n,)`, peaks of runs of one length, > 0.
+        scores: Float array, `(n,)`, held-out loss at the end of each run; NaN or infinite where it diverged.
+        suggested: Rate suggested by a range test, or None.
+    """
+    rates, losses = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
+    if not np.isfinite(losses).any():
         return float(rates.min())
-    places, regrets = _curve(np.log(rates), found, np.ones(len(rates)), WORST)
-    grid = np.linspace(places[0], places[-1], FINENESS)
-    expected = _expected(places, regrets, grid, SPREAD, WORST) + _away(grid, suggested, WEIGHT, REACH)
-    return float(np.exp(grid[int(np.argmin(expected))]))
+    curve = _regret_curve(np.log(rates), losses, np.ones(len(rates)), WORST)
+    grid, cost = _expected_cost(*curve, suggested, spread=SPREAD, worst=WORST, weight=WEIGHT, reach=REACH)
+    return float(np.exp(grid[int(np.argmin(cost))]))
 
 
-def end_of_best(learning_rates: ArrayLike, scores: ArrayLike) -> str | None:
-    """Whether the best score is that of the "lowest" or the "highest" rate; "lowest" too where all are NaN."""
-    rates, found = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
-    order = np.argsort(rates)
-    found = _finite(found[order])
-    if np.isnan(found).all():
+def best_at_end(learning_rates: ArrayLike, scores: ArrayLike) -> str | None:
+    """Return the end of the rates that has the best score: "lowest", "highest" or None for neither.
+
+    Where all scores are NaN or infinite, it is "lowest".
+    """
+    rates, losses = (np.asarray(values, dtype=np.float64) for values in (learning_rates, scores))
+    losses = _finite(losses[np.argsort(rates)])
+    if np.isnan(losses).all():
         return "lowest"
-    return {0: "lowest", len(found) - 1: "highest"}.get(int(np.nanargmin(found)))
+    return {0: "lowest", len(losses) - 1: "highest"}.get(int(np.nanargmin(losses)))
 
 
-def _trouble(scores: Array, longest: Array, initial_score: float) -> str:
-    """Why no rate can be picked, or ""."""
+def _problem(scores: Array, longest: Array, initial_score: float) -> str:
+    """Return a sentence on why no rate can be picked, or ""."""
     finite = scores[np.isfinite(scores)]
     if not len(finite):
-        return "Every run diverged, also at the lowest rate tried: are the inputs standardised, the targets finite?"
+        return "Every run diverged, even at the lowest rate: check that inputs are standardised and targets finite."
     if not np.isfinite(longest).any():
         return "Every run of the longest diverged: pass a larger `budget`, with which more rates are tried."
     if 1 < len(scores) == len(finite) and np.ptp(finite) <= FLOAT_NOISE * np.abs(finite).max():
@@ -129,34 +140,45 @@ def _trouble(scores: Array, longest: Array, initial_score: float) -> str:
 
 
 def _reason(rate: float, seen_at: float, steps: int, at_end: str | None) -> str:
-    told = f"Of the runs of {steps} steps {seen_at:.3g} was best"
+    text = f"Of the runs of {steps} steps {seen_at:.3g} was best"
     if rate < seen_at:
-        told += "; less, since too high costs more than too low and what the range test suggests counts too"
+        text += "; the pick is lower, since too high costs more than too low and the range test's suggestion counts too"
     elif rate > seen_at:
-        told += "; more, since what the range test suggests counts too"
-    return f"{told}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
+        text += "; the pick is higher, since the range test's suggestion counts too"
+    return f"{text}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
 
 
-def _curve(places: Array, scores: Array, steps: Array, worst: float) -> tuple[Array, Array]:
-    """Regret over the logarithm of the rate: the longest runs', continued by shorter ones beyond their rates."""
-    found, regrets = np.empty(0), np.empty(0)
+def _regret_curve(log_rates: Array, scores: Array, steps: Array, worst: float) -> tuple[Array, Array]:
+    """Return the regret over the logarithm of the rate: the longest runs', continued by shorter runs beyond them.
+
+    Args:
+        log_rates: Float array, `(n,)`, logarithm of the peak of each run.
+        scores: Float array, `(n,)`, score of each run.
+        steps: Float array, `(n,)`, length of each run.
+        worst: Largest regret.
+
+    Returns:
+        Logarithms of rates, increasing, and the regret at each.
+    """
+    places, regrets = np.empty(0), np.empty(0)
     for length in np.unique(steps)[::-1]:
-        own = np.flatnonzero(steps == length)
-        own = own[np.argsort(places[own])]
-        at, regret = places[own], _regret(scores[own], worst)
-        if not len(found):
-            found, regrets = at, regret
+        runs = np.flatnonzero(steps == length)
+        runs = runs[np.argsort(log_rates[runs])]
+        at, regret = log_rates[runs], _regret(scores[runs], worst)
+        if not len(places):
+            places, regrets = at, regret
             continue
-        below, above = at < found[0] - 1e-9, at > found[-1] + 1e-9
-        lower = regret[below] + regrets[0] - np.interp(found[0], at, regret)
-        upper = regret[above] + regrets[-1] - np.interp(found[-1], at, regret)
-        found = np.concatenate([at[below], found, at[above]])
+        # Runs of different lengths have different scores, so the shorter curve is shifted to meet the longer one.
+        below, above = at < places[0] - 1e-9, at > places[-1] + 1e-9
+        lower = regret[below] + regrets[0] - np.interp(places[0], at, regret)
+        upper = regret[above] + regrets[-1] - np.interp(places[-1], at, regret)
+        places = np.concatenate([at[below], places, at[above]])
         regrets = np.clip(np.concatenate([lower, regrets, upper]), 0.0, worst)
-    return found, regrets
+    return places, regrets
 
 
 def _regret(scores: Array, worst: float) -> Array:
-    """Relative excess over the best; of losses that may be negative, relative to how far they lie apart."""
+    """Return the excess over the best score, relative to that score, or to the range of scores if it is negative."""
     finite = np.isfinite(scores)
     if not finite.any():
         return np.full(len(scores), worst)
@@ -165,11 +187,35 @@ def _regret(scores: Array, worst: float) -> Array:
     return np.minimum(np.where(finite, (scores - best) / scale, worst), worst)
 
 
-def _expected(places: Array, regrets: Array, grid: Array, spread: float, worst: float) -> Array:
-    """The mean regret at each place of the grid, if what is best lies a normal deviate from where it was seen."""
+def _expected_cost(
+    places: Array,
+    regrets: Array,
+    suggested: float | None,
+    *,
+    spread: float,
+    worst: float,
+    weight: float,
+    reach: float,
+) -> tuple[Array, Array]:
+    """Return the logarithms of the candidate rates, and the expected regret plus the penalty of each."""
+    grid = np.linspace(places[0], places[-1], GRID_SIZE)
+    return grid, _expected_regret(places, regrets, grid, spread, worst) + _penalty(grid, suggested, weight, reach)
+
+
+def _expected_regret(places: Array, regrets: Array, grid: Array, spread: float, worst: float) -> Array:
+    """Return the mean regret at each candidate if the best rate deviates normally from where it was measured.
+
+    Args:
+        places: Float array, `(m,)`, logarithms of rates, increasing.
+        regrets: Float array, `(m,)`, regret at each.
+        grid: Float array, `(k,)`, logarithms of the candidates.
+        spread: Standard deviation.
+        worst: Largest regret, and the regret above the highest rate.
+    """
     far = (DEVIATIONS + 1) * spread
+    # Below the lowest rate the curve goes on with its first slope, but rises at least a little.
     first = np.diff(regrets[:2]) / np.diff(places[:2]) if len(places) > 1 else np.zeros(1)
-    slope = max(-float(first[0]), LEAST_SLOPE)
+    slope = max(-float(first[0]), MIN_SLOPE)
     left, right = places[0] - far, places[-1]
     at = np.concatenate([[left], places, [right + 1e-9, right + far]])
     values = np.concatenate([[regrets[0] + slope * far], regrets, [worst, worst]])
@@ -179,19 +225,19 @@ def _expected(places: Array, regrets: Array, grid: Array, spread: float, worst: 
     return np.asarray(sampled @ (weights / weights.sum()))
 
 
-def _away(places: Array, suggested: float | None, weight: float, reach: float) -> Array:
-    """What is against each place for being far from what the range test suggests."""
+def _penalty(grid: Array, suggested: float | None, weight: float, reach: float) -> Array:
+    """Return the penalty of each candidate for its distance to the suggestion of the range test."""
     if suggested is None:
-        return np.zeros(len(places))
-    far = (places - np.log(suggested)) ** 2
-    return np.asarray(weight * far / (far + np.log(reach) ** 2))
+        return np.zeros(len(grid))
+    squared = (grid - np.log(suggested)) ** 2
+    return np.asarray(weight * squared / (squared + np.log(reach) ** 2))
 
 
-def _around(place: int, good: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last of the places in a row that are good, this one among them."""
+def _interval(index: int, good: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the first and the last index of the run of good candidates around `index`."""
     bad = np.flatnonzero(~good)
-    low = int(bad[bad < place].max(initial=-1)) + 1
-    high = int(bad[bad > place].min(initial=len(good))) - 1
+    low = int(bad[bad < index].max(initial=-1)) + 1
+    high = int(bad[bad > index].min(initial=len(good))) - 1
     return low, high
 
 

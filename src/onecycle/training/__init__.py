@@ -1,1 +1,1 @@
-"""Training with one cycle: its specification, `fit_one_cycle` and the callback. Finding the peak belongs to `finding`."""
+"""Training with one cycle: the specification, `fit_one_cycle`, the callback. Finding the peak belongs to `finding`."""

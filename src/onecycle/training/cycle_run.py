@@ -1,80 +1,84 @@
-"""One cycle inside one call of `fit`: how long it is, where it begins, putting it in and taking it out."""
+"""One cycle inside one call of `fit`: installed when it begins, removed however it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
-from onecycle.hyperparameters.installation import installed_state, reinstate, uninstall
+from onecycle.hyperparameters.installation import InstalledState
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
-from onecycle.keras_support.fit_scope import Borrowed
-from onecycle.keras_support.optimizers import inner_optimizers, raw_step
+from onecycle.keras_support.fit_scope import FitScope
+from onecycle.keras_support.optimizers import raw_step
+from onecycle.training.cycle_spec import CycleSchedules
 
 
 class CycleRun:
-    """Schedules installed for one `fit`, with a way back however it ends.
+    """Schedules installed for one `fit`, and removed however it ends.
 
     Args:
         model: The model whose `fit` runs.
-        learning_rate: The schedule of the rate.
-        momentum: The schedule of the momentum, or None to leave it alone.
+        schedules: The schedules of the learning rate and of the momentum.
 
     Attributes:
-        first_step: The optimizer's step counter when the cycle was put in.
+        first_step: The optimizer's step counter when the schedules were installed.
         calls: Calls of the compiled training function, counted where updates may be skipped.
     """
 
-    def __init__(self, model: Any, learning_rate: Any, momentum: Any) -> None:
+    def __init__(self, model: keras.Model, schedules: CycleSchedules) -> None:
         optimizer = model.optimizer
         self._model = model
         self._train_function = model.train_function
-        self._installed_before = [(inner, installed_state(inner)) for inner in inner_optimizers(optimizer)]
+        self._installed_before = InstalledState(optimizer)
         self._counts_calls = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self.first_step = raw_step(optimizer)
         self.calls = 0
-        schedule_hyperparameters(model, learning_rate=learning_rate, momentum=momentum)
-        self._borrowed = Borrowed(model, self._undo, self._put)
-        self._put()
+        schedule_hyperparameters(model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
+        self._scope = FitScope(model, self._undo, self._count_calls)
+        self._count_calls()
 
     def end(self) -> None:
-        """Give the model its optimizer and training function back; once is enough, again is no error."""
-        self._borrowed.give_back()
+        """Restore the model's optimizer and training function; ending again does nothing."""
+        self._scope.close()
 
-    def batches(self, epochs: int, per_epoch: int | None) -> int | None:
-        """Batches trained on in so many epochs, skipped ones included; None where it cannot be told."""
+    def skipped_steps(self, epochs: int, steps_per_epoch: int | None) -> int | None:
+        """Return the number of updates that loss scaling skipped; None where the batches cannot be counted.
+
+        Args:
+            epochs: Epochs trained.
+            steps_per_epoch: Batches of an epoch, or None where not known.
+        """
+        if not self._counts_calls:
+            return 0
+        batches = self._batches(epochs, steps_per_epoch)
+        return None if batches is None else batches - (raw_step(self._model.optimizer) - self.first_step)
+
+    def _batches(self, epochs: int, steps_per_epoch: int | None) -> int | None:
+        """Return the number of batches trained on, those of skipped updates included."""
         per_call = self._model.steps_per_execution
         if per_call == 1:
             return self.calls
-        # The last call of an epoch may have had fewer batches, and that of a stopped epoch none of the rest.
-        whole_epochs = per_epoch is not None and self.calls == epochs * -(-per_epoch // per_call)
-        return epochs * per_epoch if per_epoch is not None and whole_epochs else None
+        if steps_per_epoch is None:
+            return None
+        # The last call of an epoch may have had fewer batches, and a stopped epoch lacks its last calls.
+        complete = self.calls == epochs * -(-steps_per_epoch // per_call)
+        return epochs * steps_per_epoch if complete else None
 
     def _undo(self) -> None:
-        for inner, before in self._installed_before:
-            if uninstall(inner):  # else somebody has unscheduled everything, which stands
-                reinstate(inner, before)
-        # A training function that is not ours may hold the cycle: the next `fit` makes a new one.
+        self._installed_before.restore_where_installed()
+        # A training function made meanwhile may contain the cycle: the next `fit` makes a new one.
         is_ours = self._model.train_function is self._scheduled
         self._model.train_function = self._train_function if is_ours else None
 
-    def _put(self) -> None:
-        """Have the calls of the training function counted, where that is needed to know of skipped updates."""
+    def _count_calls(self) -> None:
+        """Wrap the training function where its calls have to be counted to know of skipped updates."""
         if self._counts_calls:
             self._model.train_function = self._counting(self._model.train_function)
         self._scheduled = self._model.train_function
 
-    def _counting(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any) -> Any:
+    def _counting(self, train_function: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object) -> object:
             self.calls += 1
             return train_function(*args)
 
         return counted
-
-
-def count_skipped(optimizer: Any, batches: int | None, steps: int) -> int | None:
-    """Updates that loss scaling skipped: batches that the step counter did not count."""
-    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return 0
-    return None if batches is None else batches - steps

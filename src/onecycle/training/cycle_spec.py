@@ -1,44 +1,212 @@
-"""One cycle inside one call of `fit`: how long it is, where it begins, putting it in and taking it out."""
+"""What a cycle is to be: its peak, its momentum and its shape, and the schedules that follow for one run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from onecycle.hyperparameters.scheduling import has_momentum
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
-DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; PyTorch's and fastai's default too
+from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
+from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
+from onecycle.results.range_test import RangeTest
+from onecycle.results.sweep import Sweep
+from onecycle.schedules.one_cycle import OneCycle
+from onecycle.schedules.starting_at import starting_at
+from onecycle.suggestions.arguments import check_number
 
+DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
+AUTO = "range test"  # what "auto" stands for
+PICKERS = ("auto", "range test", "sweep")
 
-def check_schedule(schedule: Any, total_steps: int | None, momentum: Any) -> None:
-    """Raise for a ready schedule that does not go with the other arguments."""
-    if isinstance(momentum, tuple):
-        matching_momentum(schedule, momentum)
-    own = getattr(schedule, "total_steps", None)
-    if None not in (own, total_steps) and own != total_steps:
-        raise ValueError(
-            f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
-            f"schedule={schedule!r}. Pass a callable that takes the number of total steps and returns a schedule."
-        )
-
-
-def momentum_pair(asked: Any, schedule: Any, optimizer: Any) -> Any:
-    """The momentum (high, low) that is meant: with "auto" the default one, where schedule and optimizer have any."""
-    if asked != "auto":
-        return asked
-    return DEFAULT_MOMENTUM if hasattr(schedule, "momentum") and has_momentum(optimizer) else None
+MomentumPair: TypeAlias = tuple[float, float]
+ScheduleMaker: TypeAlias = Callable[[int, float], LearningRateSchedule]
 
 
-def matching_momentum(schedule: Any, pair: tuple[float, float]) -> Any:
-    """The momentum that goes with a schedule.
+@dataclass(frozen=True)
+class CycleSchedules:
+    """The schedules of one run.
+
+    Attributes:
+        learning_rate: The learning rate.
+        momentum: The momentum, or None where it is left alone.
+        momentum_pair: The momentum's (high, low), or None.
+    """
+
+    learning_rate: LearningRateSchedule
+    momentum: LearningRateSchedule | None
+    momentum_pair: MomentumPair | None
+
+
+@dataclass(frozen=True)
+class CycleSpec:
+    """The specification of a cycle, from which every run makes its schedules, whatever trains it.
+
+    Attributes:
+        max_learning_rate: The peak; what finds it, "auto", "range test" or "sweep"; the result that holds it; or None
+            where the schedule has its own.
+        momentum: "auto" for (0.95, 0.85) where schedule and optimizer have a momentum to cycle, a pair (high, low), or
+            None to leave it alone.
+        schedule: None for the article's cycle, a ready schedule, or a callable (total_steps, max_learning_rate) ->
+            schedule.
 
     Raises:
-        ValueError: For a schedule that is no cycle and so has no momentum of its own.
+        TypeError, ValueError: For a value that is none of these.
     """
-    make: Callable[..., Any] | None = getattr(schedule, "momentum", None)
-    if make is None:
+
+    max_learning_rate: float | str | RangeTest | Sweep | None = "auto"
+    momentum: str | MomentumPair | None = "auto"
+    schedule: LearningRateSchedule | ScheduleMaker | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "momentum", checked_momentum(self.momentum))
+        if self.schedule is not None and not callable(self.schedule):
+            raise TypeError(
+                "Argument `schedule` must be a keras LearningRateSchedule, or a callable (total_steps, "
+                f"max_learning_rate) -> schedule. Received: schedule={self.schedule!r}"
+            )
+        peak = self.max_learning_rate
+        if isinstance(peak, str) and peak not in PICKERS:
+            raise ValueError(
+                'Argument `max_learning_rate` must be a number or "auto", "range test", "sweep", or their result. '
+                f"Received: max_learning_rate={peak!r}"
+            )
+        if self.has_ready_schedule:
+            self._check_ready_schedule()
+        elif not isinstance(peak, str | RangeTest | Sweep) and (peak is not None or self.schedule is None):
+            check_number("max_learning_rate", peak, above=0)
+
+    @property
+    def has_ready_schedule(self) -> bool:
+        """Whether the schedule is given whole, with its own peak and length."""
+        return isinstance(self.schedule, LearningRateSchedule)
+
+    @property
+    def finds_peak(self) -> bool:
+        """Whether the peak has to be found before the training."""
+        return isinstance(self.max_learning_rate, str) and not self.has_ready_schedule
+
+    @property
+    def picker(self) -> str | None:
+        """What finds the peak, "range test" or "sweep"; None where it is given."""
+        if not isinstance(self.max_learning_rate, str) or self.has_ready_schedule:
+            return None
+        return AUTO if self.max_learning_rate == "auto" else self.max_learning_rate
+
+    @property
+    def peak(self) -> float | None:
+        """The peak as a number; None where it is not known yet or belongs to the schedule."""
+        if self.max_learning_rate is None or isinstance(self.max_learning_rate, str):
+            return None
+        if isinstance(self.max_learning_rate, RangeTest | Sweep):
+            return self.max_learning_rate.learning_rate
+        return float(self.max_learning_rate)
+
+    def with_peak(self, max_learning_rate: float) -> CycleSpec:
+        """Return the same specification with this peak; a ready schedule keeps its own."""
+        return self if self.has_ready_schedule else replace(self, max_learning_rate=max_learning_rate)
+
+    def check(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Raise before training where the model's optimizer or another callback does not go with the cycle.
+
+        Args:
+            model: The compiled model.
+            callbacks: The other callbacks of the training.
+
+        Raises:
+            ValueError: For an optimizer without the momentum that is to be cycled, another callback that sets the
+                learning rate, or a result without a learning rate.
+        """
+        refuse_conflicting_callbacks("OneCycleScheduler", callbacks)
+        if isinstance(self.max_learning_rate, RangeTest | Sweep):
+            self.max_learning_rate.learning_rate  # noqa: B018 - raises where the result suggests none
+        if isinstance(self.momentum, tuple):
+            require_momentum(model.optimizer)
+
+    def schedules(
+        self, optimizer: keras.optimizers.Optimizer, total_steps: int | None, start_step: int = 0
+    ) -> CycleSchedules:
+        """Return the schedules of a run.
+
+        Args:
+            optimizer: The optimizer that will follow them.
+            total_steps: Length of the run in steps; None only with a ready schedule.
+            start_step: The optimizer's step at which the run begins.
+
+        Raises:
+            TypeError: Where the given callable returns no schedule.
+            ValueError: For a momentum pair and a schedule that has no matching momentum.
+        """
+        rate = starting_at(self._schedule_of(total_steps), start_step)
+        pair = self._pair_for(rate, optimizer)
+        return CycleSchedules(rate, None if pair is None else matching_momentum(rate, pair), pair)
+
+    def _schedule_of(self, total_steps: int | None) -> LearningRateSchedule:
+        if isinstance(self.schedule, LearningRateSchedule):
+            return self.schedule
+        if total_steps is None:
+            raise ValueError("Argument `total_steps` must be known to make a schedule. Received: total_steps=None")
+        peak = math.nan if self.peak is None else self.peak
+        schedule = OneCycle(peak, total_steps) if self.schedule is None else self.schedule(total_steps, peak)
+        if not isinstance(schedule, LearningRateSchedule):
+            raise TypeError(
+                "The callable given as `schedule` must return a keras LearningRateSchedule. "
+                f"Received: {schedule!r} for total_steps={total_steps}"
+            )
+        return schedule
+
+    def _pair_for(self, schedule: LearningRateSchedule, optimizer: keras.optimizers.Optimizer) -> MomentumPair | None:
+        if isinstance(self.momentum, str):
+            return DEFAULT_MOMENTUM if hasattr(schedule, "momentum") and has_momentum(optimizer) else None
+        return self.momentum
+
+    def _check_ready_schedule(self) -> None:
+        if self.max_learning_rate not in ("auto", None):
+            raise ValueError(
+                "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
+                f"Received: schedule={self.schedule!r}, max_learning_rate={self.max_learning_rate!r}"
+            )
+        if isinstance(self.momentum, tuple):
+            matching_momentum(self.schedule, self.momentum)
+
+
+def checked_momentum(momentum: object) -> str | MomentumPair | None:
+    """Return "auto", None, or a pair (high, low) of floats.
+
+    Raises:
+        ValueError: For anything else, or a pair that is not 0 <= low <= high < 1.
+    """
+    if momentum is None or (isinstance(momentum, str) and momentum == "auto"):
+        return momentum
+    if not isinstance(momentum, tuple | list) or len(momentum) != 2:
         raise ValueError(
-            f"A {type(schedule).__name__} is no cycle, so no momentum belongs to it. Pass `momentum=None`, "
-            "or schedule one with `schedule_hyperparameters(model, momentum=...)`."
+            f'Argument `momentum` must be "auto", a pair (high, low) or None. Received: momentum={momentum!r}'
         )
-    return make(high=pair[0], low=pair[1])
+    high, low = (check_number("momentum", value, minimum=0.0) for value in momentum)
+    if not low <= high < 1:
+        raise ValueError(
+            f"Argument `momentum` must be a pair (high, low) with 0 <= low <= high < 1. "
+            f"Received: momentum={tuple(momentum)}"
+        )
+    return high, low
+
+
+def matching_momentum(schedule: LearningRateSchedule, pair: MomentumPair) -> LearningRateSchedule:
+    """Return the momentum that goes with a schedule.
+
+    Args:
+        schedule: The learning rate's schedule.
+        pair: The momentum (high, low).
+
+    Raises:
+        ValueError: For a schedule that has no matching momentum.
+    """
+    if not hasattr(schedule, "momentum"):
+        raise ValueError(
+            f"A {type(schedule).__name__} has no matching momentum. Pass `momentum=None`, or schedule a momentum with "
+            "`schedule_hyperparameters(model, momentum=...)`."
+        )
+    return schedule.momentum(high=pair[0], low=pair[1])

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.installation import evaluate
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
 
 _HOOK = "on_train_batch_end"
 
 
-class ShownRate:
-    """Adds the rate of a schedule to what the progress bars of one `fit` show; without a bar nothing runs per batch.
+class ProgressBarRate:
+    """Adds the learning rate to the progress bars of one `fit`; without a bar nothing runs per batch.
 
     Args:
         callbacks: All callbacks of the `fit`.
 
     Attributes:
-        first_step: The optimizer's step counter where the epoch began.
+        first_step: The optimizer's step counter at the beginning of the epoch.
     """
 
-    def __init__(self, callbacks: Sequence[Any]) -> None:
-        self._bars = [one for one in callbacks if isinstance(one, keras.callbacks.ProgbarLogger) and one.verbose == 1]
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        self._bars = [bar for bar in callbacks if isinstance(bar, keras.callbacks.ProgbarLogger) and bar.verbose == 1]
         self.first_step = 0
-        self.end()  # an earlier `fit` may have been ended by an exception
+        self.end()  # an exception may have ended an earlier `fit`
 
-    def begin(self, schedule: Any) -> None:
-        """Show this schedule's values from now on."""
+    def begin(self, schedule: LearningRateSchedule) -> None:
+        """Show the values of this schedule from now on."""
         for bar in self._bars:
-            vars(bar)[_HOOK] = self._with_rate(getattr(bar, _HOOK), schedule)
+            set_untracked(bar, **{_HOOK: self._with_rate(getattr(bar, _HOOK), schedule)})
 
     def end(self) -> None:
-        """Show what is shown without it."""
+        """Show the learning rate no longer."""
         for bar in self._bars:
-            vars(bar).pop(_HOOK, None)
+            unset_untracked(bar, _HOOK)
 
-    def _with_rate(self, hook: Any, schedule: Any) -> Any:
-        def on_train_batch_end(batch: int, logs: Any = None) -> None:
+    def _with_rate(self, hook: Callable[..., None], schedule: LearningRateSchedule) -> Callable[..., None]:
+        def on_train_batch_end(batch: int, logs: dict[str, float] | None = None) -> None:
             hook(batch, {**(logs or {}), "learning_rate": evaluate(schedule, self.first_step + batch)})
 
         return on_train_batch_end

@@ -1,62 +1,69 @@
-"""One cycle inside one call of `fit`: how long it is, where it begins, putting it in and taking it out."""
+"""Continuing the cycle of an interrupted run, and the length of a cycle that follows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from onecycle.keras_support.attributes import set_quietly, unset_quietly
+import keras
+
+from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.callback_list import backups_to_restore
 from onecycle.keras_support.optimizers import raw_step
 
-_RESUMABLE = "_onecycle_resumable"
+_KEY = "_onecycle_resumable"
 
 
 class Resumption:
-    """Where the cycle of a `fit` begins that `BackupAndRestore` may let resume an interrupted one.
+    """Where the cycle of a `fit` began, if `BackupAndRestore` may resume an interrupted run.
 
-    To be made before training begins: what is restored then takes the step counter back with it.
+    It must be made before training begins: what is restored then sets the step counter back.
+
+    Args:
+        callback: The callback that runs the cycle.
+        model: The model.
     """
 
-    def __init__(self, callback: Any, model: Any) -> None:
+    def __init__(self, callback: keras.callbacks.Callback, model: keras.Model) -> None:
         optimizer = getattr(model, "optimizer", None)
         self._model = model
         self._step_before = 0 if optimizer is None else raw_step(optimizer)
         self._folders, self._restores = backups_to_restore(callback)
 
-    def begun_at(self, now: int) -> int:
-        """The step at which the cycle began: now, or before the interruption where one is resumed."""
+    def start_step(self, current_step: int) -> int:
+        """Return the step at which the cycle began: the current one, or an earlier one where a run is resumed."""
         if not self._restores:
-            return now
-        folders, begun_at = vars(self._model).get(_RESUMABLE, (None, None))
-        return begun_at if folders == self._folders else min(self._step_before, now)
+            return current_step
+        folders, start_step = vars(self._model).get(_KEY, (None, None))
+        return start_step if folders == self._folders else min(self._step_before, current_step)
 
-    def began(self, step: int) -> None:
-        """Remember it on the model: the same model may resume with its counter anywhere."""
+    def remember(self, start_step: int) -> None:
+        """Keep the start on the model, since the same model may resume with its counter at any step."""
         if self._folders:
-            set_quietly(self._model, **{_RESUMABLE: (self._folders, step)})
+            set_untracked(self._model, **{_KEY: (self._folders, start_step)})
 
-    def ended(self) -> None:
-        """Forget it: the next run is a new one."""
-        unset_quietly(self._model, _RESUMABLE)
+    def forget(self) -> None:
+        """Forget the start once training has ended: the next run is a new one."""
+        unset_untracked(self._model, _KEY)
 
 
-def settle_length(
-    params: dict[str, Any], epoch: int, *, total_steps: int | None, steps_done: int, skips_updates: bool
+def cycle_length(
+    params: Mapping[str, int | None], epoch: int, *, total_steps: int | None, steps_done: int, skips_updates: bool
 ) -> int | None:
-    """Length of the cycle: the steps of this `fit`, and those that a resumed run has behind it.
+    """Return the length of the cycle: the steps of this `fit` and those of the run that it resumes.
 
     Args:
-        params: Keras' `callback.params`.
+        params: `callback.params` of Keras.
         epoch: The first epoch of this `fit`.
-        total_steps: The length asked for, if any.
-        steps_done: Steps of the original cycle made before this `fit`, 0 unless it resumes.
-        skips_updates: Whether the counter may lag behind the batches.
+        total_steps: The length if it was given.
+        steps_done: Steps of the cycle made before this `fit`, 0 unless it resumes.
+        skips_updates: Whether the step counter may lag behind the batches.
+
+    Returns:
+        The number of steps, or None where the length of an epoch is not known.
     """
-    if total_steps is not None:
+    steps_per_epoch, epochs = params.get("steps"), params.get("epochs")
+    if total_steps is not None or steps_per_epoch is None or epochs is None:
         return total_steps
-    per_epoch = params.get("steps")
-    if per_epoch is None:
-        return None
-    # A backup in mid-epoch has its epoch begun anew; the cycle stays as long as it was.
-    whole_epochs = -(-steps_done // per_epoch) if skips_updates else steps_done // per_epoch
-    return int((params["epochs"] - epoch + min(whole_epochs, epoch)) * per_epoch)
+    # After a backup in the middle of an epoch, that epoch is trained again; the cycle keeps its length.
+    epochs_done = -(-steps_done // steps_per_epoch) if skips_updates else steps_done // steps_per_epoch
+    return (epochs - epoch + min(epochs_done, epoch)) * steps_per_epoch

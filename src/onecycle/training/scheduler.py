@@ -1,53 +1,48 @@
-"""`OneCycleScheduler`: one cycle in a person's own call of `fit`."""
+"""`OneCycleScheduler`: one cycle in a user's own call of `fit`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
-from onecycle.hyperparameters import scheduling
-from onecycle.hyperparameters.conflicts import refuse_rivals
-from onecycle.keras_support.callback_list import callbacks_beside
+from onecycle.keras_support.callback_list import callbacks_beside, other_callbacks
 from onecycle.keras_support.optimizers import build_choosing, raw_step, require_compiled
 from onecycle.results.cycle_report import CycleReport
-from onecycle.schedules import OneCycle
-from onecycle.schedules.starting_at import begun_at, told
-from onecycle.suggestions.arguments import count, number
-from onecycle.training import cycle_run
-from onecycle.training.cycle_spec import check_schedule, matching_momentum, momentum_pair
-from onecycle.training.progress_bar import ShownRate
-from onecycle.training.resumption import Resumption, settle_length
+from onecycle.suggestions.arguments import check_integer, check_number
+from onecycle.training.cycle_run import CycleRun
+from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
+from onecycle.training.progress_bar import ProgressBarRate
+from onecycle.training.reporting import cycle_report
+from onecycle.training.resumption import Resumption, cycle_length
 
 
 class OneCycleScheduler(keras.callbacks.Callback):
     """Train with one cycle of the learning rate and the momentum.
 
-    The cycle is put into the optimizer when the first epoch begins and taken out when training ends: afterwards the
-    optimizer is as it was, its rate included, and the next `fit` with this callback runs a whole cycle of its own. The
-    values are computed inside the compiled step (see `schedule_hyperparameters`); nothing runs per batch but what
-    shows the rate in Keras' progress bar, where there is one.
+    The cycle is installed in the optimizer when the first epoch begins and removed when training ends. Afterwards the
+    optimizer is as it was, its learning rate included, and the next `fit` with this callback runs a new, whole cycle.
+    The values are computed inside the compiled step (see `schedule_hyperparameters`). Per batch nothing runs, except to
+    show the learning rate in Keras' progress bar, where there is one.
 
-    When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle is continued. After an
-    exception the cycle is taken out by the next `fit` or by `unschedule_hyperparameters`. `History` carries a
-    `CycleReport` as `history.onecycle`.
+    When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle continues. After an exception
+    the next `fit` or `unschedule_hyperparameters` removes the cycle. `History` has a `CycleReport` as
+    `history.onecycle`.
 
     Args:
-        max_learning_rate: The peak of the cycle, a number > 0; or give `schedule`.
+        max_learning_rate: The peak of the cycle, above 0; or give `schedule`.
         total_steps: Length of the cycle in steps (training batches). By default the epochs of this `fit` times the
-            steps per epoch; needed where the data has no known length.
+            steps per epoch. Required for data of unknown length.
         momentum: `"auto"` for (0.95, 0.85) where the optimizer has a momentum and nothing where it has none, a pair
             (high, low), or None to leave it alone.
         schedule: In place of `max_learning_rate`: a schedule, or a callable that takes the number of total steps and
             returns one.
 
     Raises:
-        TypeError, ValueError: For bad arguments; and before training for an explicit pair and an optimizer without
-            momentum, for data of unknown length without `total_steps`, and for another callback beside it that sets
-            the learning rate.
+        TypeError, ValueError: For bad arguments. Before training also for an explicit pair and an optimizer without
+            momentum, for data of unknown length without `total_steps`, and for another callback that sets the
+            learning rate.
 
     Example:
 
@@ -59,7 +54,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         L. N. Smith, A disciplined approach to neural network hyper-parameters (2018), arXiv:1803.09820, section 4.
     """
 
-    sets_learning_rate = True  # see `refuse_rivals`
+    sets_learning_rate = True  # see `refuse_conflicting_callbacks`
 
     def __init__(
         self,
@@ -72,121 +67,92 @@ class OneCycleScheduler(keras.callbacks.Callback):
         super().__init__()
         _check_one_of(max_learning_rate, schedule)
         if max_learning_rate is not None:
-            number("max_learning_rate", max_learning_rate, above=0)
+            check_number("max_learning_rate", max_learning_rate, above=0)
+        self._spec = CycleSpec(max_learning_rate, momentum, _maker(schedule))
         if total_steps is not None:
-            count("total_steps", total_steps)
+            check_integer("total_steps", total_steps)
+            _check_length(schedule, total_steps)
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
-        self.momentum = _checked_pair(momentum)
+        self.momentum = self._spec.momentum
         self.schedule = schedule
-        if isinstance(schedule, Schedule):
-            check_schedule(schedule, total_steps, self.momentum)
-        self._run: cycle_run.CycleRun | None = None
+        self._run: CycleRun | None = None
 
-    def set_model(self, model: Any) -> None:
+    @classmethod
+    def from_spec(cls, spec: CycleSpec) -> OneCycleScheduler:
+        """Return the callback of a cycle whose peak is known."""
+        schedule, peak = spec.schedule, spec.peak
+        if schedule is None:
+            return cls(peak, momentum=spec.momentum)
+        if isinstance(schedule, Schedule) or peak is None:
+            return cls(schedule=schedule, momentum=spec.momentum)
+        return cls(schedule=lambda total_steps: schedule(total_steps, peak), momentum=spec.momentum)
+
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         # Only here is it before any other callback's `on_train_begin`, where `BackupAndRestore` restores.
         self._resumption = Resumption(self, model)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         require_compiled(self.model)
-        refuse_rivals(self, callbacks_beside(self))
-        if isinstance(self.momentum, tuple):
-            scheduling.require_momentum(self.model.optimizer)
+        self._spec.check(self.model, other_callbacks(self))
         if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
             raise ValueError(
-                "This data has no known length, so neither has the cycle. "
+                "The length of this data is not known, so the length of the cycle is not either. "
                 "Pass `total_steps` to OneCycleScheduler, or `steps_per_epoch` to `fit`."
             )
         self._run = None
         self._epochs = 0
-        self._shown = ShownRate(callbacks_beside(self))
+        self._shown = ProgressBarRate(callbacks_beside(self))
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
             self._begin(epoch)
         self._shown.first_step = raw_step(self.model.optimizer)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs += 1
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._shown.end()
         if self._run is None:
             return
         self._run.end()
-        self._resumption.ended()
+        self._resumption.forget()
         history = getattr(self.model, "history", None)
         if history is not None:
-            history.onecycle = self._reported(self._run)
+            history.onecycle = self._report(self._run)
         self._run = None
 
     def _begin(self, epoch: int) -> None:
-        """Settle where the cycle begins and how long it is, which only now is certain, and install it."""
+        """Install the cycle. Only now is it certain where it starts and how long it is."""
         optimizer = self.model.optimizer
         build_choosing(optimizer, self.model)
         now = raw_step(optimizer)
-        start = self._resumption.begun_at(now)
+        start = self._resumption.start_step(now)
         skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        length = settle_length(
+        length = cycle_length(
             self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
         )
-        rate, momentum, pair = self.schedules(optimizer, length, start)
-        self._report = CycleReport(
-            schedule=told(rate),
-            momentum=pair,
-            start_step=start,
-            total_steps=getattr(rate, "total_steps", length),
-            steps=0,
-            skipped_steps=None,
+        schedules = self._spec.schedules(optimizer, length, start)
+        self._schedules, self._start_step, self._length = schedules, start, length
+        self._run = CycleRun(self.model, schedules)
+        self._shown.begin(schedules.learning_rate)
+        self._resumption.remember(start)
+
+    def _report(self, run: CycleRun) -> CycleReport:
+        return cycle_report(
+            self._schedules,
+            start_step=self._start_step,
+            total_steps=self._length,
+            steps=raw_step(self.model.optimizer) - self._start_step,
+            skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps")),
             max_learning_rate=self.max_learning_rate,
         )
-        self._run = cycle_run.CycleRun(self.model, rate, momentum)
-        self._shown.begin(rate)
-        self._resumption.began(start)
-
-    def schedules(self, optimizer: Any, total_steps: int | None, start: int = 0) -> tuple[Any, Any, Any]:
-        """The schedules of rate and momentum from the optimizer's step `start` on, and the momentum pair; or None."""
-        rate = begun_at(self._make(total_steps), start)
-        pair = momentum_pair(self.momentum, rate, optimizer)
-        return rate, None if pair is None else matching_momentum(rate, pair), pair
-
-    def _make(self, length: Any) -> Any:
-        if self.max_learning_rate is not None:
-            return OneCycle(self.max_learning_rate, length)
-        if self.schedule is None or isinstance(self.schedule, Schedule):
-            return self.schedule
-        schedule = self.schedule(length)
-        if not isinstance(schedule, Schedule):
-            raise TypeError(
-                "The callable given as `schedule` must return a keras LearningRateSchedule. "
-                f"Received: schedule({length}) -> {schedule!r}"
-            )
-        return schedule
-
-    def _reported(self, run: cycle_run.CycleRun) -> CycleReport:
-        now = raw_step(self.model.optimizer)
-        batches = run.batches(self._epochs, self.params.get("steps"))
-        skipped = cycle_run.count_skipped(self.model.optimizer, batches, now - run.first_step)
-        return replace(self._report, steps=now - self._report.start_step, skipped_steps=skipped)
 
 
-def scheduler_for(peak: Any, momentum: Any, schedule: Any) -> OneCycleScheduler:
-    """The callback of a cycle with this peak.
-
-    Args:
-        peak: The number; a ready schedule has its own in itself.
-        momentum: As in `OneCycleScheduler`.
-        schedule: None for the article's cycle, a schedule, or a callable `(total_steps, peak) -> schedule`.
-    """
-    if schedule is None:
-        return OneCycleScheduler(peak, momentum=momentum)
-    if isinstance(schedule, Schedule) or not callable(schedule):
-        return OneCycleScheduler(schedule=schedule, momentum=momentum)
-    return OneCycleScheduler(schedule=lambda steps: schedule(steps, peak), momentum=momentum)
-
-
-def _check_one_of(max_learning_rate: Any, schedule: Any) -> None:
+def _check_one_of(max_learning_rate: object, schedule: object) -> None:
+    """Raise unless exactly one of the two is given."""
     if (max_learning_rate is None) == (schedule is None):
         raise ValueError(
             "Give either `max_learning_rate` or `schedule`. "
@@ -199,16 +165,18 @@ def _check_one_of(max_learning_rate: Any, schedule: Any) -> None:
         )
 
 
-def _checked_pair(momentum: Any) -> Any:
-    if momentum is None or momentum == "auto":
-        return momentum
-    if isinstance(momentum, str) or not isinstance(momentum, (tuple, list)) or len(momentum) != 2:
+def _maker(schedule: Schedule | Callable[[int], Schedule] | None) -> Schedule | ScheduleMaker | None:
+    """Return a callable of total_steps as the one of total_steps and peak that a specification takes."""
+    if schedule is None or isinstance(schedule, Schedule):
+        return schedule
+    return lambda total_steps, _peak: schedule(total_steps)
+
+
+def _check_length(schedule: object, total_steps: int) -> None:
+    """Raise for a ready schedule of another length."""
+    length = getattr(schedule, "total_steps", None)
+    if isinstance(schedule, Schedule) and length not in (None, total_steps):
         raise ValueError(
-            f'Argument `momentum` must be "auto", a pair (high, low) or None. Received: momentum={momentum!r}'
+            f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
+            f"schedule={schedule!r}. Pass a callable that takes the number of total steps and returns a schedule."
         )
-    high, low = (number("momentum", value, least=0.0) for value in momentum)
-    if not low <= high < 1:
-        raise ValueError(
-            f"Argument `momentum` is a pair (high, low) with 0 <= low <= high < 1. Received: momentum={tuple(momentum)}"
-        )
-    return high, low

@@ -1,4 +1,4 @@
-"""The article's experiments, laid down before their first run: tasks, arms, epochs, grids, seeds.
+"""Protocols of the article's experiments, fixed before their first run: tasks, arms, epochs, grids and seeds.
 
 J. Quijas, 1Cycle Learning Rate Scheduling with TensorFlow and Keras (2023).
 """
@@ -7,31 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
 
 BASELINE = "SGD 0.01"
 CYCLE = "1cycle"
 HALF_DECADE = 10**0.5
-FIRST_GRID_SEED = 1000  # never one of a comparison's
-VALIDATION_SHARE = 0.2  # of the training data, for choosing a constant rate; test data choose nothing
+FIRST_GRID_SEED = 1000  # no comparison uses the same seeds
+VALIDATION_SHARE = 0.2  # fraction of the training data used to choose a constant rate; test data are never used for it
+
+ArmOptions: TypeAlias = dict[str, object]  # of one arm, as `compare` takes them
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one of the article's experiments is done again.
+    """How one of the article's experiments is repeated.
 
     Attributes:
-        task: Name of the task: its data, model, batch size 32.
-        metric: What decides: "loss" (of Boston Housing the mean squared error) or "accuracy".
-        margin: Difference of the metric that is of no practical interest.
-        epochs: Epochs of every arm whose name says no other number.
-        cycles: Lengths in epochs of the shorter whole cycles, of which the shortest to reach a target is sought.
-        seeds: Seeds of the main arms: the baseline, the cycles, the tuned constants.
-        side_seeds: Seeds of the other arms.
-        grid: Constant rates tried for plain SGD and for SGD with momentum; widened by half a decade while the best is
-            at an end.
+        task: Name of the task, which has data, a model and the batch size 32.
+        metric: The metric that decides: "loss" (for Boston Housing the mean squared error) or "accuracy".
+        margin: Largest difference of the metric that is of no practical interest.
+        epochs: Epochs of every arm whose name has no other number.
+        cycles: Lengths in epochs of the shorter cycles. The shortest one that reaches a target is searched for.
+        seeds: Number of seeds of the main arms: the baseline, the tuned constants and the cycles.
+        side_seeds: Number of seeds of the other arms.
+        grid: Constant rates tried for SGD without and with momentum. While the best rate is at an end of the grid, the
+            grid is extended there by half a decade.
         grid_epochs: Epochs of each run of the grid.
-        grid_seeds: Runs of each rate of the grid, whose mean decides.
+        grid_seeds: Runs of each rate of the grid. Their mean decides.
     """
 
     task: str
@@ -46,24 +48,27 @@ class Protocol:
     grid_seeds: int = 1
 
     def shortened(self, *, seeds: int | None, epochs: int | None) -> Protocol:
-        """The same with another number of seeds or epochs; cycles that would not be shorter are left out."""
+        """Return the protocol with another number of seeds or epochs.
+
+        Cycles that are no longer shorter than the others are left out.
+        """
         epochs = epochs or self.epochs
         return replace(
             self,
             seeds=seeds or self.seeds,
-            side_seeds=min(seeds or self.side_seeds, self.side_seeds) if seeds else self.side_seeds,
+            side_seeds=min(seeds or self.side_seeds, self.side_seeds),
             epochs=epochs,
             grid_epochs=min(self.grid_epochs, epochs),
             cycles=tuple(length for length in self.cycles if length < epochs),
         )
 
-    def main_arms(self, tuned: Mapping[float, float]) -> dict[str, dict[str, Any]]:
-        """The baseline, the tuned constants and the cycles.
+    def main_arms(self, tuned: Mapping[float, float]) -> dict[str, ArmOptions]:
+        """Return the baseline, the tuned constants and the cycles.
 
         Args:
-            tuned: Momentum (0.0 or 0.9) -> the constant rate that the grid chose for it.
+            tuned: Momentum (0.0 or 0.9) -> the constant rate chosen with the grid.
         """
-        arms: dict[str, dict[str, Any]] = {BASELINE: {"optimizer": sgd(0.0)}}
+        arms: dict[str, ArmOptions] = {BASELINE: {"optimizer": sgd(0.0)}}
         for momentum, rate in tuned.items():
             arms[constant_name(momentum, rate)] = constant(momentum, rate)
         arms[CYCLE] = {"max_learning_rate": "auto", "optimizer": sgd(0.9)}
@@ -71,27 +76,15 @@ class Protocol:
             arms[f"{CYCLE}, {length} epochs"] = arms[CYCLE] | {"epochs": length}
         return arms
 
-    def side_arms(self) -> dict[str, dict[str, Any]]:
-        """The baseline again, Adam as Keras gives it, and two other shapes of the schedule at the finder's rate."""
-        found = {"max_learning_rate": "auto", "optimizer": sgd(0.9)}
+    def side_arms(self) -> dict[str, ArmOptions]:
+        """Return the baseline, Adam with its default rate, and two other schedules with the peak of the range test."""
+        found: ArmOptions = {"max_learning_rate": "auto", "optimizer": sgd(0.9)}
         return {
             BASELINE: {"optimizer": sgd(0.0)},
             "Adam 0.001": {"optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.001}}},
             "warm-up + linear decay": found | {"schedule": "warmup_linear"},
             "PyTorch's cycle": found | {"schedule": "pytorch"},
         }
-
-    def swept_arms(self, tuned: Mapping[float, float]) -> dict[str, dict[str, Any]]:
-        """The tuned constant with momentum, the cycle, and the cycle at the peak that a sweep picks."""
-        main = self.main_arms(tuned)
-        arms = {name: main[name] for name in (constant_name(0.9, tuned[0.9]), CYCLE)}
-        return arms | {f"{CYCLE}, swept": main[CYCLE] | {"max_learning_rate": "sweep"}}
-
-    def longer_arms(self) -> dict[str, dict[str, Any]]:
-        """The baseline, the cycle, and a longer one."""
-        main = self.main_arms({})
-        arms = {name: main[name] for name in (BASELINE, CYCLE)}
-        return arms | {f"{CYCLE}, {LONGER_EPOCHS} epochs": main[CYCLE] | {"epochs": LONGER_EPOCHS}}
 
 
 PROTOCOLS = {
@@ -131,49 +124,17 @@ PROTOCOLS = {
     ),
 }
 
-# Asked after this task's first results, where the range test picked too low a peak: does a sweep mend it?
-SWEPT_TASK = "boston-housing"
 
-# Asked after this task's first seed, whose cycle of 15 epochs ended just below 82 %: does a longer one pass that?
-LONGER_TASK, LONGER_EPOCHS = "cifar10", 25
-
-# The article's picture: training loss at rates from far too small to far too large.
-PICTURE_TASK, PICTURE_EPOCHS = "cifar10", 2
-PICTURE_RATES = tuple(10.0**power for power in range(-6, 2))
-
-# The article's warning: the same rate at batch size 2048.
-BATCH_SIZES, BATCH_EPOCHS, BATCH_RATES = (32, 2048), 3, (0.03, 0.3, 3.0)
-
-
-def sgd(momentum: float, rate: float = 0.01) -> dict[str, Any]:
-    """Keras' SGD, as data."""
+def sgd(momentum: float, rate: float = 0.01) -> dict[str, object]:
+    """Return the configuration of Keras' SGD."""
     return {"class_name": "SGD", "config": {"learning_rate": rate, "momentum": momentum}}
 
 
-def constant(momentum: float, rate: float) -> dict[str, Any]:
-    """An arm of SGD at one rate."""
+def constant(momentum: float, rate: float) -> ArmOptions:
+    """Return an arm of SGD with a constant rate."""
     return {"optimizer": sgd(momentum, rate)}
 
 
 def constant_name(momentum: float, rate: float) -> str:
-    """The name of such an arm."""
+    """Return the name of an arm of SGD with a tuned constant rate."""
     return f"SGD {rate:.2g}, tuned" if not momentum else f"SGD {rate:.2g}, momentum {momentum:g}, tuned"
-
-
-def picture_arms() -> dict[str, dict[str, Any]]:
-    """SGD with momentum at each rate of the picture."""
-    return {f"rate {rate:g}": constant(0.9, rate) for rate in PICTURE_RATES}
-
-
-def batch_arms() -> dict[str, dict[str, Any]]:
-    """1cycle with the same peaks at a small and a large batch."""
-    return {
-        f"peak {rate:g}, batch {size}": {
-            "max_learning_rate": rate,
-            "optimizer": sgd(0.9),
-            "batch_size": size,
-            "epochs": BATCH_EPOCHS,
-        }
-        for rate in BATCH_RATES
-        for size in BATCH_SIZES
-    }

@@ -1,4 +1,4 @@
-"""`reproduce`: the article's experiments, run by the protocol in `protocol.py`, and what they say."""
+"""`reproduce`: repeats the article's experiments by the protocols in `protocol.py`, and evaluates them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -22,26 +22,43 @@ from onecycle.comparison.article.protocol import (
     Protocol,
     constant,
 )
-from onecycle.comparison.article.savings import Savings, savings
+from onecycle.comparison.article.savings import EpochSavings, epoch_savings
 from onecycle.comparison.article.task_runs import held_out_split, task_model, task_split
-from onecycle.comparison.comparing import compare, concluded
+from onecycle.comparison.comparing import compare
+from onecycle.comparison.evaluation import comparison_from_records
 from onecycle.comparison.measures import record_of
 from onecycle.comparison.store import slug
 from onecycle.results.comparison import Comparison, Verdict
 
-MOST_GROWTHS = 6  # ours: three decades beyond the protocol's grid; what is best further out is a fault elsewhere
+# Our choice: three decades beyond the protocol's grid. A best rate further out has another cause.
+MOST_EXTENSIONS = 6
+MOMENTA = (0.0, 0.9)  # of the grid's SGD
+
+
+class CompareOptions(TypedDict):
+    """The arguments of `compare` that all comparisons of an experiment share.
+
+    Attributes:
+        metric: The metric to compare.
+        jobs: Number of processes.
+        verbose: As in `compare`.
+    """
+
+    metric: str
+    jobs: int
+    verbose: int | str
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One of the article's experiments, done again.
+    """One of the article's experiments, repeated.
 
     Attributes:
-        protocol: How.
-        tuned: Momentum -> the constant rate that the grid chose.
-        grid: The runs of the grid: part of the training data held out, no test data.
+        protocol: The protocol.
+        tuned: Momentum -> the constant rate chosen with the grid.
+        grid: The runs of the grid. They use no test data, but a part of the training data that is held out.
         main: Baseline, tuned constants and cycles, on the test data.
-        side: Adam and other shapes of the schedule, beside the baseline.
+        side: Baseline, Adam and other schedules, on the test data.
     """
 
     protocol: Protocol
@@ -50,32 +67,32 @@ class Reproduction:
     main: Comparison
     side: Comparison
 
-    def savings(self) -> list[Savings]:
-        """What whole cycles save against the baseline and the tuned constants."""
+    def savings(self) -> list[EpochSavings]:
+        """Return the epochs that cycles save compared with the baseline and with each tuned constant."""
         cycles = tuple(arm for arm in self.main.arms if arm.startswith(CYCLE))
-        return [savings(self.main, arm, cycles) for arm in self.main.arms if arm not in cycles]
+        return [epoch_savings(self.main, arm, cycles) for arm in self.main.arms if arm not in cycles]
 
-    def against_cycle(self) -> list[Verdict]:
-        """The verdicts on the other arms of full length, each held against the cycle."""
-        return against_cycle(self.main, self.side)
+    def cycle_verdicts(self) -> list[Verdict]:
+        """Return the verdicts on the other arms of full length, each compared with the cycle."""
+        return verdicts_against_cycle(self.main, self.side)
 
     def summary(self) -> str:
-        """Returns the result as text: the tables, the verdicts, and the epochs that whole cycles save."""
+        """Return the result as text: the tables, the verdicts, and the epochs that cycles save."""
         rates = " and ".join(f"{rate:.2g} with momentum {momentum:g}" for momentum, rate in self.tuned.items())
         lines = [f"{self.protocol.task}: constant rates chosen on held-out training data: {rates}.", ""]
         lines += [self.main.table(), "", self.side.table(), ""]
-        lines += [verdict.sentence for verdict in self.against_cycle()]
-        lines += ["", "The shortest of the whole cycles, sought seed by seed after the runs, so somewhat optimistic:"]
-        return "\n".join([*lines, *(found.summary() for found in self.savings())])
+        lines += [verdict.sentence for verdict in self.cycle_verdicts()]
+        lines += ["", "Epochs that cycles save, an optimistic estimate: the shortest one is chosen after the runs."]
+        return "\n".join([*lines, *(savings.summary() for savings in self.savings())])
 
-    def facts(self) -> dict[str, Any]:
-        """Returns what a program wants to know of it, as JSON can hold it; the runs are in the folder."""
+    def facts(self) -> dict[str, object]:
+        """Return the result as a dict that JSON can hold, without the runs, which are in the folder."""
         return {
             "task": self.protocol.task,
             "tuned": {f"momentum {momentum:g}": rate for momentum, rate in self.tuned.items()},
             "arms": [*self.main.rows(), *self.side.rows()[1:]],
-            "against_cycle": [verdict.sentence for verdict in self.against_cycle()],
-            "savings": [found.facts() for found in self.savings()],
+            "against_cycle": [verdict.sentence for verdict in self.cycle_verdicts()],
+            "savings": [savings.facts() for savings in self.savings()],
         }
 
 
@@ -88,109 +105,149 @@ def reproduce(
     jobs: int = 1,
     verbose: int | str = "auto",
 ) -> Reproduction:
-    """Run one of the article's experiments again, or what is missing of it.
+    """Repeat one of the article's experiments, or make the runs that are missing.
 
-    The data are those of `onecycle.tasks`: of the folder ONECYCLE_DATA, or downloaded by Keras.
+    The data are those of `onecycle.tasks`, from the folder ONECYCLE_DATA or downloaded by Keras.
 
     Args:
         name: "boston-housing", "fashion-mnist" or "cifar10".
-        directory: Folder for the records, one file a run, written as it ends.
-        seeds: In place of the protocol's number.
-        epochs: In place of the protocol's; whole cycles that are not shorter are left out.
-        jobs: Processes.
+        directory: Folder for the records, one file per run, written when the run ends.
+        seeds: Number of seeds, or None for that of the protocol.
+        epochs: Number of epochs, or None for that of the protocol. Cycles that are not shorter are left out.
+        jobs: Number of processes.
         verbose: As in `compare`.
 
+    Returns:
+        A `Reproduction`.
+
     Raises:
-        ValueError: For a name that the article has no experiment of.
+        ValueError: If the article has no experiment of this name.
+        RuntimeError: If a run fails, or no constant rate of the grid can be chosen.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"Argument `name` must be one of {', '.join(PROTOCOLS)}. Received: name={name!r}")
     protocol = PROTOCOLS[name].shortened(seeds=seeds, epochs=epochs)
     folder = Path(directory) / name
-    options: dict[str, Any] = {"metric": f"val_{protocol.metric}", "jobs": jobs, "verbose": verbose}
+    options = CompareOptions(metric=f"val_{protocol.metric}", jobs=jobs, verbose=verbose)
     tuned, grid = choose_rates(protocol, folder / "grid", options)
-    options |= {"epochs": protocol.epochs, "margin": protocol.margin}
-    build, data = functools.partial(task_model, name), functools.partial(task_split, name)
-    main = compare(build, data, protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main", **options)
-    lend((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
-    side = compare(build, data, protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side", **options)
+    make = functools.partial(
+        compare, functools.partial(task_model, name), functools.partial(task_split, name),
+        epochs=protocol.epochs, margin=protocol.margin, **options,
+    )  # fmt: skip
+    main = make(protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main")
+    copy_records((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
+    side = make(protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side")
     return Reproduction(protocol, tuned, grid, main, side)
 
 
-def against_cycle(main: Comparison, side: Comparison | None) -> list[Verdict]:
-    """The verdicts on the metric after the last epoch of all arms of full length but the cycle, which they are held to.
+def verdicts_against_cycle(main: Comparison, side: Comparison | None) -> list[Verdict]:
+    """Return the verdicts on all other arms of full length, compared with the cycle by their metric at the end.
 
-    p is adjusted for the number of main arms, and for that of side arms, which may have other seeds.
+    The p values of main arms are adjusted for the number of main arms, and those of side arms, which may have fewer
+    seeds, for the number of side arms.
+
+    Args:
+        main: The main arms.
+        side: The side arms, or None.
     """
-    records = {(run["arm"], run["seed"]): run for run in (*main.runs, *(side.runs if side is not None else ()))}
+    comparisons = (main,) if side is None else (main, side)
+    records = {(run["arm"], run["seed"]): record_of(run) for comparison in comparisons for run in comparison.runs}
     groups = [(tuple(arm for arm in main.arms if not arm.startswith(CYCLE)), main.seeds)]
     groups += [] if side is None else [(side.arms[1:], side.seeds)]
-    found: list[Verdict] = []
+    verdicts: list[Verdict] = []
     for others, seeds in groups:
         arms = (CYCLE, *others)
-        runs = [record_of(records[arm, seed]) for arm in arms for seed in seeds]
-        held = concluded(runs, arms, seeds, metric=main.metric, mode=main.mode, margin=main.margin)
-        found += [held.verdicts[arm]["final"] for arm in others]
-    return found
+        group = [records[arm, seed] for arm in arms for seed in seeds]
+        comparison = comparison_from_records(
+            group, arms, seeds, metric=main.metric, mode=main.mode, margin=main.margin
+        )  # fmt: skip
+        verdicts += [comparison.verdicts[arm]["final"] for arm in others]
+    return verdicts
 
 
-def choose_rates(protocol: Protocol, folder: Path, options: dict[str, Any]) -> tuple[dict[float, float], Comparison]:
-    """The best constant rate of SGD without and with momentum, on training data held out from training.
+def choose_rates(protocol: Protocol, folder: Path, options: CompareOptions) -> tuple[dict[float, float], Comparison]:
+    """Choose the best constant rate of SGD without and with momentum, on held-out training data.
 
-    While the best of a grid is at one of its ends, the grid grows by half a decade there.
+    While the best rate of a grid is at one of its ends, the grid is extended there by half a decade.
+
+    Args:
+        protocol: The protocol.
+        folder: Folder for the records of the grid.
+        options: Further arguments of `compare`.
+
+    Returns:
+        Momentum -> rate, and the comparison of all rates.
 
     Raises:
-        RuntimeError: Where no best lies inside: all rates diverge, or it is at an end still after several growths.
+        RuntimeError: If all rates diverge, or the best one is still at an end of the grid after several extensions.
     """
-    rates = {momentum: list(protocol.grid) for momentum in (0.0, 0.9)}
-    seeds = range(FIRST_GRID_SEED, FIRST_GRID_SEED + protocol.grid_seeds)
-    data = functools.partial(held_out_split, protocol.task, VALIDATION_SHARE)
-    build = functools.partial(task_model, protocol.task)
-    for _ in range(MOST_GROWTHS + 1):
-        arms = {grid_name(m, rate): constant(m, rate) for m in rates for rate in rates[m]}
-        grid = compare(build, data, arms, seeds=seeds, epochs=protocol.grid_epochs, directory=folder, **options)
-        best = {m: _best(grid, m, rates[m]) for m in rates}
-        grown = {m: _grown(sorted(rates[m]), best[m]) for m in rates}
-        if grown == {m: sorted(rates[m]) for m in rates}:
+    rates = {momentum: sorted(protocol.grid) for momentum in MOMENTA}
+    for _ in range(MOST_EXTENSIONS + 1):
+        grid = _grid_comparison(protocol, rates, folder, options)
+        best = {momentum: _best_rate(grid, momentum, rates[momentum]) for momentum in rates}
+        extended = {momentum: _extended(rates[momentum], best[momentum]) for momentum in rates}
+        if extended == rates:
             return best, grid
-        rates = grown
+        rates = extended
     raise RuntimeError(
-        f"The best constant rate of {protocol.task} is at an end of its grid still, after {MOST_GROWTHS} growths: "
-        f"{', '.join(f'{best[m]:.2g} with momentum {m:g}' for m in best)}."
+        f"The best constant rate of {protocol.task} is still at an end of its grid after {MOST_EXTENSIONS} extensions: "
+        f"{', '.join(f'{rate:.2g} with momentum {momentum:g}' for momentum, rate in best.items())}."
     )
 
 
 def grid_name(momentum: float, rate: float) -> str:
-    """The name of an arm of the grid."""
+    """Return the name of an arm of the grid."""
     return f"SGD {rate:.2g}, momentum {momentum:g}"
 
 
-def lend(arms: Sequence[str], lender: Path, borrower: Path, seeds: int) -> None:
-    """Copy the records of these arms, which are the same in both comparisons: they need not be made twice."""
-    borrower.mkdir(parents=True, exist_ok=True)
+def copy_records(arms: Sequence[str], source: Path, destination: Path, seeds: int) -> None:
+    """Copy the records of arms that two comparisons have in common, so that their runs are made only once.
+
+    Args:
+        arms: Names of the arms.
+        source: Folder of the comparison that has made the runs.
+        destination: Folder of the other comparison. Records that it has already are kept.
+        seeds: Number of seeds.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
     for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
-        if not (borrower / name).exists():
-            shutil.copyfile(lender / name, borrower / name)
+        if not (destination / name).exists():
+            shutil.copyfile(source / name, destination / name)
 
 
-def _best(grid: Comparison, momentum: float, rates: Sequence[float]) -> float:
-    merit, rate = max((_merit(grid, grid_name(momentum, rate)), rate) for rate in rates)
-    if not np.isfinite(merit):
+def _grid_comparison(
+    protocol: Protocol, rates: Mapping[float, Sequence[float]], folder: Path, options: CompareOptions
+) -> Comparison:
+    arms = {grid_name(momentum, rate): constant(momentum, rate) for momentum in rates for rate in rates[momentum]}
+    return compare(
+        functools.partial(task_model, protocol.task),
+        functools.partial(held_out_split, protocol.task, VALIDATION_SHARE),
+        arms,
+        seeds=range(FIRST_GRID_SEED, FIRST_GRID_SEED + protocol.grid_seeds),
+        epochs=protocol.grid_epochs,
+        directory=folder,
+        **options,
+    )
+
+
+def _best_rate(grid: Comparison, momentum: float, rates: Sequence[float]) -> float:
+    score, rate = max((_score(grid, grid_name(momentum, rate)), rate) for rate in rates)
+    if not np.isfinite(score):
         raise RuntimeError(
-            f"With momentum {momentum:g} some run of every constant rate diverged, from {min(rates):.2g} to "
-            f"{max(rates):.2g}: none can be chosen. Does the grid begin far too high?"
+            f"With momentum {momentum:g} some run of every constant rate from {min(rates):.2g} to {max(rates):.2g} "
+            "diverged, so none can be chosen. Start the grid at a lower rate."
         )
     return rate
 
 
-def _merit(grid: Comparison, arm: str) -> float:
-    """The mean over seeds of the best of the metric, higher is better; never chosen where a run diverged."""
+def _score(grid: Comparison, arm: str) -> float:
+    """Return the mean over seeds of the best of the metric, higher is better; minus infinity if a run diverged."""
     values = np.array([run["best"] for run in grid.of(arm)], dtype=np.float64)
-    merit = float(values.mean()) * (1 if grid.mode == "max" else -1)
-    return merit if np.isfinite(merit) else -np.inf
+    score = float(values.mean()) * (1 if grid.mode == "max" else -1)
+    return score if np.isfinite(score) else -np.inf
 
 
-def _grown(rates: list[float], best: float) -> list[float]:
+def _extended(rates: list[float], best: float) -> list[float]:
     if best == rates[0]:
         return [best / HALF_DECADE, *rates]
     return [*rates, best * HALF_DECADE] if best == rates[-1] else rates

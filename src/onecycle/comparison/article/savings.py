@@ -1,71 +1,73 @@
-"""How many epochs a whole cycle saves: the shortest one that ends where another arm was at its best."""
+"""How many epochs a cycle saves: the shortest cycle that ends at the best value of another arm."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from onecycle.results.comparison import Comparison
+from onecycle.results.runs import MeasuredRun
 
-ALIKE = 0.01  # ours: ratios of whole epochs that differ by less differ in the finder's steps alone
+# Our choice: logarithms of two ratios of epochs that differ by less than this differ only in the steps of the finder.
+EQUAL = 0.01
 
 
 @dataclass(frozen=True)
-class Savings:
-    """Epochs to a reference arm's best: its own, and those of the shortest whole cycle that ends there.
+class EpochSavings:
+    """The epochs that an arm took to its best value, and those of the shortest cycle that ends there.
 
-    An annealed run is only good at its end, so that a point half through a cycle says nothing: each length is a run
-    of its own, and what counts is where it ends. The shortest of several lengths is sought seed by seed, after the
-    runs: where they are noisy one of them gets there by luck, so that the savings are an optimistic estimate.
+    The metric of a cycle counts only at its end, when the rate is annealed, so each length is a run of its own. The
+    shortest length is searched for after the runs, seed by seed. With noisy runs, one of several lengths reaches the
+    target by chance, so the savings are an optimistic estimate.
 
     Attributes:
-        reference: name of the arm whose best is the target, seed by seed.
-        seeds: the seeds.
-        targets: the reference's best, by seed; NaN where it diverged, which sets no target and saves nothing.
-        own: epochs it took the reference, by seed; NaN where it diverged.
-        cycles: epochs of the shortest whole cycle that ends at the target, the finder's included; infinite where no
-            length tried does; NaN where there is no target.
+        reference: Name of the arm whose best value is the target of each seed.
+        seeds: The seeds.
+        targets: Best value of the reference, by seed. NaN where it diverged: then there is no target and no saving.
+        reference_epochs: Epochs that the reference took to its best value, by seed. NaN where it diverged.
+        cycle_epochs: Epochs of the shortest cycle that ends at the target, including those of the finder. Infinite
+            where no cycle does, NaN where there is no target.
     """
 
     reference: str
     seeds: tuple[int, ...]
     targets: tuple[float, ...]
-    own: tuple[float, ...]
-    cycles: tuple[float, ...]
+    reference_epochs: tuple[float, ...]
+    cycle_epochs: tuple[float, ...]
 
     @property
     def reached(self) -> int:
-        """Seeds at which some cycle ended at the target."""
-        return sum(map(math.isfinite, self.cycles))
+        """Number of seeds at which some cycle ended at the target."""
+        return sum(map(math.isfinite, self.cycle_epochs))
 
     @property
     def with_target(self) -> int:
-        """Seeds at which the reference did not diverge."""
+        """Number of seeds at which the reference did not diverge."""
         return sum(map(math.isfinite, self.targets))
 
     def ratio(self) -> tuple[float, float, float]:
-        """Geometric mean of reference epochs over cycle epochs, with its 95 % interval (Student's t); NaN if unknown.
+        """Return the geometric mean of reference epochs over cycle epochs, and the ends of its 95 % interval.
 
-        It is of the seeds that have a target. Where one was not reached the mean is not known, and none is given.
-        Where all seeds are alike there is no interval: the lengths tried are few, and their agreement is no precision.
+        The interval is Student's, of the logarithms, over the seeds that have a target. Mean and interval are NaN if
+        some target was not reached by any cycle. The interval is NaN if the ratio is the same for all seeds: only a few
+        lengths were tried, so their agreement is no sign of precision.
         """
         if self.reached < max(self.with_target, 1):
             return math.nan, math.nan, math.nan
-        ratios = np.array(self.own) / np.array(self.cycles)
+        ratios = np.array(self.reference_epochs) / np.array(self.cycle_epochs)
         logs = np.log(ratios[np.isfinite(self.targets)])
-        if np.ptp(logs) < ALIKE:
+        if np.ptp(logs) < EQUAL:
             return float(np.exp(logs.mean())), math.nan, math.nan
-        spread = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-        middle, low, high = np.exp([logs.mean(), logs.mean() - spread, logs.mean() + spread]).tolist()
-        return middle, low, high
+        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
+        mean, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half]).tolist()
+        return mean, low, high
 
-    def facts(self) -> dict[str, Any]:
-        """Returns the result as JSON can hold it."""
+    def facts(self) -> dict[str, object]:
+        """Return the savings as a dict that JSON can hold."""
         numbers = [number if math.isfinite(number) else None for number in self.ratio()]
         return {
             "reference": self.reference,
@@ -77,56 +79,63 @@ class Savings:
         }
 
     def summary(self) -> str:
-        """Returns the result in a sentence."""
-        there = self.with_target
-        lost = "" if there == len(self.seeds) else f"; it diverged with {len(self.seeds) - there} of {len(self.seeds)}"
-        if not there:
-            return f"{self.reference}: it diverged with every seed, so that there is no best to reach."
-        own = np.nanmedian(self.own)
-        found = sorted(epochs for epochs in self.cycles if not math.isnan(epochs))[there // 2]
-        cycles = f"{found:.3g}" if math.isfinite(found) else "more than was tried"
-        middle, low, high = self.ratio()
-        words = "fewer"
-        if middle < 1:
-            middle, low, high, words = 1 / middle, 1 / high, 1 / low, "more"
-        factor = "" if math.isnan(middle) else f": {middle:.2g} times {words}"
-        interval = "" if math.isnan(low) else f" (95 % interval {low:.2g} to {high:.2g})"
+        """Return the savings in words."""
+        if not self.with_target:
+            return f"{self.reference} diverged with every seed, so there is no best value to reach."
+        # The median over the seeds that have a target, of which some may be infinite.
+        cycles = sorted(epochs for epochs in self.cycle_epochs if not math.isnan(epochs))[self.with_target // 2]
+        length = f"{cycles:.3g} epochs" if math.isfinite(cycles) else "more epochs than were tried"
+        lost = len(self.seeds) - self.with_target
+        diverged = f" {self.reference} diverged with {lost} of {len(self.seeds)} seeds." if lost else ""
         return (
-            f"{self.reference}: its best took {own:.3g} epochs (median), the shortest whole cycle that ends there "
-            f"{cycles}{factor}{interval}; reached with {self.reached} of {there} seeds{lost}."
+            f"{self.reference} reached its best value after {np.nanmedian(self.reference_epochs):.3g} epochs (median). "
+            f"The shortest cycle that ends at that value takes {length} (median){self._factor()}. Some cycle ended "
+            f"there with {self.reached} of {self.with_target} seeds.{diverged}"
         )
 
+    def _factor(self) -> str:
+        mean, low, high = self.ratio()
+        direction = "fewer"
+        if mean < 1:
+            mean, low, high, direction = 1 / mean, 1 / high, 1 / low, "more"
+        if math.isnan(mean):
+            return ""
+        interval = "" if math.isnan(low) else f" (95 % interval {low:.2g} to {high:.2g})"
+        return f", {mean:.2g} times {direction}{interval}"
 
-def savings(comparison: Comparison, reference: str, cycles: tuple[str, ...]) -> Savings:
-    """The savings of cycles of several lengths against one arm.
+
+def epoch_savings(comparison: Comparison, reference: str, cycles: Sequence[str]) -> EpochSavings:
+    """Return the epochs that cycles of several lengths save compared with one arm.
 
     Args:
-        comparison: Its runs.
-        reference: Name of the arm to be matched.
+        comparison: The comparison with all these arms.
+        reference: Name of the arm whose best value is the target.
         cycles: Names of the arms that are whole cycles.
     """
-    targets, own, shortest = [], [], []
-    for seed in comparison.seeds:
-        (run,) = (run for run in comparison.of(reference) if run["seed"] == seed)
-        target = float(run["best"])
-        targets.append(target)
-        if not math.isfinite(target):
-            own.append(math.nan)
-            shortest.append(math.nan)
-            continue
-        own.append(float(run["history"][comparison.metric].index(target) + 1))
-        whole = [run for name in cycles for run in comparison.of(name) if run["seed"] == seed]
-        ended = [_epochs(run) for run in whole if _ends_at(run, target, comparison.mode)]
-        shortest.append(min(ended, default=math.inf))
-    return Savings(reference, comparison.seeds, tuple(targets), tuple(own), tuple(shortest))
+    rows = [_seed_savings(comparison, reference, cycles, seed) for seed in comparison.seeds]
+    targets, reference_epochs, cycle_epochs = zip(*rows, strict=True)
+    return EpochSavings(reference, comparison.seeds, targets, reference_epochs, cycle_epochs)
 
 
-def _ends_at(run: Mapping[str, Any], target: float, mode: str) -> bool:
-    final = float(run["final"])
-    return final >= target if mode == "max" else final <= target
+def _seed_savings(
+    comparison: Comparison, reference: str, cycles: Sequence[str], seed: int
+) -> tuple[float, float, float]:
+    """Return the target of a seed, the epochs of the reference and those of the shortest cycle that ends there."""
+    (run,) = (run for run in comparison.of(reference) if run["seed"] == seed)
+    target = float(run["best"])
+    if not math.isfinite(target):
+        return target, math.nan, math.nan
+    reference_epochs = float(run["history"][comparison.metric].index(target) + 1)
+    whole_cycles = [run for name in cycles for run in comparison.of(name) if run["seed"] == seed]
+    ended = [_epochs(run) for run in whole_cycles if _ends_at(run, target, comparison.mode)]
+    return target, reference_epochs, min(ended, default=math.inf)
 
 
-def _epochs(run: Mapping[str, Any]) -> float:
-    """Epochs of a whole run, the finder's steps included."""
-    per_epoch = run["steps"][0]
-    return float(len(run["steps"]) + run["finder"].get("steps", 0) / per_epoch)
+def _ends_at(run: MeasuredRun, target: float, mode: str) -> bool:
+    return run["final"] >= target if mode == "max" else run["final"] <= target
+
+
+def _epochs(run: MeasuredRun) -> float:
+    """Return the epochs of a whole run, including the steps of the finder."""
+    finder_steps = run["finder"].get("steps", 0)
+    return float(len(run["steps"]) + finder_steps / run["steps"][0])

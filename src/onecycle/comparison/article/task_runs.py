@@ -1,4 +1,4 @@
-"""A task's model and data as functions that worker processes can call, each reading the data once."""
+"""The model and the data of a task, as functions that worker processes can call. Each process reads the data once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from onecycle.tasks import load_task, models
 
-# Their source is part of each record's identity: a change makes every run anew.
+# The source of these three functions is part of every record's identity. After any change, even in a docstring, all
+# runs of the article's experiments would have to be repeated.
 
 
 def task_model(name: str) -> Any:

@@ -1,0 +1,108 @@
+"""Checks on the values of an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
+
+from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
+from onecycle.suggestions.arguments import check_choice, check_integer, check_number
+from onecycle.training.cycle_spec import PICKERS, checked_momentum
+
+
+def check_keys(name: object, options: object, keys: Iterable[str]) -> None:
+    """Check the name of an arm and the keys of its dict.
+
+    Args:
+        name: The name.
+        options: The dict.
+        keys: The keys that it may have.
+
+    Raises:
+        TypeError: If the name is not a string or is empty, or the options are not a dict.
+        ValueError: If the dict has an unknown key.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise TypeError(f"The name of an arm must be a string that is not empty. Received: {name!r}")
+    if not isinstance(options, Mapping):
+        raise TypeError(f"Arm {name!r} must be a dict. Received: {options!r}")
+    keys = tuple(keys)
+    unknown = [key for key in options if key not in keys]
+    if unknown:
+        raise ValueError(f"Arm {name!r} can have the keys {', '.join(keys)}. Received: {', '.join(map(repr, unknown))}")
+
+
+def check_values(values: Mapping[str, object]) -> None:
+    """Check the values of an arm, by the names of its attributes.
+
+    Raises:
+        TypeError, ValueError: For an invalid value, or values that cannot be combined.
+    """
+    schedule, rate, callbacks = values["schedule"], values["max_learning_rate"], values["callbacks"]
+    _check_schedule(schedule)
+    if rate is not None:
+        _check_rate(rate, schedule)
+    for name in ("batch_size", "epochs"):
+        if values[name] is not None:
+            check_integer(name, values[name])
+    if callbacks is not None and not callable(callbacks):
+        raise TypeError(
+            "Argument `callbacks` must be a function that returns a list, since each run needs new callbacks. "
+            f"Received: callbacks={callbacks!r}"
+        )
+    _check_optimizer(values["optimizer"])
+    _check_momentum(values["momentum"], schedule)
+
+
+def _check_schedule(schedule: object) -> None:
+    if isinstance(schedule, str):
+        check_choice("schedule", schedule, (PLAIN, *SCHEDULES))
+    elif not callable(schedule):
+        raise TypeError(
+            "Argument `schedule` must be a name, a keras LearningRateSchedule or a callable "
+            f"(total_steps, max_learning_rate) -> schedule. Received: schedule={schedule!r}"
+        )
+
+
+def _check_rate(rate: object, schedule: object) -> None:
+    received = f"Received: schedule={schedule!r}, max_learning_rate={rate!r}"
+    if schedule == PLAIN:
+        raise ValueError(
+            "Argument `max_learning_rate` has no effect on a plain `fit`. "
+            f'Use schedule="constant", or leave one of the two out. {received}'
+        )
+    if isinstance(schedule, LearningRateSchedule):
+        raise ValueError(
+            f"A schedule has its own learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
+        )
+    if rate in PICKERS:
+        return
+    if isinstance(rate, str):
+        raise ValueError(
+            'Argument `max_learning_rate` must be a number or "auto", "range test" or "sweep". '
+            f"Received: max_learning_rate={rate!r}"
+        )
+    check_number("max_learning_rate", rate, above=0)
+
+
+def _check_optimizer(optimizer: object) -> None:
+    if optimizer is None or callable(optimizer) or isinstance(optimizer, keras.optimizers.Optimizer):
+        return
+    if not isinstance(optimizer, str | dict):
+        raise TypeError(
+            "Argument `optimizer` must be a name, a keras optimizer or a function that returns one. "
+            f"Received: optimizer={optimizer!r}"
+        )
+    keras.optimizers.get(optimizer)  # raises for an unknown name
+
+
+def _check_momentum(momentum: object, schedule: object) -> None:
+    checked_momentum(momentum)
+    if schedule in (PLAIN, "constant") and momentum not in (None, "auto"):
+        raise ValueError(
+            f"Argument `momentum` is the pair of a cycle, and schedule={schedule!r} has no cycle. Set the momentum of "
+            "the optimizer instead, for example optimizer=keras.optimizers.SGD(momentum=0.9). "
+            f"Received: momentum={momentum!r}"
+        )

@@ -1,0 +1,141 @@
+"""Runs of a ramp in calls of `fit`: for whatever data and models Keras trains."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import keras
+
+from onecycle.finding.progress import RampProgress
+from onecycle.finding.ramp import FinishedRamp, Ramp
+from onecycle.finding.ramp_in_fit import RampInFit
+from onecycle.keras_support import backends, training_data
+from onecycle.keras_support.fit_scope import close_ended_fit
+from onecycle.keras_support.snapshot import VariableSnapshot
+from onecycle.keras_support.train_function import set_steps_per_execution
+from onecycle.keras_support.types import Nested
+from onecycle.suggestions.arguments import check_integer
+
+FitData: TypeAlias = Mapping[str, Nested]  # x, y, batch_size, sample_weight and class_weight, as `fit` takes them
+
+
+def run_in_fit(
+    model: keras.Model,
+    ramp: Ramp,
+    data: FitData,
+    validation_data: tuple[Nested, ...] | None,
+    verbose: int | str,
+    seeds: Sequence[int | None],
+) -> list[FinishedRamp]:
+    """Run the ramp once for each seed, each in a call of `fit` from the same state.
+
+    Args:
+        model: The compiled model.
+        ramp: The learning rates.
+        data: The data, as `fit` takes it.
+        validation_data: Data whose loss, after every step, is the loss of the test; or None.
+        verbose: As in `find_learning_rate`.
+        seeds: For each run the seed of its data order, or None.
+
+    Raises:
+        ValueError: For data without a batch.
+    """
+    start = VariableSnapshot(model)
+    runs: list[FinishedRamp] = []
+    for seed in seeds:
+        start.restore()
+        progress = RampProgress(ramp, verbose)
+        run = RampInFit(
+            model,
+            ramp,
+            after_read=progress.update,
+            validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
+        )
+        _fit(model, run, ramp, data, seed)
+        if not len(run.losses):
+            raise ValueError("Argument `x` must have at least one batch. Received: data without any")
+        progress.finish()
+        runs.append(run)
+    return runs
+
+
+def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: int | None) -> None:
+    callback = _RampCallback(run, one_epoch=training_data.is_one_shot(data["x"]), seed=seed)
+    try:
+        with _without_irrelevant_warnings():
+            set_seed(seed)
+            # An epoch has at least one step, so this many epochs are enough; the run ends `fit` itself.
+            model.fit(**data, epochs=ramp.total_steps, verbose=0, callbacks=[callback])
+    finally:
+        close_ended_fit(model)
+
+
+class _RampCallback(keras.callbacks.Callback):
+    """Starts the ramp when the first epoch begins, and ends a `fit` that has no data left.
+
+    When a generator has ended, Keras makes further epochs of the two batches that it drew to inspect them.
+    """
+
+    def __init__(self, run: RampInFit, *, one_epoch: bool, seed: int | None) -> None:
+        super().__init__()
+        self._run = run
+        self._one_epoch = one_epoch
+        self._seed = seed
+        self._started = False
+        self._calls_before = -1
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if not self._started:
+            set_seed(self._seed)  # again: `fit` draws batches to build what is not built yet
+            self._run.start()
+            self._started = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self._one_epoch or self._run.calls == self._calls_before:
+            self.model.stop_training = True
+        self._calls_before = self._run.calls
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self._run.finish()
+
+
+def set_seed(seed: int | None) -> None:
+    """Seed everything random, if there is a seed."""
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+
+
+def _evaluate(model: keras.Model, data: tuple[Nested, ...]) -> float:
+    x, y, *weight = data
+    scores = model.evaluate(x, y, sample_weight=weight[0] if weight else None, verbose=0, return_dict=True)
+    return float(scores["loss"])
+
+
+def choose_steps_per_execution(model: keras.Model, steps: int | str | None, *, validates: bool) -> None:
+    """Set how many steps a call of the compiled function makes.
+
+    Args:
+        model: The compiled model.
+        steps: As in `find_learning_rate`.
+        validates: Whether validation data are evaluated after every step.
+    """
+    skips_updates = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    if validates or skips_updates:
+        set_steps_per_execution(model, 1)
+    elif steps == "auto":
+        fast = backends.fast_steps_per_execution(model)
+        set_steps_per_execution(model, max(model.steps_per_execution, fast))
+    elif steps is not None:
+        set_steps_per_execution(model, check_integer("steps_per_execution", steps))
+
+
+@contextmanager
+def _without_irrelevant_warnings() -> Iterator[None]:
+    """Ignore two warnings of Keras: of data that ends before the epochs do, and of a default that nobody passed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
+        yield

@@ -1,0 +1,51 @@
+"""Keras' progress bar over the steps of a range test or a sweep."""
+
+from __future__ import annotations
+
+import keras
+
+from onecycle.finding.ramp import Ramp
+
+
+class StepProgress:
+    """A progress bar over training steps, or nothing where none is wanted.
+
+    Args:
+        total_steps: Steps at most.
+        verbose: As in `fit`: a bar for 1 and "auto"; nothing for 0, nor for 2, which is for outputs that are no
+            terminal and for which `fit` draws no bar either.
+    """
+
+    def __init__(self, total_steps: int, verbose: int | str) -> None:
+        self._total_steps, self._steps = total_steps, 0
+        self._bar = None
+        if verbose and verbose != 2:
+            self._bar = keras.utils.Progbar(total_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
+
+    def update(self, steps: int, **metrics: float) -> None:
+        """Show the steps made so far and the latest value of each metric."""
+        self._steps = min(steps, self._total_steps)
+        if self._bar:
+            self._bar.update(self._steps, list(metrics.items()))
+
+    def finish(self) -> None:
+        """End the line of a bar that stopped early, so that what is printed next gets its own line."""
+        if self._bar and self._steps < self._total_steps:
+            self._bar.update(self._steps, finalize=True)
+
+
+class RampProgress:
+    """The progress of one ramp, with the loss and the learning rate of the last step."""
+
+    def __init__(self, ramp: Ramp, verbose: int | str) -> None:
+        self._ramp = ramp
+        self._progress = StepProgress(ramp.total_steps, verbose)
+
+    def update(self, steps: int, loss: float) -> None:
+        """Show the steps made so far and the last loss."""
+        rate = self._ramp.value_at(min(steps, self._ramp.total_steps) - 1)
+        self._progress.update(steps, loss=loss, learning_rate=float(rate))
+
+    def finish(self) -> None:
+        """End the line of a bar that stopped early."""
+        self._progress.finish()

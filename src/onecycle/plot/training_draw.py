@@ -1,0 +1,53 @@
+"""The plot of training curves, drawn with matplotlib."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from onecycle.plot.drawing import (
+    RUN_STYLES,
+    SMALL,
+    add_title_and_grid,
+    axes_or_new,
+    draw_target,
+    use_epoch_axis,
+)
+from onecycle.plot.training_info import TrainingPicture, TrainingRun
+
+
+def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
+    """Draw training curves on Axes, or on those of a new figure. A ring marks where a run reaches the target."""
+    ax = axes_or_new(ax)
+    styles: dict[str, tuple[str, str, str]] = {}
+    for run in picture.runs:
+        label = None if run.name in styles else picture.labels[run.name]
+        style = styles.setdefault(run.name, RUN_STYLES[len(styles) % len(RUN_STYLES)])
+        _draw_run(ax, run, style, label)
+    draw_target(ax, picture.target)
+    ax.set_ylabel(picture.metric.replace("_", " "))
+    use_epoch_axis(ax, max((len(run.values) for run in picture.runs), default=0))
+    if picture.limits is not None:
+        ax.set_ylim(picture.limits)
+    add_title_and_grid(ax)
+    if picture.runs:
+        ax.legend(frameon=False, fontsize=SMALL)
+    return ax
+
+
+def _draw_run(ax: Axes, run: TrainingRun, style: tuple[str, str, str], label: str | None) -> None:
+    color, line, marker = style
+    epochs = np.arange(1, len(run.values) + 1)
+    ax.plot(
+        epochs,
+        run.values,
+        color=color,
+        linestyle=line,
+        linewidth=1.8,
+        marker=marker,
+        ms=4,
+        markevery=max(1, len(epochs) // 12),
+        label=label,
+    )
+    if run.reached is not None:
+        ax.plot(run.reached, run.values[run.reached - 1], marker, ms=11, mfc="none", mec=color, mew=1.6)
