@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from onecycle.studies.article import BASELINE, Protocol
 from onecycle.studies.comparing import compare, concluded
 from onecycle.studies.measures import record_of
 from onecycle.studies.savings import Savings, savings
-from onecycle.studies.store import slug
+from onecycle.studies.store import Store
 from onecycle.studies.task_runs import held_out_split, task_model, task_split
 
 MOST_GROWTHS = 6  # ours: three decades beyond the protocol's grid; what is best further out is a fault elsewhere
@@ -159,10 +158,10 @@ def grid_name(momentum: float, rate: float) -> str:
 
 def lend(arms: Sequence[str], lender: Path, borrower: Path, seeds: int) -> None:
     """Copy the records of these arms, which are the same in both comparisons: they need not be made twice."""
-    borrower.mkdir(parents=True, exist_ok=True)
-    for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
-        if not (borrower / name).exists():
-            shutil.copyfile(lender / name, borrower / name)
+    there, here = Store(lender), Store(borrower)
+    for arm in arms:
+        for seed in range(seeds):
+            here.borrow(there, arm, seed)
 
 
 def _best(grid: Comparison, momentum: float, rates: Sequence[float]) -> float:
