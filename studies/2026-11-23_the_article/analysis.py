@@ -1,17 +1,19 @@
 """Reads the records in runs/, draws pictures/ and fills the tables of README.md: python analysis.py; no training."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from onecycle import _json
 from onecycle._comparison import Comparison, RunRecord
+from onecycle._json import from_document
 from onecycle.plot import save_figure
 from onecycle.studies import article
 from onecycle.studies.article import PROTOCOLS, Protocol
 from onecycle.studies.comparing import concluded
+from onecycle.studies.packed import documents
 from onecycle.studies.reproduction import against_cycle
 from onecycle.studies.savings import savings
 
@@ -25,7 +27,7 @@ def main() -> None:
     filled = README.read_text(encoding="utf-8")
     for name, protocol in PROTOCOLS.items():
         folder = RUNS / name / "main"
-        if not folder.exists() or not whole_seeds(folder, tuple(protocol.main_arms(tuned(protocol)))):
+        if not read(folder) or not whole_seeds(folder, tuple(protocol.main_arms(tuned(protocol)))):
             print(f"{name}: no seed has all its runs yet")
             continue
         main_runs, side_runs = comparisons(protocol)
@@ -36,7 +38,7 @@ def main() -> None:
         if whole_seeds(RUNS / task / what, arms):
             filled = fill(filled, what, later_table(compared(RUNS / task / what, arms, PROTOCOLS[task])))
     for what in ("picture", "batch-size"):
-        if list((RUNS / article.PICTURE_TASK / what).glob("*.json")):
+        if read(RUNS / article.PICTURE_TASK / what):
             filled = fill(filled, what, extra(what))
     README.write_text(filled, encoding="utf-8")
 
@@ -46,7 +48,7 @@ def comparisons(protocol: Protocol) -> tuple[Comparison, Comparison | None]:
     folder = RUNS / protocol.task
     arms = tuple(protocol.main_arms(tuned(protocol)))
     found = compared(folder / "main", arms, protocol)
-    there = len(list((folder / "side").glob("*.json"))) == len(protocol.side_arms()) * protocol.side_seeds
+    there = len(read(folder / "side")) == len(protocol.side_arms()) * protocol.side_seeds
     return found, compared(folder / "side", tuple(protocol.side_arms()), protocol) if there else None
 
 
@@ -64,9 +66,10 @@ def whole_seeds(folder: Path, arms: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(sorted({seed for _, seed in records if all((arm, seed) in records for arm in arms)}))
 
 
+@cache
 def read(folder: Path) -> dict[tuple[str, int], RunRecord]:
-    """Every record of a folder."""
-    records = [_json.load(path) for path in sorted(folder.glob("*.json"))]
+    """Every record of a folder, packed or single."""
+    records = [from_document(document, name) for name, document in documents(folder).items()]
     return {(record.arm, record.seed): record for record in records}
 
 
