@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from onecycle._json import write_whole
-from onecycle.studies.packed import packed_file, read_document, read_packed
+from onecycle.comparison.packed import packed_file, read_document, read_packed
+from onecycle.results.codec import write_whole
 
 
 def main() -> None:

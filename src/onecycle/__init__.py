@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from onecycle import results as results
     from onecycle import suggestions as suggestions
     from onecycle import tasks as tasks
-    from onecycle.callbacks import HyperparameterLogger, LearningRateFinder, OneCycleScheduler
-    from onecycle.fit import fit_one_cycle
-    from onecycle.hyperparameters import schedule_hyperparameters, unschedule_hyperparameters
-    from onecycle.range_test import find_learning_rate
+    from onecycle.comparison import compare
+    from onecycle.finding.callback import LearningRateFinder
+    from onecycle.finding.range_test import find_learning_rate
+    from onecycle.finding.sweep import sweep_learning_rates
+    from onecycle.hyperparameters.logger import HyperparameterLogger
+    from onecycle.hyperparameters.scheduling import schedule_hyperparameters, unschedule_hyperparameters
     from onecycle.results import load
-    from onecycle.schedules import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
-    from onecycle.studies import compare
-    from onecycle.sweeping import sweep_learning_rates
+    from onecycle.schedules import OneCycle
+    from onecycle.schedules.cyclical import CyclicalLearningRate
+    from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
+    from onecycle.training.fitting import fit_one_cycle
+    from onecycle.training.scheduler import OneCycleScheduler
 
     __version__: str
 
@@ -48,19 +52,19 @@ __all__ = [
 # Where each name lives. A module is read when one of its names is first asked for: keras alone takes seconds to import.
 _HOMES = {
     "CyclicalLearningRate": "schedules",
-    "HyperparameterLogger": "callbacks",
-    "LearningRateFinder": "callbacks",
+    "HyperparameterLogger": "hyperparameters.logger",
+    "LearningRateFinder": "finding.callback",
     "OneCycle": "schedules",
-    "OneCycleScheduler": "callbacks",
+    "OneCycleScheduler": "training.scheduler",
     "WarmupLinearDecay": "schedules",
     "WarmupStableDecay": "schedules",
-    "compare": "studies",
-    "find_learning_rate": "range_test",
-    "fit_one_cycle": "fit",
+    "compare": "comparison",
+    "find_learning_rate": "finding.range_test",
+    "fit_one_cycle": "training.fitting",
     "load": "results",
-    "schedule_hyperparameters": "hyperparameters",
-    "sweep_learning_rates": "sweeping",
-    "unschedule_hyperparameters": "hyperparameters",
+    "schedule_hyperparameters": "hyperparameters.scheduling",
+    "sweep_learning_rates": "finding.sweep",
+    "unschedule_hyperparameters": "hyperparameters.scheduling",
 }
 _ROOMS = frozenset({"plot", "results", "suggestions", "tasks"})
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 import onecycle
-from onecycle.studies.packed import documents
+from onecycle.comparison.packed import documents
 from onecycle.tasks import load_task
 
 EPOCHS = {"boston-housing": 100, "fashion-mnist": 3, "cifar10": 3}

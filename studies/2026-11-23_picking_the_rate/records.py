@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onecycle.studies.packed import documents
+from onecycle.comparison.packed import documents
 
 MATTERS, TIMES_OFF = 0.05, 3.0  # a task counts where a rate so many times off costs so much
 CATASTROPHE = 0.5

@@ -25,11 +25,11 @@ from split import FURTHER, JUDGED, TUNING
 from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
-from onecycle._json import from_document
+from onecycle.comparison.packed import documents
 from onecycle.engine import Member, MemberRuns, train_members
-from onecycle.studies.packed import documents
+from onecycle.finding.sweep import sweep_learning_rates
+from onecycle.results import codec
 from onecycle.suggestions import one_cycle
-from onecycle.sweeping import sweep_learning_rates
 
 RUNS = Path(__file__).parent / "runs"
 BUDGETS = (0.25, 0.5, 1.0)  # of ours
@@ -120,7 +120,7 @@ class Study:
     def ours(self, seed: int) -> dict[str, Any]:
         """The same of the rule `one_cycle`, on the range test that the other rules read, and of the sweeps."""
         file = f"{self.optimizer}_range-test_{seed}.json"
-        tested = from_document(documents(self.folder, file)[file], file)
+        tested = codec.from_document(documents(self.folder, file)[file], file)
         said, whole = one_cycle(tested.learning_rates, tested.losses), self.steps * self.epochs
         cost = len(tested.learning_rates) / whole
         found: dict[str, dict[str, Any]] = {

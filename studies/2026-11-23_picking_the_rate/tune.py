@@ -14,10 +14,10 @@ import numpy as np
 from records import grids
 from split import TUNING
 
-from onecycle._json import from_document
-from onecycle.picking import pick
-from onecycle.studies.packed import documents
-from onecycle.sweep_runs import suggested
+from onecycle.comparison.packed import documents
+from onecycle.finding.sweep_runs import suggested
+from onecycle.results import codec
+from onecycle.suggestions.sweep_pick import pick
 
 SPREADS = (0.2, 0.3, 0.5, 0.7, 0.9)
 WORSTS = (1.0, 2.0)
@@ -35,7 +35,7 @@ def main() -> None:
             budget, seed = file.removesuffix(".json").split("-")[-1].split("_")
             if int(seed) not in grid.seeds:
                 continue
-            sweep = from_document(document, file)
+            sweep = codec.from_document(document, file)
             for constants in itertools.product(SPREADS, WORSTS, WEIGHTS, REACHES):
                 spread, worst, weight, reach = constants
                 rate = pick(

@@ -7,15 +7,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from onecycle._comparison import Comparison, RunRecord
-from onecycle._json import from_document
+from onecycle.comparison.article.protocol import (
+    CYCLE,
+    LONGER_TASK,
+    PICTURE_TASK,
+    PROTOCOLS,
+    SWEPT_TASK,
+    Protocol,
+    batch_arms,
+    picture_arms,
+)
+from onecycle.comparison.article.reproduction import against_cycle
+from onecycle.comparison.article.savings import savings
+from onecycle.comparison.comparing import concluded
+from onecycle.comparison.packed import documents
 from onecycle.plot import save_figure
-from onecycle.studies import article
-from onecycle.studies.article import PROTOCOLS, Protocol
-from onecycle.studies.comparing import concluded
-from onecycle.studies.packed import documents
-from onecycle.studies.reproduction import against_cycle
-from onecycle.studies.savings import savings
+from onecycle.results import Comparison, RunRecord, codec
 
 HERE = Path(__file__).parent
 HIGHEST_LOSS = 3.0  # that the picture of rates shows: a guess has 2.3
@@ -33,12 +40,12 @@ def main() -> None:
         main_runs, side_runs = comparisons(protocol)
         filled = fill(filled, name, tables(protocol, main_runs, side_runs))
         pictures(name, main_runs)
-    for what, task in (("swept", article.SWEPT_TASK), ("longer", article.LONGER_TASK)):
+    for what, task in (("swept", SWEPT_TASK), ("longer", LONGER_TASK)):
         arms = later_arms(what, PROTOCOLS[task])
         if whole_seeds(RUNS / task / what, arms):
             filled = fill(filled, what, later_table(compared(RUNS / task / what, arms, PROTOCOLS[task])))
     for what in ("picture", "batch-size"):
-        if read(RUNS / article.PICTURE_TASK / what):
+        if read(RUNS / PICTURE_TASK / what):
             filled = fill(filled, what, extra(what))
     README.write_text(filled, encoding="utf-8")
 
@@ -69,7 +76,7 @@ def whole_seeds(folder: Path, arms: tuple[str, ...]) -> tuple[int, ...]:
 @cache
 def read(folder: Path) -> dict[tuple[str, int], RunRecord]:
     """Every record of a folder, packed or single."""
-    records = [from_document(document, name) for name, document in documents(folder).items()]
+    records = [codec.from_document(document, name) for name, document in documents(folder).items()]
     return {(record.arm, record.seed): record for record in records}
 
 
@@ -94,7 +101,7 @@ def grid(protocol: Protocol) -> dict[float, list[tuple[float, float]]]:
 
 def tables(protocol: Protocol, main_runs: Comparison, side_runs: Comparison | None) -> str:
     """The tables of an experiment, and its sentences."""
-    cycles = tuple(arm for arm in main_runs.arms if arm.startswith(article.CYCLE))
+    cycles = tuple(arm for arm in main_runs.arms if arm.startswith(CYCLE))
     saved = [savings(main_runs, arm, cycles) for arm in main_runs.arms if arm not in cycles]
     parts = [
         f"{counted(main_runs)}. Target: {main_runs.target:.4g}, the mean over seeds of the baseline's best.",
@@ -157,8 +164,8 @@ def later_table(found: Comparison) -> str:
 def extra(what: str) -> str:
     """The arms of one of the article's pictures: training loss after each epoch, one seed."""
     lines = ["| arm | training loss after each epoch | test accuracy at the end |", "|---|---|---|"]
-    order = article.picture_arms() if what == "picture" else article.batch_arms()
-    records = {arm: record for (arm, _), record in read(RUNS / article.PICTURE_TASK / what).items()}
+    order = picture_arms() if what == "picture" else batch_arms()
+    records = {arm: record for (arm, _), record in read(RUNS / PICTURE_TASK / what).items()}
     for arm in (arm for arm in order if arm in records):
         history = records[arm].history
         losses = ", ".join(f"{value:.4g}" for value in history["loss"])
@@ -195,12 +202,10 @@ def pictures(name: str, comparison: Comparison) -> None:
 def draw_lengths(comparison: Comparison, path: Path) -> None:
     """A constant rate may stop at any epoch, a cycle at its end alone: so one is a curve, the other points."""
     _, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    cycles = sorted(
-        (len(comparison.of(arm)[0]["steps"]), arm) for arm in comparison.arms if arm.startswith(article.CYCLE)
-    )
+    cycles = sorted((len(comparison.of(arm)[0]["steps"]), arm) for arm in comparison.arms if arm.startswith(CYCLE))
     shown = []
     for arm in comparison.arms:
-        if not arm.startswith(article.CYCLE):
+        if not arm.startswith(CYCLE):
             mean, low, high = (np.array(comparison.curves[arm][part]) for part in ("mean", "low", "high"))
             epochs = np.arange(1, len(mean) + 1)
             (line,) = ax.plot(epochs, mean, label=arm)

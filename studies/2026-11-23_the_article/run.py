@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from onecycle.studies.further import extras, longer, swept
-from onecycle.studies.reproduction import reproduce
+from onecycle.comparison.article.further import extras, longer, swept
+from onecycle.comparison.article.reproduction import reproduce
 
 RUNS = Path(__file__).parent / "runs"
 

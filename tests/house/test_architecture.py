@@ -1,7 +1,8 @@
-"""The rooms of design.md, section 5, read from the imports of the source."""
+"""The packages of docs/design.md and the direction of their imports, read from the source."""
 
 import ast
 import sys
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -10,16 +11,26 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 FILES = sorted(path for path in (SOURCE / "onecycle").rglob("*.py"))
 
-PURE = ("curves", "suggestions", "smoothing", "results")
-RENDER = ("plot", "report")
-# They bring the rooms together, inside their functions.
-ENTRY = ("", "__main__", "cli", "commands", "demo")
-# The only places that know what is private to Keras, and what differs by backend.
-INTERNALS = ("keras_internals",)
-BACKEND_ROOMS = ("keras_internals", "backends")
+# Each package may import those of the lines below its own, and those of its own line.
+LAYERS = (
+    ("cli",),
+    ("report", "plot", "comparison", "tasks"),
+    ("training", "finding"),
+    ("engine",),
+    ("hyperparameters",),
+    ("schedules",),
+    ("keras_support",),
+    ("results",),
+    ("suggestions",),
+)
+RANK = {package: rank for rank, layer in enumerate(reversed(LAYERS)) for package in layer}
+ROOT_FILES = {"__init__.py", "__main__.py", "py.typed"}
+NO_KERAS = ("results", "suggestions", "plot", "report")
+# Modules of other packages that are evaluated without keras too.
+PURE_MODULES = ("onecycle.schedules.curves", "onecycle.schedules.phases", "onecycle.schedules.curve_tables")
+# `result.plot()` and `result.to_html()` import what draws when they are called.
+DOORS = {("results", "plot"), ("results", "report")}
 BACKENDS = ("jax", "tensorflow", "torch")
-# Results are drawn by render, which imports them: `result.plot()` opens that door only when it is called.
-DOORS = {f"onecycle.{name}": RENDER for name in ("results", "_comparison", "_result", "_sweep")}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
@@ -34,8 +45,8 @@ MODULES = {name_of(path): path for path in FILES}
 each_module = pytest.mark.parametrize("module", MODULES)
 
 
-def room(module):
-    """The part of the name that says which room the module is in: `plot` of `onecycle.plot.draw`."""
+def package(module):
+    """The package below `onecycle` that a module is in: `plot` of `onecycle.plot.draw`, "" of `onecycle` itself."""
     return module.removeprefix("onecycle").removeprefix(".").split(".")[0]
 
 
@@ -68,36 +79,37 @@ def imports(module, *, at_start_only=False):
     return found
 
 
-def packages(module):
-    """The top-level packages that a module imports anywhere, doors left out."""
-    doors = DOORS.get(module, ())
-    return {
-        name.split(".")[0] for name in imports(module) if not (name.startswith("onecycle.") and room(name) in doors)
-    }
+def own_imports(module, **options):
+    """The modules of onecycle that a module imports, without those behind a documented door."""
+    found = {name for name in imports(module, **options) if name.split(".")[0] == "onecycle"}
+    return {name for name in found if (package(module), package(name)) not in DOORS}
 
 
-def pure_modules():
-    """The pure modules, and what of onecycle they import in turn."""
-    found, waiting = set(), [f"onecycle.{name}" for name in PURE]
-    while waiting:
-        module = waiting.pop()
-        if module in found or room(module) in DOORS.get("onecycle.results", ()):
-            continue
-        found.add(module)
-        waiting += [name for name in imports(module) if name.startswith("onecycle.")]
-    return sorted(found)
+def test_the_root_holds_packages_only():
+    """Below `onecycle` are the entry files and one folder for each package, whose docstring says what is in it."""
+    entries = {path for path in (SOURCE / "onecycle").iterdir() if path.name != "__pycache__"}
 
-
-@pytest.mark.parametrize("module", pure_modules())
-def test_pure_modules_need_numpy_and_the_standard_library_only(module):
-    """A pure module, and whatever of onecycle it imports, imports nothing but numpy and the standard library."""
-    assert packages(module) <= {*sys.stdlib_module_names, "numpy", "onecycle"}
+    assert {path.name for path in entries if path.is_file()} == ROOT_FILES
+    assert {path.name for path in entries if path.is_dir()} == set(RANK)
+    for name in RANK:
+        docstring = ast.get_docstring(tree(f"onecycle.{name}"))
+        assert docstring, f"{name}/__init__.py has no docstring"
 
 
 @each_module
-def test_render_never_meets_keras(module):
-    """A render module imports no keras, nor a module of onecycle that does."""
-    if room(module) not in RENDER:
+def test_imports_go_one_way(module):
+    """A module imports from packages below its own and from its own, never from one above."""
+    if package(module) in ("", "__main__"):
+        return
+    above = {name for name in own_imports(module) if RANK.get(package(name), 0) > RANK[package(module)]}
+
+    assert above == set()
+
+
+@each_module
+def test_results_and_suggestions_know_no_keras(module):
+    """Results, suggestions, pictures and reports import neither keras nor a module of onecycle that does."""
+    if package(module) not in NO_KERAS and module not in PURE_MODULES:
         return
     reached, waiting = set(), [module]
     while waiting:
@@ -105,35 +117,42 @@ def test_render_never_meets_keras(module):
         assert name.split(".")[0] not in {"keras", *BACKENDS}
         if name in MODULES and name not in reached:
             reached.add(name)
-            waiting += imports(name)
+            waiting += imports(name, at_start_only=name not in (module,))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package(name) in ("results", "suggestions")])
+def test_results_and_suggestions_need_numpy_and_the_standard_library_only(module):
+    """Results and suggestions import nothing but numpy, the standard library and each other."""
+    others = {name.split(".")[0] for name in imports(module)}
+    inside = {package(name) for name in own_imports(module)}
+
+    assert others <= {*sys.stdlib_module_names, "numpy", "onecycle"}
+    assert inside <= {"", "results", "suggestions"}
 
 
 @each_module
-def test_keras_never_meets_render(module):
-    """A module that trains imports neither a render module nor matplotlib."""
-    if room(module) in (*RENDER, *ENTRY) or module in DOORS:
+def test_only_plot_draws(module):
+    """Nothing but `plot` and the command line imports matplotlib."""
+    if package(module) in ("plot", "cli"):
         return
-    assert "matplotlib" not in packages(module)
-    assert not {room(name) for name in imports(module) if name.startswith("onecycle.")} & {*RENDER, "cli", "commands"}
+    assert not [name for name in imports(module) if name.split(".")[0] == "matplotlib"]
 
 
 @each_module
-def test_private_keras_stays_in_one_file(module):
-    """Only keras_internals imports keras.src."""
+def test_private_keras_stays_in_keras_support(module):
+    """Only keras_support imports keras.src."""
     private = [name for name in imports(module) if name.startswith("keras.src")]
-    assert not private or room(module) in INTERNALS
+    assert not private or package(module) == "keras_support"
 
 
 @each_module
-def test_backends_differ_in_one_room(module):
-    """Only keras_internals and backends import a backend or ask Keras which one it runs on."""
-    if room(module) in BACKEND_ROOMS:
+def test_backends_differ_in_keras_support(module):
+    """Only keras_support imports a backend or asks Keras which one it runs on."""
+    if package(module) in ("keras_support", "cli"):
         return
-    assert not packages(module) & {*BACKENDS, "jaxlib"}
-    if room(module) in ENTRY:
-        return
-    asked = [ast.unparse(node) for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)]
-    assert not [text for text in asked if text in {"keras.backend.backend", "keras.config.backend"}]
+    assert not {name.split(".")[0] for name in imports(module)} & {*BACKENDS, "jaxlib"}
+    attributes = [ast.unparse(node) for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)]
+    assert not [text for text in attributes if text in {"keras.backend.backend", "keras.config.backend"}]
     words = [node.value for node in ast.walk(tree(module)) if isinstance(node, ast.Constant)]
     assert not set(BACKENDS) & {word for word in words if isinstance(word, str)}
 
@@ -151,9 +170,21 @@ def test_no_function_is_too_long(module):
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0]
-            told = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
-            lengths[node.name] = node.end_lineno - node.lineno + 1 - told
+            docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+            lengths[node.name] = node.end_lineno - node.lineno + 1 - docstring
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+def test_no_two_public_definitions_share_a_name():
+    """No two classes or public functions of the package have the same name."""
+    places = defaultdict(list)
+    for module in MODULES:
+        for node in tree(module).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("__"):
+                places[node.name.lstrip("_") if isinstance(node, ast.ClassDef) else node.name].append(module)
+    twice = {name: where for name, where in places.items() if len(where) > 1 and not name.startswith("_")}
+
+    assert twice == {}
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -9,8 +9,8 @@ from oracles import networks
 from oracles.optimizers import make
 
 import onecycle
-from onecycle import installation
-from onecycle.bias_correction import BiasCorrection
+from onecycle.hyperparameters import installation
+from onecycle.hyperparameters.bias_correction import BiasCorrection
 
 # Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")

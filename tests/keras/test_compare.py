@@ -6,11 +6,11 @@ import pytest
 from oracles.comparisons import build, compared, data_of
 
 from onecycle import compare, results
+from onecycle.comparison import arms
+from onecycle.comparison.arms import Arm
+from onecycle.comparison.comparing import _seeds
+from onecycle.comparison.runs import finder_facts
 from onecycle.schedules import OneCycle, WarmupLinearDecay
-from onecycle.studies import arms
-from onecycle.studies.arms import Arm
-from onecycle.studies.comparing import _seeds
-from onecycle.studies.runs import finder_facts
 
 
 def alike(history, other):

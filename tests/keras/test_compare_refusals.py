@@ -5,8 +5,8 @@ import pytest
 from oracles.comparisons import build, compared, data_of
 
 from onecycle import compare
+from onecycle.comparison.sample_run import Expected
 from onecycle.schedules import OneCycle
-from onecycle.studies.example import Expected
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from onecycle.engine.batch_order import Order, Plan
 from onecycle.engine.choice import Trial, chosen
-from onecycle.engine.order import Order, Plan
 
 
 def trials(**seconds):

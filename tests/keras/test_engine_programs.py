@@ -10,7 +10,7 @@ from oracles.members import BATCH, COMPILED, CYCLE, EPOCHS, ROWS, adam, arrays, 
 
 import onecycle
 from onecycle.engine import choice, train_members
-from onecycle.engine.suited import unsuited
+from onecycle.engine.eligibility import unsuited
 
 layers = keras.layers
 programs_only = pytest.mark.skipif(not COMPILED, reason="PyTorch has no compiled programs")

@@ -7,7 +7,7 @@ from oracles import networks
 from oracles.optimizers import make
 
 import onecycle
-from onecycle.recorder import LossRecorder
+from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.results import StopReason
 
 STEPS = 24  # of which 10 are the data, the last of these short: it is read two and a half times

@@ -8,7 +8,8 @@ import pytest
 from oracles import networks
 from oracles.cycles import EPOCHS, STEPS, T, X, Y, apart, compiled, fit
 
-from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, batches, fit_one_cycle
+from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, fit_one_cycle
+from onecycle.keras_support.input_scaling import not_standardised
 from onecycle.tasks import load_task
 
 BATCH = networks.BATCH_SIZE
@@ -219,14 +220,14 @@ def named(first, *, words=False):
 def test_raw_inputs(case):
     """Inputs that are plainly not standardised are told of with the remedy."""
     x, make = PLAIN[case]
-    assert "x = (x - x.mean(axis=0)) / x.std(axis=0)" in batches.not_standardised(make(), x)
+    assert "x = (x - x.mean(axis=0)) / x.std(axis=0)" in not_standardised(make(), x)
 
 
 @pytest.mark.parametrize("case", FINE)
 def test_fine_inputs(case):
     """Standardised inputs, words for an Embedding, and inputs that the model scales itself are fine."""
     x, make = FINE[case]
-    assert batches.not_standardised(make(), x) is None
+    assert not_standardised(make(), x) is None
 
 
 def test_warns_once():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onecycle
-from onecycle.callbacks import HyperparameterLogger
+from onecycle.hyperparameters.logger import HyperparameterLogger
 
 STEPS, EPOCHS = 5, 3
 
@@ -127,7 +127,7 @@ def test_nothing_runs_per_batch_without_a_bar():
 
     class Looking(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            from onecycle.keras_internals import callbacks_beside
+            from onecycle.keras_support.callback_list import callbacks_beside
 
             for one in callbacks_beside(self):
                 hooked.extend(name for name in vars(one) if "batch" in name)

@@ -8,7 +8,8 @@ import pytest
 from oracles.scheduled import CYCLE, compiled, fit, served
 
 import onecycle
-from onecycle import backends, installation
+from onecycle.hyperparameters import installation
+from onecycle.keras_support import backends
 
 # Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
 pytestmark = [

@@ -7,7 +7,7 @@ from oracles import networks
 from oracles.scheduled import CYCLE, compiled, fit, read, sgd, unchanged
 
 import onecycle
-from onecycle import hyperparameters
+from onecycle.hyperparameters import scheduling
 
 # Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -80,7 +80,7 @@ def test_proportion_of_a_schedule_of_keras():
         optimizer, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     )
     assert [float(one.learning_rate) for one in inner] == pytest.approx([0.1, 0.025])
-    scaled = hyperparameters.Scaled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
+    scaled = scheduling.Scaled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
     assert scaled.value_at(10) == pytest.approx(0.0125)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import onecycle
 from onecycle.results import StopReason
-from onecycle.smoothing import smooth
+from onecycle.suggestions.smoothing import smooth
 
 ops = keras.ops
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from onecycle.studies import article, reproduction
+from onecycle.comparison.article import reproduction
+from onecycle.comparison.article.protocol import CYCLE, PROTOCOLS
 
 SHORT = {"epochs": 3, "cycles": (2,), "seeds": 1, "side_seeds": 1, "grid_epochs": 3, "grid_seeds": 1}
 
@@ -12,9 +13,9 @@ SHORT = {"epochs": 3, "cycles": (2,), "seeds": 1, "side_seeds": 1, "grid_epochs"
 @pytest.fixture
 def short(monkeypatch, data_dir):
     """The experiment with three constant rates, of which the outer ones are far too small and far too large."""
-    protocol = dataclasses.replace(article.PROTOCOLS["boston-housing"], grid=(1e-5, 10**-2.5, 1.0), **SHORT)
+    protocol = dataclasses.replace(PROTOCOLS["boston-housing"], grid=(1e-5, 10**-2.5, 1.0), **SHORT)
     monkeypatch.setenv("ONECYCLE_DATA", str(data_dir))
-    monkeypatch.setitem(article.PROTOCOLS, "boston-housing", protocol)
+    monkeypatch.setitem(PROTOCOLS, "boston-housing", protocol)
 
 
 def test_an_experiment_of_the_article_is_run_whole_and_then_read(short, tmp_path):
@@ -27,7 +28,7 @@ def test_an_experiment_of_the_article_is_run_whole_and_then_read(short, tmp_path
     assert [run["config"]["batch_size"] for run in found.main.runs] == [32] * 5
     assert len(found.side.arms) == 4
     assert found.side.runs[0]["history"] == found.main.runs[0]["history"]
-    assert all(run["finder"]["steps"] > 0 for run in found.main.of(article.CYCLE))
+    assert all(run["finder"]["steps"] > 0 for run in found.main.of(CYCLE))
     assert "1cycle" in found.summary()
     assert [one["reference"] for one in found.facts()["savings"]] == list(found.main.arms[:3])
     assert again.summary() == found.summary()

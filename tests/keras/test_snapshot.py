@@ -8,7 +8,7 @@ import pytest
 from oracles import states
 
 import onecycle
-from onecycle.recorder import LossRecorder
+from onecycle.keras_support.loss_capture import LossRecorder
 
 EPOCHS = 3  # of 17 steps, the last batch short: 51 steps
 

@@ -8,10 +8,11 @@ import pytest
 from oracles import reading, states
 
 import onecycle
-from onecycle import batches, holding
-from onecycle.fit import fit_one_cycle
+from onecycle.finding import sweep_data
+from onecycle.finding.sweep import EXTENSIONS, FACTORS, LEAST_STEPS, SEARCH, Plan, sweep_learning_rates
+from onecycle.keras_support import training_data
 from onecycle.results import Pick, Sweep
-from onecycle.sweeping import EXTENSIONS, FACTORS, LEAST_STEPS, SEARCH, Plan, sweep_learning_rates
+from onecycle.training.fitting import fit_one_cycle
 
 layers = keras.layers
 COMPILED = keras.backend.backend() in ("jax", "tensorflow")
@@ -101,7 +102,7 @@ def test_a_score_is_what_fit_would_have_ended_with(swept):
     model, before, result = swept
     held_out = X[:64], Y[:64]
     random = np.random.RandomState(OPTIONS["seed"])
-    data = holding.hold(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
+    data = sweep_data.hold(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
     seed = int(random.randint(2**31))
     for run in (0, -1):
         steps = int(result.steps[run])
@@ -147,14 +148,14 @@ def test_data_sets_are_held_in_part():
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    held = holding.hold(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
+    held = sweep_data.hold(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
     assert held.batch_size == BATCH
     assert held.steps_per_epoch == ROWS // BATCH
-    drawn = batches.rows(held.train) + len(held.validation[0])
+    drawn = training_data.rows(held.train) + len(held.validation[0])
     assert drawn < ROWS
     assert "held" not in held.told
     with pytest.raises(ValueError, match="length of an epoch"):
-        holding.hold(
+        sweep_data.hold(
             dataset.filter(lambda *_: True), None, None, batch_size=None, validation_data=None, random=RNG, share=1.0
         )
 
@@ -196,7 +197,7 @@ def test_a_data_set_is_swept():
 def test_what_is_judged_on_is_never_trained_on():
     """Held-out and training rows are all rows, each once; targets and weights go with their rows."""
     rows = np.arange(50)
-    held = holding.hold(
+    held = sweep_data.hold(
         {"a": rows}, rows, rows, batch_size=7, validation_data=None, random=np.random.RandomState(0), share=1.0
     )  # fmt: skip
     (x, y, weights), (x_out, y_out, weights_out) = held.train, held.validation

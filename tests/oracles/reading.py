@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from onecycle.engine.order import Order, Plan
+from onecycle.engine.batch_order import Order, Plan
 
 
 def as_programs_do(arrays, *, seed, batch_size, epochs):

@@ -1,6 +1,6 @@
 """Records of runs made by hand."""
 
-from onecycle._comparison import RunRecord
+from onecycle.results.comparison import RunRecord
 
 PER_EPOCH = 10
 

@@ -7,8 +7,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from onecycle import recipes
-from onecycle.curves import SHAPES, Curve, CyclicalCurve, Phase, range_ramp, value_at, values
+from onecycle.schedules.curves import SHAPES, Curve, CyclicalCurve, Phase, range_ramp, value_at, values
+from onecycle.schedules.phases import (
+    fastai_phases,
+    momentum_phases,
+    one_cycle_phases,
+    optax_phases,
+    pytorch_phases,
+    warmup_linear_phases,
+    warmup_stable_phases,
+)
 
 FRACTIONS = [(None, 0.1), (None, 0.0), (None, 0.5), (None, 1.0), (0.0, 0.1), (0.3, 0.1), (0.9, 0.1), (1.0, 0.0)]
 
@@ -32,7 +40,7 @@ def one_cycle_by_definition(peak, total_steps, warmup_fraction, final_fraction, 
 def test_table_by_hand():
     """With a peak of 1000 over 12 steps: 180 up a step, 180 down a step, the last a thousandth of 100."""
     expected = [100, 280, 460, 640, 820, 1000, 820, 640, 460, 280, 100, 0.1]
-    assert np.allclose(values(recipes.one_cycle(1000.0, 12), np.arange(12)), expected, rtol=1e-13)
+    assert np.allclose(values(one_cycle_phases(1000.0, 12), np.arange(12)), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize(("warmup_fraction", "final_fraction"), FRACTIONS)
@@ -44,7 +52,7 @@ def test_one_cycle_is_its_definition(warmup_fraction, final_fraction):
     the last rate belongs to step `iterations`, which is never trained. Here every end is a step that is trained.
     """
     for total_steps in range(1, 201):
-        phases = recipes.one_cycle(
+        phases = one_cycle_phases(
             3.0, total_steps, warmup_fraction=warmup_fraction, final_fraction=final_fraction,
             initial_divisor=7.0, final_divisor=50.0,
         )  # fmt: skip
@@ -57,19 +65,19 @@ def every_recipe(total_steps):
     cut = total_steps - 1
     for warmup_fraction, final_fraction in FRACTIONS:
         for shape in ("linear", "cosine"):
-            yield recipes.one_cycle(
+            yield one_cycle_phases(
                 3.0, total_steps, warmup_fraction=warmup_fraction, final_fraction=final_fraction, shape=shape
             ), None  # fmt: skip
     for pct in (0.0, 0.05, 0.1, 0.3, 0.5, 0.55, 0.6, 1.0):
         for three_phase in (False, True):
-            yield recipes.pytorch_one_cycle(3.0, total_steps, pct, "cos", 25.0, 1e4, three_phase), cut
-        yield recipes.fastai_one_cycle(3.0, total_steps, 25.0, 1e5, pct), None
-        yield recipes.optax_one_cycle(total_steps, 3.0, pct, 1.0, 25.0, 1e4, "linear"), None
-        yield recipes.optax_one_cycle(total_steps, 3.0, pct / 2, 0.5, 25.0, 1e4, "linear"), None
-        yield recipes.optax_one_cycle(total_steps, 3.0, pct, 1.0, 25.0, 1e4, "cosine"), None
-        yield recipes.warmup_linear_decay(3.0, total_steps, warmup_fraction=pct, final_learning_rate=0.01), None
+            yield pytorch_phases(3.0, total_steps, pct, "cos", 25.0, 1e4, three_phase), cut
+        yield fastai_phases(3.0, total_steps, 25.0, 1e5, pct), None
+        yield optax_phases(total_steps, 3.0, pct, 1.0, 25.0, 1e4, "linear"), None
+        yield optax_phases(total_steps, 3.0, pct / 2, 0.5, 25.0, 1e4, "linear"), None
+        yield optax_phases(total_steps, 3.0, pct, 1.0, 25.0, 1e4, "cosine"), None
+        yield warmup_linear_phases(3.0, total_steps, warmup_fraction=pct, final_learning_rate=0.01), None
         for decay in (0.0, 0.2, 1 - pct):
-            yield recipes.warmup_stable_decay(
+            yield warmup_stable_phases(
                 3.0, total_steps, warmup_fraction=min(pct, 1 - decay), decay_fraction=decay, decay_shape="1-sqrt"
             ), None  # fmt: skip
     yield range_ramp(1e-6, 3.0, total_steps), None
@@ -96,7 +104,7 @@ def test_every_curve_is_well_behaved(total_steps):
 @pytest.mark.parametrize("total_steps", [3, 4, 5, 10, 11, 100, 10**9])
 def test_one_cycle_ends_and_peak_are_exact(total_steps, warmup_fraction, final_fraction):
     """The first rate, the peak and the last rate are met bit for bit, and the peak on a whole step."""
-    phases = recipes.one_cycle(
+    phases = one_cycle_phases(
         0.3, total_steps, warmup_fraction=warmup_fraction, final_fraction=final_fraction,
         initial_divisor=7.0, final_divisor=13.0,
     )  # fmt: skip
@@ -130,7 +138,7 @@ def test_range_ramp_ends_are_exact(num_steps, spacing):
 
 def test_momentum_mirrors_the_rate():
     """Momentum falls in the warm-up, rises in the fall and stays high in the final drop."""
-    phases = recipes.momentum_phases(recipes.one_cycle(1000.0, 12), 0.95, 0.85)
+    phases = momentum_phases(one_cycle_phases(1000.0, 12), 0.95, 0.85)
     expected = [0.95, 0.93, 0.91, 0.89, 0.87, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95, 0.95, 0.95]
     assert np.allclose(values(phases, np.arange(13)), expected, rtol=1e-13)
 
@@ -138,7 +146,7 @@ def test_momentum_mirrors_the_rate():
 @pytest.mark.parametrize("start_step", [0, 1, 2**24 + 1, 10**9, 2**53])
 def test_start_step_loses_nothing(start_step):
     """A shifted curve has the bits of the unshifted one, however far it is shifted and however fractional its ends."""
-    phases = recipes.pytorch_one_cycle(3.0, 37, 0.31, "cos", 25.0, 1e4, False)
+    phases = pytorch_phases(3.0, 37, 0.31, "cos", 25.0, 1e4, False)
     plain, shifted = Curve(phases, last_step=36), Curve(phases, start_step=start_step, last_step=36)
     assert [shifted.value_at(start_step + s) for s in range(40)] == [plain.value_at(s) for s in range(40)]
     assert (shifted.values(start_step + np.arange(40)) == plain.values(np.arange(40))).all()
@@ -169,7 +177,7 @@ def test_impossible_phases_are_errors(start, stop, first, shape):
 
 def test_curves_can_be_pickled():
     """A curve goes to another process and evaluates the same there."""
-    curve = Curve(recipes.one_cycle(0.1, 100, shape="cosine"))
+    curve = Curve(one_cycle_phases(0.1, 100, shape="cosine"))
     assert (pickle.loads(pickle.dumps(curve)).values(np.arange(100)) == curve.values(np.arange(100))).all()
 
 
@@ -183,7 +191,7 @@ def test_cyclical_table_by_hand():
 
 def test_optax_boundaries_on_one_step_join_neighbours():
     """Where optax loses a boundary the phases left still strictly increase and end at the documented last value."""
-    phases = recipes.optax_one_cycle(10, 1000.0, 0.3, 1.0, 25.0, 1e4, "linear")
+    phases = optax_phases(10, 1000.0, 0.3, 1.0, 25.0, 1e4, "linear")
     assert [p.name for p in phases] == ["warm-up", "decay"]
     assert all(a.stop == b.start for a, b in pairwise(phases))
     assert value_at(phases, 10) == pytest.approx(0.004)

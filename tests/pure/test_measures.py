@@ -5,9 +5,9 @@ import math
 import pytest
 from oracles.records import run
 
-from onecycle._comparison import TIMES
-from onecycle.studies.comparing import concluded
-from onecycle.studies.measures import measured
+from onecycle.comparison.comparing import concluded
+from onecycle.comparison.measures import measured
+from onecycle.results.comparison import TIMES
 
 
 def test_the_target_is_the_baselines_mean_best():

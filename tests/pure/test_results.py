@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from onecycle import _json
-from onecycle.results import RangeTest, StopReason, Suggestion, load
+from onecycle.results import RangeTest, StopReason, Suggestion, codec, load
 from onecycle.suggestions import RULES
 
 HEAD = {"format": "onecycle-result", "version": 1}
@@ -248,17 +247,17 @@ def test_a_null_without_a_mask_is_damage(result, tmp_path):
 
 def test_the_codec_takes_a_further_class_by_registering_it(tmp_path, monkeypatch):
     """A new record needs one decorator; tuples, nested records, odd keys and lone infinities come back as they were."""
-    monkeypatch.setattr(_json, "_classes", dict(_json._classes))
+    monkeypatch.setattr(codec, "_classes", dict(codec._classes))
 
-    @_json.storable
+    @codec.storable
     @dataclasses.dataclass(frozen=True)
     class Other:
         things: tuple
         table: dict
 
     one = Other((1, (2.5, None)), {"kind": [float("-inf"), True], "inner": Suggestion(None, "«why»", np.inf)})
-    _json.save(one, tmp_path / "other.json")
-    assert one == _json.load(tmp_path / "other.json")
+    codec.save(one, tmp_path / "other.json")
+    assert one == codec.load(tmp_path / "other.json")
 
 
 def test_an_unregistered_class_is_refused(tmp_path):
@@ -269,7 +268,7 @@ def test_an_unregistered_class_is_refused(tmp_path):
         x: int = 1
 
     with pytest.raises(TypeError, match="not registered"):
-        _json.save(Stranger(), tmp_path / "stranger.json")
+        codec.save(Stranger(), tmp_path / "stranger.json")
 
 
 def test_a_result_pickles(result):

@@ -7,8 +7,8 @@ import pytest
 from oracles.records import run
 from scipy import stats
 
-from onecycle.studies.comparing import concluded
-from onecycle.studies.savings import savings
+from onecycle.comparison.article.savings import savings
+from onecycle.comparison.comparing import concluded
 
 CYCLES = ("cycle 2", "cycle 4", "cycle 8")
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from onecycle.smoothing import (
-    DivergenceRule,
-    StopReason,
+from onecycle.suggestions.divergence import DivergenceRule, StopReason
+from onecycle.suggestions.smoothing import (
     exponential_moving_average,
     half_window,
     median_over_repeats,

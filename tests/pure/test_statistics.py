@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from onecycle.studies import statistics
-from onecycle.studies.censoring import censored_differences, decided_by_loss
-from onecycle.studies.statistics import Paired, decide, holm, more_seeds, paired, sign_flip_p, t_interval
+from onecycle.comparison import statistics
+from onecycle.comparison.censoring import censored_differences, decided_by_loss
+from onecycle.comparison.statistics import Paired, decide, holm, more_seeds, paired, sign_flip_p, t_interval
 
 EXPERIMENTS = 4000
 

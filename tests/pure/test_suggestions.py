@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from onecycle.smoothing import DivergenceRule, exponential_moving_average
 from onecycle.suggestions import RULES, Suggestion, blow_up, find_rule, minimum, one_cycle, slide, steepest, valley
+from onecycle.suggestions.divergence import DivergenceRule
+from onecycle.suggestions.smoothing import exponential_moving_average
 
 SEEDS = range(25)
 BLOW_UP = 0.5

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from oracles.records import run
 
-from onecycle.studies.measures import measured
-from onecycle.studies.verdicts import verdicts
+from onecycle.comparison.measures import measured
+from onecycle.comparison.verdicts import verdicts
 
 ARMS = ("plain", "other")
 SEEDS, EPOCHS = 8, 60

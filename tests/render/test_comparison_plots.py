@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from onecycle.comparison.measures import mean_curves, measured
+from onecycle.comparison.verdicts import verdicts
 from onecycle.plot import plot_comparison, plot_differences, save_figure
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.results import Comparison, load
 from onecycle.results import RunRecord as Record
-from onecycle.studies.measures import mean_curves, measured
-from onecycle.studies.verdicts import verdicts
 
 NAN = float("nan")
 

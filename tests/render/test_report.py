@@ -14,11 +14,11 @@ from render.test_comparison_plots import COMPARISONS
 from render.test_plots import RANGE_TESTS
 from render.test_sweep_plots import SWEEPS
 
-from onecycle import curves
 from onecycle.report import markup, write_report
 from onecycle.report.parts import Table
 from onecycle.report.sections import section
 from onecycle.results import RangeTest, Result, StopReason, load
+from onecycle.schedules import curves
 from onecycle.suggestions import Suggestion
 
 RESULTS = {

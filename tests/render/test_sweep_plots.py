@@ -7,10 +7,10 @@ import pytest
 from matplotlib.axes import Axes
 from render.test_plots import RANGE_TESTS
 
-from onecycle import picking
 from onecycle.plot import plot_sweep, save_figure
 from onecycle.plot.sweep_info import sweep_picture
 from onecycle.results import Sweep, load
+from onecycle.suggestions import sweep_pick
 
 NAN = np.nan
 
@@ -27,7 +27,7 @@ def record(rates, scores, steps, *, initial_score=3.0, total_steps=500):
         scores=scores,
         steps=steps,
         curves=curves,
-        pick=picking.pick(rates, scores, steps, initial_score=initial_score),
+        pick=sweep_pick.pick(rates, scores, steps, initial_score=initial_score),
         cost=0.5,
         range_test=RANGE_TESTS["pretty"],
         total_steps=total_steps,

@@ -34,9 +34,9 @@ def load_parts(name: str) -> tuple[Any, Any, Any]:
 def compare(parts: tuple[Any, Any, Any], *, save: Path | None, plot: Path | None, **options: Any) -> Any:
     """Run the comparison, write what was asked for, and return the `Comparison`."""
     with told_what_to_install(), bad_options():  # what is wrong in a run is a RuntimeError
-        from onecycle import studies
+        from onecycle import comparison
 
-        result = studies.compare(*parts, **options)
+        result = comparison.compare(*parts, **options)
     write(result, save=save, plot=plot)
     return result
 

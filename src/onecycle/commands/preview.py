@@ -27,7 +27,9 @@ class Name(StrEnum):
 
 def make(name: Name, peak: float, steps: int, **options: Any) -> Any:
     """Return the schedule; of the options only those given, which it must know."""
-    from onecycle.schedules import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
+    from onecycle.schedules import OneCycle
+    from onecycle.schedules.cyclical import CyclicalLearningRate
+    from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
 
     makers: dict[Name, tuple[Any, tuple[str, ...]]] = {
         Name.one_cycle: (

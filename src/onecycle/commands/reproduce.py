@@ -33,7 +33,7 @@ def reproduce(
     if data_dir is not None:
         os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())  # worker processes read it too
     with told_what_to_install():
-        from onecycle.studies import reproduction
+        from onecycle.comparison.article import reproduction
 
         found = reproduction.reproduce(
             task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs, verbose=verbose

@@ -11,7 +11,7 @@ from onecycle.commands.writing import write
 
 def sweep(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
     """Run the sweep, write what was asked for, and return the `Sweep`."""
-    from onecycle.sweeping import sweep_learning_rates
+    from onecycle.finding.sweep import sweep_learning_rates
 
     result = sweep_learning_rates(subject.model, subject.x, subject.y, **options)
     write(result, save=save, plot=plot)

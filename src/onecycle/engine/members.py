@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle._schedule_base import count, number
-from onecycle.hyperparameters import require_momentum
+from onecycle.hyperparameters.scheduling import require_momentum
+from onecycle.suggestions.arguments import count, number
 
 Array = NDArray[np.float64]
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike, NDArray
 
-    from onecycle.results import Comparison, RangeTest, Sweep
+    from onecycle.results.comparison import Comparison
+    from onecycle.results.range_test import RangeTest
+    from onecycle.results.sweep import Sweep
 
 __all__ = [
     "plot_comparison",

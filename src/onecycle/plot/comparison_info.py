@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle._comparison import MEASURES
-from onecycle.results import Comparison, Verdict
+from onecycle.results.comparison import MEASURES, Comparison, Verdict
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onecycle.results import RangeTest
-from onecycle.smoothing import half_window, median_over_repeats
+from onecycle.results.range_test import RangeTest
+from onecycle.suggestions.smoothing import half_window, median_over_repeats
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.plot.info import FOOTROOM, HEADROOM
-from onecycle.results import Sweep
+from onecycle.results.sweep import Sweep
 
 Array = NDArray[np.float64]
 

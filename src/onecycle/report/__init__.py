@@ -26,12 +26,12 @@ def write_report(results: Sequence[Result], path: str | os.PathLike[str], *, sou
         ValueError: without results, or if there are sources but not one for each.
         OSError: if the file cannot be written.
     """
-    from onecycle import _json
     from onecycle.report.page import page
     from onecycle.report.sections import section
+    from onecycle.results import codec
 
     if not results:
         raise ValueError("A report needs at least one result. Received: results=[]")
     if sources and len(sources) != len(results):
         raise ValueError(f"Argument `sources` must name each result. Received: {len(sources)} for {len(results)}")
-    _json.write_whole(Path(path), page([section(result) for result in results], sources))
+    codec.write_whole(Path(path), page([section(result) for result in results], sources))

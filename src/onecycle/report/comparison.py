@@ -12,7 +12,7 @@ from onecycle.plot.comparison_info import ArmCurve, comparison_picture
 from onecycle.report.differences import differences_figure
 from onecycle.report.parts import Cell, Figure, Section, Style, Table, Toggle, View
 from onecycle.report.traces import NUMBER, band, line_across, positive, scatter, short, style_of
-from onecycle.results import Comparison, Verdict
+from onecycle.results.comparison import Comparison, Verdict
 
 MOST_POINTS = 20_000  # of all seeds' curves together; beyond, they have fewer, and the file stays below 6 MB
 TIMES = ("steps", "epochs", "samples", "seconds")

@@ -8,7 +8,7 @@ from typing import Any
 from onecycle.plot.comparison_info import ArmDifferences, differences_picture
 from onecycle.report.parts import Figure, Style, Table, Toggle, View
 from onecycle.report.traces import NUMBER, line_across, plain, scatter, style_of
-from onecycle.results import Comparison
+from onecycle.results.comparison import Comparison
 
 HALF_ROW = 0.22  # of the distance between two arms, over which the seeds' points are spread
 LONGEST_NAME = 36  # letters; the whole name is in the legend and on hover

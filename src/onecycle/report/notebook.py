@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import io
 
-from onecycle._result import Result
 from onecycle.report import markup
 from onecycle.report.sections import section
+from onecycle.results.base import Result
 
 DPI = 110
 STYLE = "max-width: 100%; height: auto; background: white"  # the picture is drawn for white, whatever the theme

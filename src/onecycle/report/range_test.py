@@ -10,7 +10,7 @@ import numpy as np
 from onecycle.plot.info import Mark, RangeTestPicture, range_test_picture
 from onecycle.report.parts import Figure, Section, Style, Table, Toggle, View
 from onecycle.report.traces import NUMBER, band, line_across, numbers, positive, scatter
-from onecycle.results import RangeTest
+from onecycle.results.range_test import RangeTest
 
 # As in `plot/draw.py`.
 RULE_STYLES = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from onecycle._result import Result
 from onecycle.report.comparison import comparison_section
 from onecycle.report.parts import Section
 from onecycle.report.range_test import range_test_section
 from onecycle.report.sweep import sweep_section
-from onecycle.results import Comparison, RangeTest, Sweep
+from onecycle.results.base import Result
+from onecycle.results.comparison import Comparison
+from onecycle.results.range_test import RangeTest
+from onecycle.results.sweep import Sweep
 
 SECTIONS: dict[type[Result], Callable[[Any], Section]] = {
     RangeTest: range_test_section,

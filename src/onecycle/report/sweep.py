@@ -7,7 +7,7 @@ import numpy as np
 from onecycle.plot.sweep_info import SweepPicture, sweep_picture
 from onecycle.report.parts import Figure, Section, Style, Table, Toggle, View
 from onecycle.report.traces import NUMBER, line_across, positive, scatter, short, style_of
-from onecycle.results import Sweep
+from onecycle.results.sweep import Sweep
 
 # As in `plot/sweep_draw.py`.
 STYLES = (Style("grey", "dash", "square"), Style("blue", "solid", "circle"), Style("ink", "dashdot", "triangle-up"))

@@ -1,0 +1,1 @@
+"""The experiments of the article that onecycle grew from, as comparisons; nothing else uses this package."""

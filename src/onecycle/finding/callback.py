@@ -1,0 +1,107 @@
+"""`LearningRateFinder`: the range test in a person's own call of `fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, measured
+from onecycle.finding.ramp_in_fit import RampRun
+from onecycle.hyperparameters.conflicts import refuse_rivals
+from onecycle.keras_support.callback_list import call_last, callbacks_beside, on_error_of_callbacks
+from onecycle.keras_support.optimizers import require_compiled
+from onecycle.results.range_test import RangeTest
+from onecycle.suggestions.rules import DEFAULT_RULE
+
+
+class LearningRateFinder(keras.callbacks.Callback):
+    """The learning rate range test inside a person's own call of `fit`.
+
+    From the first step on the rate rises over the smaller of `num_steps` and the steps of this `fit`. When the loss
+    diverges or the ramp is over, weights, optimizer, seed generators and global random states are put back before
+    any other callback or the validation sees them, and training ends. The result is in `result`.
+
+    The model must be built (have its weights) before `fit`; `find_learning_rate` also takes one that is not.
+
+    Args:
+        min_learning_rate: The first rate, > 0.
+        max_learning_rate: The last rate, above the first.
+        num_steps: Steps of the ramp, at least 10.
+        spacing: `"exponential"` or `"linear"`.
+        rule: Name of the rule whose suggestion is `result.learning_rate`, or a rule of your own.
+
+    Attributes:
+        result: The `RangeTest` once training has ended; None before.
+
+    Raises:
+        ValueError: For bad arguments; and before training for a model without weights or another callback beside it
+            that sets the learning rate.
+
+    Example:
+
+    ```python
+    finder = onecycle.LearningRateFinder()
+    model.fit(x, y, epochs=5, callbacks=[finder])
+    print(finder.result.learning_rate)
+    ```
+
+    References:
+        L. N. Smith, Cyclical learning rates for training neural networks (2015), arXiv:1506.01186, section 3.3.
+    """
+
+    sets_learning_rate = True  # see `refuse_rivals`
+
+    def __init__(
+        self,
+        min_learning_rate: float = 1e-6,
+        max_learning_rate: float = 10.0,
+        num_steps: int = 300,
+        *,
+        spacing: str = "exponential",
+        rule: Any = DEFAULT_RULE,
+    ) -> None:
+        super().__init__()
+        check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
+        self.min_learning_rate = min_learning_rate
+        self.max_learning_rate = max_learning_rate
+        self.num_steps = num_steps
+        self.spacing = spacing
+        self.rule = rule
+        self.result: RangeTest | None = None
+        self._run: RampRun | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        require_compiled(self.model)
+        refuse_rivals(self, callbacks_beside(self))
+        if not self.model.built:
+            raise ValueError(
+                "LearningRateFinder gives the weights back, so the model must have them before `fit`. "
+                "Call the model on a batch of data first, or use `find_learning_rate`."
+            )
+        self._run, self.result = None, None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._run is not None:
+            return
+        per_epoch = self.params.get("steps")
+        available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch
+        steps = min(self.num_steps, available)
+        if steps < MIN_STEPS:
+            raise ValueError(
+                f"A range test needs at least {MIN_STEPS} steps, and this `fit` has {steps}. Train for more epochs, or "
+                "use `find_learning_rate`, which repeats short data."
+            )
+        run = RampRun(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
+        run.start()
+        on_error_of_callbacks(self, run.abandon)
+        self._run = run
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._run is None:
+            return
+        # Other callbacks may write weights of the ramp when training ends, as EarlyStopping does.
+        call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
+        self._run.finish()
+        self.result = measured(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self.num_steps)
+        self._run = None

@@ -1,0 +1,83 @@
+"""Learning-rate schedules for Keras: one cycle, warm-up and decay, warm-up, plateau and decay, and cyclical rates."""
+
+import keras
+
+from onecycle.schedules import curves
+from onecycle.schedules.base import Schedule
+from onecycle.schedules.momentum import MomentumSchedule
+from onecycle.suggestions.arguments import count, number, one_of
+
+
+@keras.saving.register_keras_serializable(package="onecycle")
+class CyclicalLearningRate(Schedule):
+    """A rate that swings up and down between two values for as long as training lasts.
+
+    For training without a known end, or for looking at a range of rates again and again.
+
+    With b = `base_learning_rate`, m = `max_learning_rate`, s = `step_size`: at step i the rate is b + (m - b) · u · g,
+    where u = 1 - |(i mod 2s) - s| / s, and g is 1 (`triangular`), 0.5^(i // 2s) (`triangular2`) or `gamma`^i
+    (`exp_range`). `total_steps`, the default length of `values`, is one cycle, 2s.
+
+    Example:
+        >>> CyclicalLearningRate(0.0, 1000.0, 2, mode="triangular2").values(9).tolist()
+        [0.0, 500.0, 1000.0, 500.0, 0.0, 250.0, 500.0, 250.0, 0.0]
+
+    Args:
+        base_learning_rate: Lower end, at least 0 and at most `max_learning_rate`.
+        max_learning_rate: Upper end, above 0.
+        step_size: Half a cycle, in steps (training batches), at least 1.
+        mode: `"triangular"`, `"triangular2"` or `"exp_range"`.
+        gamma: Shrinks the swing by this factor each step for `"exp_range"`; above 0, at most 1.
+        start_step: Step at which the first cycle begins; before it the lower end is held.
+
+    Raises:
+        ValueError: For an argument outside its range.
+
+    References:
+        Smith, Cyclical Learning Rates for Training Neural Networks, 2015, https://arxiv.org/abs/1506.01186, section 3.
+        The numbers are those of `torch.optim.lr_scheduler.CyclicLR`, 2.13, with `step_size_up=step_size`.
+    """
+
+    def __init__(
+        self,
+        base_learning_rate: float,
+        max_learning_rate: float,
+        step_size: int,
+        *,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        start_step: int = 0,
+    ) -> None:
+        self.max_learning_rate = number("max_learning_rate", max_learning_rate, above=0)
+        self.base_learning_rate = number("base_learning_rate", base_learning_rate, least=0, most=self.max_learning_rate)
+        self.step_size = count("step_size", step_size)
+        self.mode = one_of("mode", mode, ("triangular", "triangular2", "exp_range"))
+        self.gamma = number("gamma", gamma, above=0, most=1)
+        self.total_steps = 2 * self.step_size
+        self._follow(
+            self._cyclical(self.base_learning_rate, self.max_learning_rate, count("start_step", start_step, least=0))
+        )
+
+    def momentum(self, *, high: float = 0.95, low: float = 0.85) -> MomentumSchedule:
+        """Returns the matching momentum, the rate's mirror image: `high` at the bottom, `low` at the first peak.
+
+        Example:
+            >>> CyclicalLearningRate(0.0, 1000.0, 2).momentum().values(5).round(2).tolist()
+            [0.95, 0.9, 0.85, 0.9, 0.95]
+
+        Args:
+            high: Momentum where the rate is low, below 1.
+            low: Momentum at the rate's upper end, 0 to `high`.
+
+        Raises:
+            ValueError: For a pair that is not 0 <= low <= high < 1.
+        """
+        return MomentumSchedule(self, high, low)
+
+    def _momentum_curve(self, high: float, low: float) -> curves.CyclicalCurve:
+        return self._cyclical(high, low, self.start_step)
+
+    def _cyclical(self, base: float, peak: float, start_step: int) -> curves.CyclicalCurve:
+        return curves.CyclicalCurve(
+            base, peak, step_size=self.step_size, mode=self.mode, gamma=self.gamma, start_step=start_step
+        )

@@ -1,0 +1,165 @@
+"""Recipes: the phases of each schedule, from its plain numbers; standard library only.
+
+The arguments are those of the schedule class of the same name, checked there.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from onecycle.schedules.curves import Phase
+
+
+def one_cycle_phases(
+    max_learning_rate: float,
+    total_steps: int,
+    *,
+    warmup_fraction: float | None = None,
+    final_fraction: float = 0.1,
+    initial_divisor: float = 10.0,
+    final_divisor: float = 1000.0,
+    shape: str = "linear",
+) -> tuple[Phase, ...]:
+    """Returns the phases of `onecycle.OneCycle`, where the formula is."""
+    initial = max_learning_rate / initial_divisor
+    final = initial / final_divisor
+    if total_steps == 1:
+        return (Phase("final drop", 0, 1, initial, initial),)
+    if total_steps == 2:
+        return (Phase("final drop", 0, 1, initial, final, shape),)
+    last = total_steps - 1
+    drop = max(1, math.floor(final_fraction * total_steps)) if final_fraction else 0
+    start = last - drop
+    peak = max(1, start // 2 if warmup_fraction is None else min(round(warmup_fraction * last), start))
+    # Without a final drop a warm-up over everything would leave no step for the last rate.
+    peak = min(peak, last - 1)
+    if drop and peak < start:
+        return _through(
+            (0, initial), (peak, max_learning_rate), (start, initial), (last, final),
+            names=("warm-up", "decay", "final drop"), shape=shape,
+        )  # fmt: skip
+    return _through((0, initial), (peak, max_learning_rate), (last, final), names=("warm-up", "decay"), shape=shape)
+
+
+def pytorch_phases(
+    max_lr: float,
+    total_steps: int,
+    pct_start: float,
+    anneal_strategy: str,
+    div_factor: float,
+    final_div_factor: float,
+    three_phase: bool,
+) -> tuple[Phase, ...]:
+    """Returns the phases of `torch.optim.lr_scheduler.OneCycleLR`; evaluate them with `last_step=total_steps - 1`.
+
+    A phase that is over before it begins is left out, as in PyTorch. Where PyTorch divides by zero (a warm-up of
+    exactly one step) the curve is the limit of smaller `pct_start`: no warm-up. One step alone has the lowest rate.
+    """
+    initial = max_lr / div_factor
+    final = initial / final_div_factor
+    shape = {"cos": "cosine", "linear": "linear"}[anneal_strategy]
+    last = total_steps - 1
+    stages = [("warm-up", float(pct_start * total_steps) - 1, initial, max_lr)]
+    if three_phase:
+        stages += [("decay", float(2 * pct_start * total_steps) - 2, max_lr, initial)]
+        stages += [("final drop", last, initial, final)]
+    else:
+        stages += [("decay", last, max_lr, final)]
+    starts = [0.0, *(stop for _, stop, _, _ in stages)]
+    phases = tuple(
+        Phase(name, start, stop, first, end, shape)
+        for start, (name, stop, first, end) in zip(starts, stages, strict=False)
+        if start < min(stop, last)
+    )
+    return phases or (Phase("final drop", 0, 1, final, final),)
+
+
+def fastai_phases(lr_max: float, total_steps: int, div: float, div_final: float, pct_start: float) -> tuple[Phase, ...]:
+    """Returns the phases of fastai's `fit_one_cycle`: two cosines, the lowest rate only at step `total_steps`."""
+    peak = pct_start * total_steps
+    up = (Phase("warm-up", 0, peak, lr_max / div, lr_max, "cosine"),) if peak > 0 else ()
+    if peak >= total_steps:
+        # Nothing is left to fall in; fastai divides by zero at step T, the rate held from there on is the same.
+        return (*up, Phase("final drop", peak, peak + 1, lr_max / div_final, lr_max / div_final))
+    return (*up, Phase("decay", peak, total_steps, lr_max, lr_max / div_final, "cosine"))
+
+
+def optax_phases(
+    transition_steps: int,
+    peak_value: float,
+    pct_start: float,
+    pct_final: float,
+    div_factor: float,
+    final_div_factor: float,
+    shape: str,
+) -> tuple[Phase, ...]:
+    """Returns the phases of `optax.linear_onecycle_schedule` or (`shape="cosine"`) `cosine_onecycle_schedule`.
+
+    Boundaries that fall on the same step, where optax loses one of them, leave the phase between them out: without a
+    warm-up it starts at the peak; without a decay or a final drop it falls from the peak straight to the last value.
+    """
+    initial = peak_value / div_factor
+    final = initial / final_div_factor
+    peak, drop = int(pct_start * transition_steps), int(pct_final * transition_steps)
+    knots = [(peak, peak_value)]
+    names = []
+    if peak > 0:
+        knots.insert(0, (0, initial))
+        names.append("warm-up")
+    if shape == "linear" and peak < drop < transition_steps:
+        knots.append((drop, initial))
+        names += ["decay", "final drop"]
+    elif peak < transition_steps:
+        names.append("decay")
+    if peak < transition_steps:
+        knots.append((transition_steps, final))
+    return _through(*knots, names=names, shape=shape)
+
+
+def warmup_linear_phases(
+    max_learning_rate: float, total_steps: int, *, warmup_fraction: float, final_learning_rate: float
+) -> tuple[Phase, ...]:
+    """Returns the phases of `onecycle.WarmupLinearDecay`, where the formula is."""
+    if total_steps == 1:
+        return (Phase("decay", 0, 1, max_learning_rate, max_learning_rate),)
+    up = _warmup(max_learning_rate, total_steps, warmup_fraction)
+    start = up[-1].stop if up else 0
+    return (*up, Phase("decay", start, total_steps - 1, max_learning_rate, final_learning_rate))
+
+
+def warmup_stable_phases(
+    max_learning_rate: float, total_steps: int, *, warmup_fraction: float, decay_fraction: float, decay_shape: str
+) -> tuple[Phase, ...]:
+    """Returns the phases of `onecycle.WarmupStableDecay`, where the formula is."""
+    if total_steps == 1:
+        return (Phase("stable", 0, 1, max_learning_rate, max_learning_rate),)
+    phases = list(_warmup(max_learning_rate, total_steps, warmup_fraction))
+    last = total_steps - 1
+    start = int(phases[-1].stop) if phases else 0
+    length = min(max(1, round(decay_fraction * total_steps)), last - start) if decay_fraction else 0
+    if start < last - length:
+        phases.append(Phase("stable", start, last - length, max_learning_rate, max_learning_rate))
+    if length:
+        phases.append(Phase("decay", last - length, last, max_learning_rate, 0.0, decay_shape))
+    return tuple(phases)
+
+
+def momentum_phases(phases: Sequence[Phase], high: float, low: float) -> tuple[Phase, ...]:
+    """Returns the momentum that goes with a one cycle's phases: high to low, low to high, high in the final drop."""
+    ends = {"warm-up": (high, low), "decay": (low, high), "final drop": (high, high)}
+    return tuple(replace(phase, first=ends[phase.name][0], last=ends[phase.name][1]) for phase in phases)
+
+
+def _through(*knots: tuple[int, float], names: Sequence[str], shape: str) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(name, start, stop, first, last, shape)
+        for name, (start, first), (stop, last) in zip(names, knots[:-1], knots[1:], strict=True)
+    )
+
+
+def _warmup(max_learning_rate: float, total_steps: int, fraction: float) -> tuple[Phase, ...]:
+    # The peak comes at step w, and the step before it all, -1, would be the zero: no step is wasted on a zero rate.
+    steps = min(max(1, round(fraction * total_steps)), total_steps - 2) if fraction else 0
+    if steps < 1:
+        return ()
+    return (Phase("warm-up", 0, steps, max_learning_rate / (steps + 1), max_learning_rate),)
