@@ -20,15 +20,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY_FOLDER")
     for study in parser.parse_args().studies:
-        for name, (packed, lines) in pack(study).items():
-            print(f"{study.name}/runs/{name}.jsonl: {packed} files packed, {lines} records")
+        for name, count in pack(study).items():
+            print(f"{study.name}/runs/{name}.jsonl: {count} files packed")
 
 
-def pack(study: Path) -> dict[str, tuple[int, int]]:
+def pack(study: Path) -> dict[str, int]:
     """Packs a study that is not running.
 
     Returns:
-        Task -> number of files that were packed, number of records in its packed file.
+        Task -> number of files that were packed, for each task that had any.
 
     Raises:
         ValueError: If a file or a line is torn, or a file is in no task's folder. Nothing of that task has changed.
@@ -37,31 +37,31 @@ def pack(study: Path) -> dict[str, tuple[int, int]]:
     stray = sorted(path.name for path in runs.glob("*.json"))
     if stray:
         raise ValueError(f"A record belongs in the folder of its task, runs/TASK/. Found in runs/: {', '.join(stray)}")
-    folders = {path for path in runs.iterdir() if path.is_dir()}
-    folders |= {path.with_name(path.name.removesuffix(".jsonl")) for path in runs.glob("*.jsonl")}
-    return {folder.name: pack_task(folder) for folder in sorted(folders)}
+    counts = {folder.name: pack_task(folder) for folder in sorted(runs.iterdir()) if folder.is_dir()}
+    return {task: count for task, count in counts.items() if count}
 
 
-def pack_task(folder: Path) -> tuple[int, int]:
+def pack_task(folder: Path) -> int:
     """Packs the folder of a task; a file is removed only after its record was read back from the packed file."""
     packed, singles = packed_file(folder), sorted(folder.rglob("*.json"))
-    records, problems = read_packed(packed)
-    if problems:
-        raise ValueError(" ".join(problems))
+    records, problem = read_packed(packed)
+    if singles and problem:
+        raise ValueError(problem)
     records |= {path.relative_to(folder).as_posix(): read_document(path) for path in singles}
-    if records:
+    if singles:
         write_packed(packed, records)
     for path in singles:
         path.unlink()
     remove_empty(folder)
-    return len(singles), len(records)
+    return len(singles)
 
 
 def write_packed(packed: Path, records: dict[str, Any]) -> None:
     """Writes a packed file and reads it back."""
     write_whole(packed, "".join(text({"file": name, "record": records[name]}) + "\n" for name in sorted(records)))
     # As text, in which 1 and 1.0, 0.0 and -0.0, and two orders of keys differ.
-    if text(read_packed(packed)) != text([dict(sorted(records.items())), []]):
+    found, problem = read_packed(packed)
+    if problem or text(found) != text(dict(sorted(records.items()))):
         raise ValueError(f"{packed} does not hold what was written; the single files are still there.")
 
 

@@ -32,13 +32,13 @@ def documents(folder: Path, pattern: str = "*.json") -> dict[str, Any]:
 
 
 def packed_lines(folder: Path) -> tuple[dict[str, PackedLine], list[str]]:
-    """The packed records of an absolute folder by file name, and a sentence for each line that cannot be used."""
+    """The packed records of an absolute folder by file name, and what is wrong with its packed files."""
     found: dict[str, PackedLine] = {}
     problems: list[str] = []
     # A task's file holds its comparisons too; a file of this very folder is the nearer one.
     for packed, inside in ((packed_file(folder.parent), folder.name), (packed_file(folder), "")):
-        entries, torn = read_packed(packed)
-        problems += torn
+        entries, problem = read_packed(packed)
+        problems += [problem] if problem else []
         for entry, document in entries.items():
             parent, _, name = entry.rpartition("/")
             if parent == inside:
@@ -59,22 +59,25 @@ class PackedLine:
     document: Any
 
 
-def read_packed(packed: Path) -> tuple[dict[str, Any], list[str]]:
-    """The documents of a packed file by path in the folder, and a sentence for each line that cannot be used."""
+def read_packed(packed: Path) -> tuple[dict[str, Any], str]:
+    """The documents of a packed file by path in the folder, and a sentence if it has lines that cannot be used."""
     found: dict[str, Any] = {}
-    problems = []
+    unusable = []
     for number, line in enumerate(packed.read_bytes().splitlines() if packed.exists() else (), start=1):
         try:
             entry = json.loads(line.decode("utf-8"))
-            name, document = str(entry["file"]), entry["record"]
+            name, document = entry["file"], entry["record"]
         except (ValueError, KeyError, TypeError):
-            problems.append(f"Line {number} of {packed.name} is torn or holds no record; it was left alone, unused.")
-            continue
-        if name in found:
-            problems.append(f"Line {number} of {packed.name} repeats {name}; it was left alone, unused.")
-            continue
-        found[name] = document
-    return found, problems
+            name = None
+        if isinstance(name, str) and name not in found:
+            found[name] = document
+        else:
+            unusable.append(number)
+    if not unusable:
+        return found, ""
+    # One sentence, however many lines there are: the file may be a JSON-lines file of something else.
+    which = f"Line {unusable[0]}" + (f" and {len(unusable) - 1} more" if len(unusable) > 1 else "")
+    return found, f"{which} of {packed.name}: torn, repeated, or not the record of a run. Left alone, unused."
 
 
 def packed_file(folder: Path) -> Path:

@@ -134,7 +134,7 @@ class Store:
         try:
             record = codec.from_document(line.document, line.source)
         except ValueError as error:
-            self._report(f"{error} It was left alone, unused.")
+            self._report(f"{str(error).rstrip('.')}. It was left alone, unused.")
             return None
         if not isinstance(record, RunRecord):
             why = f"is a {type(record).__name__}, not the record of a run."
