@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 
 import onecycle
+from onecycle.comparison.packed import documents
 from onecycle.tasks import load_task
 
 EPOCHS = {"boston-housing": 100, "fashion-mnist": 3, "cifar10": 3}
@@ -25,7 +26,6 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=list(EPOCHS))
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
-    RUNS.mkdir(exist_ok=True)
     for seed in range(arguments.seeds):
         for task in arguments.tasks:
             for arm in ARMS:
@@ -33,8 +33,8 @@ def main() -> None:
 
 
 def record(task: str, arm: str, seed: int) -> None:
-    path = RUNS / f"{task}_{arm.replace(' ', '-')}_{keras.backend.backend()}_{seed}.json"
-    if path.exists():
+    path = RUNS / task / f"{arm.replace(' ', '-')}_{keras.backend.backend()}_{seed}.json"
+    if documents(path.parent, path.name):
         return
     started = time.time()
     facts = trained(task, arm, seed)
@@ -46,6 +46,7 @@ def record(task: str, arm: str, seed: int) -> None:
         "seconds": round(time.time() - started, 1),
     }
     facts |= {"backend": keras.backend.backend(), "keras": keras.__version__, "onecycle": onecycle.__version__}
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(facts, indent=1) + "\n")
     partial.replace(path)

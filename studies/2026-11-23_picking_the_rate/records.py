@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from onecycle.comparison.packed import documents
 
 MATTERS, TIMES_OFF = 0.05, 3.0  # a task counts where a rate so many times off costs so much
 CATASTROPHE = 0.5
@@ -117,7 +118,8 @@ def _valued(grid: Grid, seed: int, rate: float, loss: float) -> dict[str, float]
 
 
 def read(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob(pattern))]
+    """The records of a task, packed or single, in the order of their names."""
+    return list(documents(folder, pattern).values())
 
 
 def numbers(values: list[float | None]) -> np.ndarray:

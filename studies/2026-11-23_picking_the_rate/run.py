@@ -25,8 +25,10 @@ from split import FURTHER, JUDGED, TUNING
 from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
+from onecycle.comparison.packed import documents
 from onecycle.engine import Member, MemberRuns, train_members
 from onecycle.finding.sweep import sweep_learning_rates
+from onecycle.results import codec
 from onecycle.suggestions import one_cycle
 
 RUNS = Path(__file__).parent / "runs"
@@ -98,7 +100,7 @@ class Study:
 
     def record(self, what: str, make: Callable[[], dict[str, Any]]) -> None:
         path = self.folder / f"{self.optimizer}_{what}.json"
-        if path.exists():
+        if documents(self.folder, path.name):
             return
         began = time.time()
         facts = {"task": self.name, "optimizer": self.optimizer, "epochs": self.epochs, "steps": self.steps}
@@ -117,7 +119,8 @@ class Study:
 
     def ours(self, seed: int) -> dict[str, Any]:
         """The same of the rule `one_cycle`, on the range test that the other rules read, and of the sweeps."""
-        tested = onecycle.load(self.folder / f"{self.optimizer}_range-test_{seed}.json")
+        file = f"{self.optimizer}_range-test_{seed}.json"
+        tested = codec.from_document(documents(self.folder, file)[file], file)
         said, whole = one_cycle(tested.learning_rates, tested.losses), self.steps * self.epochs
         cost = len(tested.learning_rates) / whole
         found: dict[str, dict[str, Any]] = {

@@ -14,8 +14,9 @@ import numpy as np
 from records import grids
 from split import TUNING
 
-import onecycle
+from onecycle.comparison.packed import documents
 from onecycle.finding.sweep_runs import suggested_peak
+from onecycle.results import codec
 from onecycle.suggestions.sweep_pick import pick
 
 SPREADS = (0.2, 0.3, 0.5, 0.7, 0.9)
@@ -30,11 +31,11 @@ def main() -> None:
     folder = parser.parse_args().runs
     found = defaultdict(list)
     for (name, optimizer), grid in grids(folder, TUNING).items():
-        for path in sorted((folder / name).glob(f"{optimizer}_sweep-*.json")):
-            budget, seed = path.stem.split("-")[-1].split("_")
+        for file, document in documents(folder / name, f"{optimizer}_sweep-*.json").items():
+            budget, seed = file.removesuffix(".json").split("-")[-1].split("_")
             if int(seed) not in grid.seeds:
                 continue
-            sweep = onecycle.load(path)
+            sweep = codec.from_document(document, file)
             for constants in itertools.product(SPREADS, WORSTS, WEIGHTS, REACHES):
                 spread, worst, weight, reach = constants
                 rate = pick(

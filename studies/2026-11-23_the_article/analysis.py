@@ -1,6 +1,7 @@
 """Reads the records in runs/, draws pictures/ and fills the tables of README.md: python analysis.py; no training."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,7 @@ from onecycle.comparison.article.protocol import CYCLE, PROTOCOLS, Protocol
 from onecycle.comparison.article.reproduction import verdicts_against_cycle
 from onecycle.comparison.article.savings import epoch_savings
 from onecycle.comparison.evaluation import comparison_from_records
+from onecycle.comparison.packed import documents
 from onecycle.plot import save_figure
 from onecycle.results import Comparison, RunRecord, codec
 
@@ -24,7 +26,7 @@ def main() -> None:
     filled = README.read_text(encoding="utf-8")
     for name, protocol in PROTOCOLS.items():
         folder = RUNS / name / "main"
-        if not folder.exists() or not whole_seeds(folder, tuple(protocol.main_arms(tuned(protocol)))):
+        if not read(folder) or not whole_seeds(folder, tuple(protocol.main_arms(tuned(protocol)))):
             print(f"{name}: no seed has all its runs yet")
             continue
         main_runs, side_runs = comparisons(protocol)
@@ -35,7 +37,7 @@ def main() -> None:
         if whole_seeds(RUNS / task / what, arms):
             filled = fill(filled, what, later_table(compared(RUNS / task / what, arms, PROTOCOLS[task])))
     for what in ("picture", "batch-size"):
-        if list((RUNS / PICTURE_TASK / what).glob("*.json")):
+        if read(RUNS / PICTURE_TASK / what):
             filled = fill(filled, what, extra(what))
     README.write_text(filled, encoding="utf-8")
 
@@ -45,7 +47,7 @@ def comparisons(protocol: Protocol) -> tuple[Comparison, Comparison | None]:
     folder = RUNS / protocol.task
     arms = tuple(protocol.main_arms(tuned(protocol)))
     found = compared(folder / "main", arms, protocol)
-    there = len(list((folder / "side").glob("*.json"))) == len(protocol.side_arms()) * protocol.side_seeds
+    there = len(read(folder / "side")) == len(protocol.side_arms()) * protocol.side_seeds
     return found, compared(folder / "side", tuple(protocol.side_arms()), protocol) if there else None
 
 
@@ -65,9 +67,10 @@ def whole_seeds(folder: Path, arms: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(sorted({seed for _, seed in records if all((arm, seed) in records for arm in arms)}))
 
 
+@cache
 def read(folder: Path) -> dict[tuple[str, int], RunRecord]:
-    """Every record of a folder."""
-    records = [codec.load(path) for path in sorted(folder.glob("*.json"))]
+    """Every record of a folder, packed or single."""
+    records = [codec.from_document(document, name) for name, document in documents(folder).items()]
     return {(record.arm, record.seed): record for record in records}
 
 

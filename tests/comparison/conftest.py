@@ -1,4 +1,4 @@
-"""What the tests of records and engines share. No backend changes them, so they run once, on JAX."""
+"""Shared by the tests of records and of execution. They do not depend on the backend, so they run once, on JAX."""
 
 import atexit
 import os
@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-# The comparisons in worker processes compile the same few steps again and again.
+# Worker processes compile the same few steps again and again, so they share a cache of compiled programs.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
@@ -16,16 +16,16 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-from oracles import counted  # after these, for it imports keras
+from oracles import counted  # imported after the environment is set, because it imports keras
 
-PERSON = '''
-"""A person's own module: a small net, two classes, arms that take long enough to be killed at."""
+USER_CODE = '''
+"""A user's module: a small net, two classes, and arms whose runs last long enough to be killed."""
 import os, time
 import keras
 import numpy as np
 
 PAUSE = float(os.environ.get("ONECYCLE_TEST_PAUSE", "0"))
-TOLD = os.environ.get("ONECYCLE_TEST_TOLD")
+LOG = os.environ.get("ONECYCLE_TEST_LOG")
 
 
 def build():
@@ -42,33 +42,33 @@ def data(seed):
     return (x[:48], y[:48]), (x[48:], y[48:])
 
 
-def slowly():
-    """A callback that tells of each run's beginning, by its process and that one's parent, and waits."""
+def slow_callbacks():
+    """Log the process and its parent when a run starts, and wait."""
     def begin(logs=None):
-        if TOLD:
-            with open(TOLD, "a") as file:
+        if LOG:
+            with open(LOG, "a") as file:
                 file.write(f"{os.getpid()} {os.getppid()}\\n")
         time.sleep(PAUSE)
     return [keras.callbacks.LambdaCallback(on_train_begin=begin)]
 
 
-ARMS = {"plain": {"callbacks": slowly}, "cycle": {"max_learning_rate": 0.5, "callbacks": slowly}}
+ARMS = {"plain": {"callbacks": slow_callbacks}, "cycle": {"max_learning_rate": 0.5, "callbacks": slow_callbacks}}
 
 
-def all_of_it():
+def parts():
     return build, data, ARMS
 '''
 
 
 @pytest.fixture
-def person(tmp_path, monkeypatch):
-    """A person's module in a folder of its own, which is where the test is."""
-    folder = tmp_path / "person"
+def user_folder(tmp_path, monkeypatch):
+    """The folder with the user's module `user_code`, which is the current directory."""
+    folder = tmp_path / "user"
     folder.mkdir()
-    (folder / "person.py").write_text(textwrap.dedent(PERSON))
+    (folder / "user_code.py").write_text(textwrap.dedent(USER_CODE))
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("ONECYCLE_TEST_TOLD", str(tmp_path / "told"))
+    monkeypatch.setenv("ONECYCLE_TEST_LOG", str(tmp_path / "log"))
     return folder
 
 
@@ -81,7 +81,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy of the folder, for one test to spoil."""
+    """A copy of the folder that a test may change."""
     for name, content in counted.files(finished[0]).items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
@@ -89,5 +89,5 @@ def folder(finished, tmp_path):
 
 @pytest.fixture
 def count_anew(finished):
-    """Models that were built before do not count."""
+    """Reset the count of models built."""
     counted.BUILT.clear()

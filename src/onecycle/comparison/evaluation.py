@@ -99,6 +99,6 @@ def pairing_problems(records: Mapping[RunKey, RunRecord], arms: Iterable[str], s
         )
     if len({"trained" in record.config for record in records.values()}) > 1:
         problems.append(
-            "Some runs were trained in one compiled program and others one by one, so their seconds are not comparable."
+            "Some runs were trained in one compiled program and others one by one, so their seconds cannot be compared."
         )
     return problems

@@ -57,20 +57,33 @@ def load(path: str | os.PathLike[str]) -> object:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not whole JSON, so it is torn or not a onecycle result: {error}") from error
+    return from_document(document, path)
+
+
+def from_document(document: Any, source: str | os.PathLike[str]) -> object:
+    """Decodes the JSON document of a saved result.
+
+    Args:
+        document: what `json.load` gives of a file that `save` wrote.
+        source: where it comes from, for error messages.
+
+    Raises:
+        ValueError: as in `load`.
+    """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a onecycle result: its `format` is not {FORMAT!r}.")
+        raise ValueError(f"{source} is not a onecycle result: its `format` is not {FORMAT!r}.")
     version = document.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{path} is damaged: its `version` is {version!r}.")
+        raise ValueError(f"{source} is damaged: its `version` is {version!r}.")
     if version > VERSION:
         raise ValueError(
-            f"{path} was written by a newer onecycle (format version {version}; this one reads up to {VERSION}): "
+            f"{source} was written by a newer onecycle (format version {version}; this one reads up to {VERSION}): "
             "upgrade onecycle."
         )
     try:
         return _record(document["type"], document["fields"])
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{source} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _encode(value: object) -> Any:

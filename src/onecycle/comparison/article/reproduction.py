@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from onecycle.comparison.article.task_runs import held_out_split, task_model, ta
 from onecycle.comparison.comparing import compare
 from onecycle.comparison.evaluation import comparison_from_records
 from onecycle.comparison.measures import record_of
-from onecycle.comparison.store import slug
+from onecycle.comparison.store import Store
 from onecycle.results.comparison import Comparison, Verdict
 
 # Our choice: three decades beyond the protocol's grid. A best rate further out has another cause.
@@ -209,10 +208,10 @@ def copy_records(arms: Sequence[str], source: Path, destination: Path, seeds: in
         destination: Folder of the other comparison. Records that it has already are kept.
         seeds: Number of seeds.
     """
-    destination.mkdir(parents=True, exist_ok=True)
-    for name in (f"{slug(arm)}_{seed}.json" for arm in arms for seed in range(seeds)):
-        if not (destination / name).exists():
-            shutil.copyfile(source / name, destination / name)
+    source_store, store = Store(source), Store(destination)
+    for arm in arms:
+        for seed in range(seeds):
+            store.borrow(source_store, arm, seed)
 
 
 def _grid_comparison(
