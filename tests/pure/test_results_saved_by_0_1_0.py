@@ -1,0 +1,93 @@
+"""The results that version 0.1.0 saved come back whole."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onecycle
+from onecycle import results
+
+SAVED = Path(__file__).parents[1] / "fixtures" / "saved_by_0.1.0"
+EXPECTED = json.loads((SAVED / "expected.json").read_text(encoding="utf-8"))["results"]
+RANGE_TESTS = [name for name in EXPECTED if EXPECTED[name]["type"] == "RangeTest"]
+
+
+def load(name):
+    """Return a result and what is expected of it."""
+    return onecycle.load(SAVED / "results" / f"{name}.json"), EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_nothing_is_lost(name, tmp_path):
+    """A result is of the class it had, has a summary, and when it is saved anew every field has the value it had."""
+    result, expected = load(name)
+    result.save(tmp_path / "again.json")
+    before, after = document(SAVED / "results" / f"{name}.json"), document(tmp_path / "again.json")
+
+    assert type(result) is getattr(results, expected["type"])
+    assert result.summary()
+    assert (after["format"], after["type"]) == (before["format"], before["type"])
+    assert {field: after["fields"].get(field) for field in before["fields"]} == before["fields"]
+
+
+@pytest.mark.parametrize("name", RANGE_TESTS)
+def test_range_test(name):
+    """The suggestions, the reason why the test ended, and the losses with their padding are those that were saved."""
+    result, expected = load(name)
+
+    assert result.rule == expected["rule"]
+    assert result.stop_reason is results.StopReason[expected["stop_reason"]]
+    assert {rule: found.learning_rate for rule, found in result.suggestions.items()} == expected["suggestions"]
+    assert list(result.losses.shape) == expected["shape"]
+    assert np.count_nonzero(~np.isfinite(result.losses)) == expected["losses not finite"]
+
+
+def test_range_test_without_a_suggestion():
+    """It raises the reason in place of a learning rate."""
+    result, _ = load("range_test_no_suggestion")
+    with pytest.raises(ValueError, match="suggests no learning rate"):
+        result.learning_rate  # noqa: B018
+
+
+def test_sweep():
+    """The pick, its interval, cost and scores, and the range test inside, are those that were saved."""
+    result, expected = load("sweep")
+
+    assert result.learning_rate == expected["learning_rate"]
+    assert list(result.interval) == expected["interval"]
+    assert result.cost == expected["cost"]
+    assert [finite(score) for score in result.scores] == expected["scores"]
+    assert result.range_test.suggestion.learning_rate == expected["range test suggests"]
+
+
+def test_comparison():
+    """The target, the runs, of which one diverged, and the verdicts are those that were saved."""
+    result, expected = load("comparison")
+    verdicts = result.verdicts["1cycle"]
+
+    assert result.target == expected["target"]
+    assert {arm: [finite(run["final"]) for run in result.of(arm)] for arm in result.arms} == expected["final"]
+    assert {arm: [run["diverged"] for run in result.of(arm)] for arm in result.arms} == expected["diverged"]
+    assert {
+        measure: {"kind": verdict.kind, "effect": finite(verdict.effect), "p": finite(verdict.p)}
+        for measure, verdict in verdicts.items()
+    } == expected["verdicts"]
+
+
+def test_what_fit_saves_is_not_a_result():
+    """`load` says that a file of `onecycle fit --save` is not a onecycle result."""
+    with pytest.raises(ValueError, match="not a onecycle result"):
+        onecycle.load(SAVED / "results" / "fit.json")
+
+
+def document(path):
+    """Return what a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def finite(value):
+    """Return the number, or None for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None
