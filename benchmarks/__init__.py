@@ -1,1 +1,1 @@
-"""What onecycle costs. Ratios taken side by side in one process; every raw number is kept in `results/`."""
+"""Benchmarks of the cost of onecycle. Every raw number is kept in `results/`."""

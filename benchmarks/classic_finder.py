@@ -1,6 +1,6 @@
-"""The range test as a callback, transcribed: A. Géron, *Hands-On Machine Learning*, 3rd edition, chapter 11 notebook.
+"""The range test as a callback, from A. Géron, *Hands-On Machine Learning*, 3rd edition, notebook of chapter 11.
 
-The algorithm is the book's, step by step, and only what TensorFlow alone understands is said in Keras 3's words.
+The algorithm is that of the book. Only the calls that need TensorFlow are replaced by those of Keras 3.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class ExponentialLearningRate(keras.callbacks.Callback):
-    """Multiplies the learning rate by a factor after each batch, and keeps rates and losses."""
+    """Multiplies the learning rate by a factor after each batch, and records learning rates and losses."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class ExponentialLearningRate(keras.callbacks.Callback):
         self.sum_of_epoch_losses = 0.0
 
     def on_batch_end(self, batch: int, logs: dict) -> None:
-        # What Keras reports is the mean over the epoch so far; the batch's own loss is what it adds to the sum.
+        # Keras reports the mean over the epoch so far. The loss of the batch is what it adds to the sum.
         new_sum_of_epoch_losses = logs["loss"] * (batch + 1)
         batch_loss = new_sum_of_epoch_losses - self.sum_of_epoch_losses
         self.sum_of_epoch_losses = new_sum_of_epoch_losses
@@ -43,7 +43,20 @@ def find_learning_rate(
     min_rate: float = 1e-4,
     max_rate: float = 1.0,
 ) -> tuple[list[float], list[float]]:
-    """Train while the rate grows from `min_rate` to `max_rate`; returns rates and losses, and restores the weights."""
+    """Train while the learning rate grows from `min_rate` to `max_rate`, then restore the weights.
+
+    Args:
+        model: A compiled model.
+        X: The inputs.
+        y: The targets.
+        epochs: Number of epochs.
+        batch_size: Batch size.
+        min_rate: First learning rate.
+        max_rate: Last learning rate.
+
+    Returns:
+        The learning rate and the loss of each batch.
+    """
     init_weights = model.get_weights()
     iterations = math.ceil(len(X) / batch_size) * epochs
     factor = math.exp(math.log(max_rate / min_rate) / iterations)

@@ -1,4 +1,4 @@
-"""Several trainings in turns, an epoch each, so that what a noisy machine does falls on all of them alike."""
+"""Run several trainings in turns of one epoch, so that noise of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ Train = Callable[[keras.callbacks.Callback], Any]
 
 
 def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict[str, list[Seconds]]:
-    """Seconds per step of every epoch of every training.
+    """Return the seconds per step of every epoch of every training.
 
-    Each training runs in a thread of its own, and only one runs at a time: they hand on the turn at each epoch's end,
-    in an order that shifts by one from epoch to epoch.
+    Each training has a thread, but only one runs at a time. The turn changes at the end of each epoch, in an order that
+    shifts by one from epoch to epoch.
 
     Args:
-        trainings: Functions that call `fit` once, for `epochs` epochs, with the callback they are given.
-        epochs: Epochs of each, the same for all.
-        steps: Steps of an epoch.
+        trainings: Functions that call `fit` once, for `epochs` epochs, with the callback they receive.
+        epochs: Number of epochs of each training.
+        steps: Number of steps per epoch.
+
+    Raises:
+        RuntimeError: If a training ended early.
     """
     turns = {name: _Turn() for name in trainings}
     threads = [
@@ -31,7 +34,7 @@ def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict
     for thread in threads:
         thread.start()
     names = list(trainings)
-    for epoch in range(epochs + 1):  # once more for what comes after the last epoch
+    for epoch in range(epochs + 1):  # one more turn for the end of training
         shift = epoch % len(names)
         for name in names[shift:] + names[:shift]:
             turns[name].take()
@@ -44,7 +47,7 @@ def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict
 
 
 class _Turn(keras.callbacks.Callback):
-    """A training that waits for its turn at each epoch's beginning."""
+    """Makes a training wait for its turn before each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class _Turn(keras.callbacks.Callback):
         self.laps: list[tuple[float, float]] = []
 
     def take(self) -> None:
-        """Let the training run to its next pause."""
+        """Let the training run until its next pause."""
         if not self._over:
             self._go.release()
             self._done.acquire()

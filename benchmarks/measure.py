@@ -1,4 +1,4 @@
-"""Ratios of times, taken in turns in one process, with an A/A ratio beside them."""
+"""Ratios of times that were measured in turns in one process, and their A/A ratios."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LARGEST_HALF_WIDTH = 0.02  # design.md, section 4: an A/A ratio known worse than this proves nothing
+LARGEST_HALF_WIDTH = 0.02  # of the interval of an A/A ratio; a result with a wider one does not hold
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a step of one epoch took."""
+    """The time of a step, a mean over one epoch, or the time of a call.
+
+    Attributes:
+        cpu: CPU time, in seconds.
+        wall: Wall time, in seconds.
+    """
 
     cpu: float
     wall: float
@@ -22,7 +27,13 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A geometric mean of paired ratios with its 95 % interval (Student's t on the logarithms of blocks)."""
+    """A geometric mean of paired ratios with its 95 % interval (Student's t on the logarithms of blocks).
+
+    Attributes:
+        ratio: The mean.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     ratio: float
     low: float
@@ -34,7 +45,13 @@ class Ratio:
 
     @classmethod
     def of(cls, above: NDArray[np.float64], below: NDArray[np.float64], block: int) -> Ratio:
-        """The ratio of times taken in pairs; those of `block` epochs, in which every order occurs, count as one."""
+        """Return the ratio of paired times.
+
+        Args:
+            above: Times in the numerator.
+            below: Times in the denominator.
+            block: Number of consecutive epochs that count as one observation, as many as there are orders of turns.
+        """
         logs = np.log(above / below)
         logs = logs[: len(logs) // block * block].reshape(-1, block).mean(axis=1)
         spread = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
@@ -42,8 +59,18 @@ class Ratio:
         return cls(float(middle), float(low), float(high))
 
 
-def compared(taken: dict[str, list[Seconds]], base: str, again: str, target: float, subject: str) -> dict[str, object]:
-    """One row of the results: CPU time of a subject over the base, beside the base over itself."""
+def compare_times(
+    taken: dict[str, list[Seconds]], base: str, again: str, target: float, subject: str
+) -> dict[str, object]:
+    """Return a row of the results: the CPU time of a subject relative to the base, and the A/A ratio of the base.
+
+    Args:
+        taken: Name -> times of the epochs.
+        base: Name of the base.
+        again: Name of the second run of the base.
+        target: Largest ratio that holds.
+        subject: Name of the subject.
+    """
     cpu = {name: np.array([seconds.cpu for seconds in taken[name]]) for name in (base, again, subject)}
     ratio = Ratio.of(cpu[subject], (cpu[base] + cpu[again]) / 2, block=len(taken))
     a_a = Ratio.of(cpu[again], cpu[base], block=len(taken))
@@ -58,7 +85,7 @@ def compared(taken: dict[str, list[Seconds]], base: str, again: str, target: flo
 
 
 class Stopwatch:
-    """CPU and wall seconds between two calls."""
+    """Measures CPU and wall time, in seconds, between two calls of `lap`."""
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.start`: what `onecycle --help` and `import onecycle` take, beside Python alone."""
+"""Measure the start-up time of `onecycle --help` and `import onecycle` (`python -m benchmarks.start`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-HELP_TARGET = 0.3  # seconds of CPU time: one thread, so that an otherwise idle machine takes as long by the clock
+HELP_TARGET = 0.3  # seconds of CPU time; with one thread, wall time is about the same on an idle machine
 PYTHON = sys.executable
 COMMANDS = {
     "python -c pass": (PYTHON, "-c", "pass"),
@@ -32,49 +32,51 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     rounds = parser.parse_args().rounds
     for command in COMMANDS.values():
-        timed(command)  # from here on the files are in the system's cache and compiled
+        timed(command)  # compiles the modules and fills the file cache
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in COMMANDS}
     names = list(COMMANDS)
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             taken[name].append(timed(COMMANDS[name]))
-    found = {
+    seconds = {
         what: {name: summary([one[what] for one in all_]) for name, all_ in taken.items()} for what in ("cpu", "wall")
     }
-    write(rounds, found, taken)
+    write_result(rounds, seconds, taken)
 
 
 def timed(command: Sequence[str]) -> dict[str, float]:
-    """Seconds of a process from its start to its end, and of its CPU time."""
-    cpu, wall = children(), time.perf_counter()
+    """Return the wall time and the CPU time of a process, in seconds."""
+    cpu, wall = cpu_time_of_children(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return {"wall": round(time.perf_counter() - wall, 5), "cpu": round(children() - cpu, 5)}
+    return {"wall": round(time.perf_counter() - wall, 5), "cpu": round(cpu_time_of_children() - cpu, 5)}
 
 
-def children() -> float:
-    """CPU seconds of all processes that were started from here and have ended."""
+def cpu_time_of_children() -> float:
+    """Return the CPU time, in seconds, of all child processes that have ended."""
     used = os.times()
     return used.children_user + used.children_system
 
 
 def summary(seconds: Sequence[float]) -> dict[str, float]:
-    """Median and the quarter on either side."""
+    """Return the median and the quartiles."""
     low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75))
     return {"median": float(middle), "lower quartile": float(low), "upper quartile": float(high)}
 
 
-def write(rounds: int, found: dict[str, dict[str, dict[str, float]]], raw: dict[str, list[dict[str, float]]]) -> None:
+def write_result(
+    rounds: int, seconds: dict[str, dict[str, dict[str, float]]], raw: dict[str, list[dict[str, float]]]
+) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    median = found["cpu"]["onecycle --help"]["median"]
+    median = seconds["cpu"]["onecycle --help"]["median"]
     facts = {
-        "what": "seconds from the start of a process to its end, in turns; see benchmarks/README.md",
+        "what": "wall and CPU time of a process, run in turns; see benchmarks/README.md",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg(),
         "rounds": rounds,
-        "seconds": found,
+        "seconds": seconds,
         "target": {"onecycle --help": HELP_TARGET},
         "holds": median <= HELP_TARGET,
         "raw": raw,
@@ -82,8 +84,8 @@ def write(rounds: int, found: dict[str, dict[str, dict[str, float]]], raw: dict[
     path = Path(__file__).parent / "results" / f"{today}_start.json"
     path.write_text(json.dumps(facts, indent=1) + "\n")
     for name in COMMANDS:
-        cpu, wall = (found[what][name]["median"] for what in ("cpu", "wall"))
-        print(f"{name:24} CPU {cpu:.3f} s  by the clock {wall:.3f} s")
+        cpu, wall = (seconds[what][name]["median"] for what in ("cpu", "wall"))
+        print(f"{name:24} CPU {cpu:.3f} s  wall {wall:.3f} s")
     print(f"onecycle --help, target {HELP_TARGET} s: {'holds' if median <= HELP_TARGET else 'does not hold'}")
 
 

@@ -1,4 +1,4 @@
-"""The nets that are timed, and their data."""
+"""The nets of the benchmarks, and their data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Subject:
-    """A net, and how many steps make an epoch of about a tenth of a second."""
+    """A net with random data.
+
+    Attributes:
+        name: Name of the net.
+        build: Returns a new model.
+        shape: Shape of an input.
+        classes: Number of classes, 0 for regression.
+        steps: Backend -> number of steps that take about a tenth of a second, the length of an epoch.
+    """
 
     name: str
     build: Callable[[], keras.Model]
@@ -41,7 +49,7 @@ SUBJECTS = (
 
 
 def data(subject: Subject) -> tuple[np.ndarray, np.ndarray, int]:
-    """Noise of the right shape, and the steps of an epoch."""
+    """Return random inputs and targets, and the number of steps per epoch."""
     steps = subject.steps[keras.backend.backend()]
     generator = np.random.default_rng(0)
     x = generator.normal(size=(steps * BATCH, *subject.shape)).astype("float32")
@@ -50,7 +58,7 @@ def data(subject: Subject) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def compiled(subject: Subject, steps_per_execution: int = 1) -> keras.Model:
-    """The net with SGD and momentum, the optimizer whose steps are cheapest."""
+    """Return the net compiled with SGD and momentum, the optimizer with the cheapest steps."""
     keras.utils.set_random_seed(0)
     model = subject.build()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if subject.classes else "mse"

@@ -1,8 +1,8 @@
-"""Packs the single records of a study into one JSON-lines file a task: python studies/pack.py STUDY_FOLDER ...
+"""Packs the records of a study into one JSON-lines file per task: python studies/pack.py STUDY_FOLDER ...
 
-While a study runs, each run has a file of its own in runs/TASK/, so that a crash costs one run at most. Packed, the
-folder runs/TASK/ becomes the file runs/TASK.jsonl, a line for each file; the scripts of the studies read both. Where
-there is such a file, the single records are merged into it, and replace lines of the same name.
+While a study runs, each run has its own file in runs/TASK/, so a crash costs one run at most. Packing turns the folder
+runs/TASK/ into the file runs/TASK.jsonl, with one line per file. The scripts of the studies read both. If the packed
+file exists already, the single records are merged into it and replace lines of the same name.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from onecycle.comparison.packed import packed_file, read_document, read_packed
-from onecycle.results.codec import write_whole
+from onecycle.results.codec import write_atomically
 
 
 def main() -> None:
@@ -25,13 +24,13 @@ def main() -> None:
 
 
 def pack(study: Path) -> dict[str, int]:
-    """Packs a study that is not running.
+    """Pack a study that is not running.
 
     Returns:
-        Task -> number of files that were packed, for each task that had any.
+        The number of files packed by task, for the tasks that had any.
 
     Raises:
-        ValueError: If a file or a line is torn, or a file is in no task's folder. Nothing of that task has changed.
+        ValueError: If a file or a line is torn, or a file is in no task's folder. That task is left unchanged.
     """
     runs = study / "runs"
     stray = sorted(path.name for path in runs.glob("*.json"))
@@ -42,7 +41,7 @@ def pack(study: Path) -> dict[str, int]:
 
 
 def pack_task(folder: Path) -> int:
-    """Packs the folder of a task; a file is removed only after its record was read back from the packed file."""
+    """Pack the folder of a task; a file is removed only after its record was read back from the packed file."""
     packed, singles = packed_file(folder), sorted(folder.rglob("*.json"))
     records, problem = read_packed(packed)
     if singles and problem:
@@ -56,22 +55,22 @@ def pack_task(folder: Path) -> int:
     return len(singles)
 
 
-def write_packed(packed: Path, records: dict[str, Any]) -> None:
-    """Writes a packed file and reads it back."""
-    write_whole(packed, "".join(text({"file": name, "record": records[name]}) + "\n" for name in sorted(records)))
-    # As text, in which 1 and 1.0, 0.0 and -0.0, and two orders of keys differ.
+def write_packed(packed: Path, records: dict[str, object]) -> None:
+    """Write a packed file and read it back."""
+    write_atomically(packed, "".join(text({"file": name, "record": records[name]}) + "\n" for name in sorted(records)))
+    # Compared as text, in which 1 and 1.0, 0.0 and -0.0, and two orders of keys differ.
     found, problem = read_packed(packed)
     if problem or text(found) != text(dict(sorted(records.items()))):
         raise ValueError(f"{packed} does not hold what was written; the single files are still there.")
 
 
-def text(document: Any) -> str:
-    """JSON of one line."""
+def text(document: object) -> str:
+    """Return the document as one line of JSON."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder and those in it, as far as they hold no file."""
+    """Remove a folder and the folders in it that hold no file."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():

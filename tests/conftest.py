@@ -1,4 +1,4 @@
-"""What every room's tests share. Nothing here imports keras: the pure tests start in a blink."""
+"""Fixtures of all tests. Nothing here imports keras, so that the tests that need none start quickly."""
 
 import os
 import subprocess
@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PREPARE = ROOT.parent / "shared" / "data" / "prepare.py"
 
-# Before anything imports them: no display, no report of TensorFlow's instruction sets.
+# Set before the imports: matplotlib needs no display, and TensorFlow does not log its instruction sets.
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_report_header(config):
-    """Say which Keras is tested, and on which backend."""
+    """Return the tested version of Keras and the backend."""
     try:
         return f"keras {version('keras')} on {os.environ.get('KERAS_BACKEND', 'its default backend')}"
     except PackageNotFoundError:
@@ -26,13 +26,13 @@ def pytest_report_header(config):
 
 @pytest.fixture(scope="session")
 def root():
-    """The checkout."""
+    """Return the root of the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
-    """The folder with the real data sets: ONECYCLE_DATA, else made from the shared copies, else the test is skipped."""
+    """Return the folder with the real data sets: ONECYCLE_DATA, or one made from the shared copies; else skip."""
     if directory := os.environ.get("ONECYCLE_DATA"):
         return Path(directory)
     if not PREPARE.is_file():
@@ -44,7 +44,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def python(root):
-    """Runs a short program in a fresh interpreter and returns what it did; its arguments follow the program."""
+    """Return a function that runs a short program with arguments in a new interpreter."""
 
     def run(program, *arguments, check=True, **environment):
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""The command `onecycle`, also as `python -m onecycle`."""
+"""The command `onecycle`, also available as `python -m onecycle`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 failed in work, 2 wrong use."""
+    """Run the command line and return the exit code: 0 for success, 1 for a failure, 2 for wrong usage."""
     try:
         from onecycle.cli import run
     except ModuleNotFoundError as error:

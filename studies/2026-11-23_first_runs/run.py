@@ -1,4 +1,4 @@
-"""One run of each task with `fit_one_cycle` and one of plain SGD; a record as each ends, what is there is skipped.
+"""Run each task once with `fit_one_cycle` and once with plain SGD; existing records are skipped.
 
 ONECYCLE_DATA=DIR KERAS_BACKEND=tensorflow python studies/2026-11-23_first_runs/run.py [--seeds 3] [TASK ...]
 """
@@ -29,15 +29,15 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for task in arguments.tasks:
             for arm in ARMS:
-                record(task, arm, seed)
+                run_and_record(task, arm, seed)
 
 
-def record(task: str, arm: str, seed: int) -> None:
+def run_and_record(task: str, arm: str, seed: int) -> None:
     path = RUNS / task / f"{arm.replace(' ', '-')}_{keras.backend.backend()}_{seed}.json"
     if documents(path.parent, path.name):
         return
     started = time.time()
-    facts = trained(task, arm, seed)
+    facts = train(task, arm, seed)
     facts |= {
         "task": task,
         "arm": arm,
@@ -53,7 +53,7 @@ def record(task: str, arm: str, seed: int) -> None:
     print(path.name, {name: round(values[-1], 4) for name, values in facts["history"].items()}, flush=True)
 
 
-def trained(name: str, arm: str, seed: int) -> dict[str, object]:
+def train(name: str, arm: str, seed: int) -> dict[str, object]:
     task = load_task(name)
     (x, y), validation = task.data
     common = {"epochs": EPOCHS[name], "batch_size": task.batch_size, "validation_data": validation, "verbose": 0}

@@ -1,4 +1,4 @@
-"""The two further questions: how the best peak shifts with the number of epochs, and which schedule is best."""
+"""Tables of two more questions: how the best peak depends on the number of epochs, and which schedule is best."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tables import percent, table
 
 ARTICLE = "one_cycle"
 SHARES = (0.125, 0.25, 0.5, 1.0, 2.0)
-Best = tuple[float, float]  # peak, loss there
+Best = tuple[float, float]  # best peak and its loss
 
 
 def horizon_tables(folder: Path) -> str:
-    """The best peak over that of the whole run: each task, and the median."""
+    """Return the best peak for each length, relative to that of the full run, for each task and in the median."""
     lines, by_share = [], defaultdict(list)
     for name, optimizer, epochs, best in tasks(folder):
         base = best[ARTICLE, epochs][0]
@@ -30,13 +30,13 @@ def horizon_tables(folder: Path) -> str:
         lines.append((name, optimizer, epochs, f"{base:.2g}", *(f"{ratios[share]:.2f}" for share in SHARES)))
     for optimizer in OPTIMIZERS:
         medians = (f"**{np.median(by_share[optimizer, share]):.2f}**" for share in SHARES)
-        lines.append((f"median of {optimizer}", "", "", "", *medians))
+        lines.append((f"median, {optimizer}", "", "", "", *medians))
     head = ("task", "optimizer", "epochs", "best peak", *(f"× {share:g}" for share in SHARES))
     return table(head, lines)
 
 
 def schedule_tables(folder: Path) -> str:
-    """Each schedule's best peak over that of the article's cycle, and its loss there against the cycle's at its own."""
+    """Return the loss of each schedule at its best peak, and that peak, relative to those of the article's cycle."""
     peaks, losses, heads = defaultdict(list), defaultdict(list), []
     for name, optimizer, epochs, best in tasks(folder):
         heads.append(f"{name} {optimizer}")
@@ -55,13 +55,13 @@ def schedule_tables(folder: Path) -> str:
         (schedule, *(f"{peak:.2f}" for peak in peaks[schedule]), f"**{np.median(peaks[schedule]):.2f}**")
         for schedule in order
     ]
-    loss_head = ("loss against the article's cycle", *heads, "mean", "better on")
-    peak_head = ("best peak over that of the article's cycle", *heads, "median")
+    loss_head = ("loss relative to the article's cycle", *heads, "mean", "better on")
+    peak_head = ("best peak / best peak of the article's cycle", *heads, "median")
     return table(loss_head, loss_rows) + "\n" + table(peak_head, peak_rows)
 
 
 def tasks(folder: Path) -> list[tuple[str, str, int, dict[tuple[str, int], Best]]]:
-    """(task, optimizer, epochs of the whole run, (schedule, epochs) -> best)."""
+    """Return for each task and optimizer the epochs of the full run and the best of each (schedule, epochs)."""
     found = []
     for name in FURTHER:
         for optimizer in OPTIMIZERS:
@@ -70,12 +70,14 @@ def tasks(folder: Path) -> list[tuple[str, str, int, dict[tuple[str, int], Best]
                 cells[record["schedule"], record["run_epochs"]].append(record)
                 epochs = record["epochs"]
             if cells:
-                found.append((name, optimizer, epochs, {cell: own_best(own) for cell, own in cells.items()}))
+                found.append(
+                    (name, optimizer, epochs, {cell: interpolated_best(records) for cell, records in cells.items()})
+                )
     return found
 
 
-def own_best(records: list[dict[str, Any]]) -> Best:
-    """The best peak of a few seeds, between the rates of the grid by a parabola, and the loss at the best rate."""
+def interpolated_best(records: list[dict[str, Any]]) -> Best:
+    """Return the best peak, interpolated by a parabola, and the mean loss at the best learning rate of the grid."""
     rates = np.log(records[0]["rates"])
     losses = np.mean([numbers(record["losses"]) for record in records], axis=0)
     k = int(np.argmin(losses))

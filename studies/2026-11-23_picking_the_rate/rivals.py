@@ -1,8 +1,8 @@
-"""Other projects' pickers, from their definitions, with their own defaults: losses of each batch in, a rate out.
+"""The pickers of other projects, with their defaults, written from their definitions.
 
-fastai 2.8.12, Lightning 2.6.6, torch-lr-finder 0.2.2. Each stops by its own rule, so the losses of a whole ramp are
-handed in, NaN from the step on at which they were no more finite. All curves are cut there, which is kinder to
-torch-lr-finder than it is to itself: it runs on, and its rule then points at the first NaN.
+fastai 2.8.12, Lightning 2.6.6, torch-lr-finder 0.2.2. Each has its own stopping rule, so the input is the losses of a
+full ramp, NaN from the first step at which they are not finite. All curves are cut there. This favors torch-lr-finder,
+which does not stop at NaN: its rule would then pick the first NaN.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-STEPS = 100  # all three
+STEPS = 100  # the default of all three
 
 
 def ramp(first: float, last: float, at: np.ndarray) -> np.ndarray:
-    """Rates with equal ratios, at these shares of the way from the first to the last."""
+    """Return learning rates on an exponential ramp.
+
+    Args:
+        first: First learning rate.
+        last: Last learning rate.
+        at: Positions on the ramp, from 0 to 1.
+    """
     return first * (last / first) ** at
 
 
@@ -28,16 +34,17 @@ RAMPS = {
 
 
 def picks(losses: dict[str, Sequence[float]]) -> dict[str, float | None]:
-    """What each rule says of the losses of its project's ramp; None where it says nothing."""
-    found = {}
+    """Return the learning rate of each rule, or None if it picks none, from the losses of its project's ramp."""
+    results = {}
     for name, (project, smooth, stop, begin, end, rule) in RULES.items():
-        smoothed = stopped(smooth(np.asarray(losses[project], float)), stop)
+        smoothed = stop_at_divergence(smooth(np.asarray(losses[project], float)), stop)
         kept = slice(begin, max(begin, len(smoothed) - end))
-        found[name] = asked(rule, RAMPS[project][: len(smoothed)][kept], smoothed[kept])
-    return found
+        results[name] = apply_rule(rule, RAMPS[project][: len(smoothed)][kept], smoothed[kept])
+    return results
 
 
-def asked(rule: Callable, rates: np.ndarray, losses: np.ndarray) -> float | None:
+def apply_rule(rule: Callable, rates: np.ndarray, losses: np.ndarray) -> float | None:
+    """Return the learning rate of a rule, or None if it fails or returns no positive number."""
     good = np.isfinite(losses)
     if len(rates) < 2 or not good.any():
         return None
@@ -48,25 +55,25 @@ def asked(rule: Callable, rates: np.ndarray, losses: np.ndarray) -> float | None
     return rate if np.isfinite(rate) and rate > 0 else None
 
 
-def averaged(losses: np.ndarray, decay: float = 0.98) -> np.ndarray:
-    """The debiased moving average of fastai and Lightning."""
-    average, found = 0.0, []
+def debiased_average(losses: np.ndarray, decay: float = 0.98) -> np.ndarray:
+    """Return the bias-corrected moving average of fastai and Lightning."""
+    average, results = 0.0, []
     for step, loss in enumerate(losses, start=1):
         average = decay * average + (1 - decay) * loss
-        found.append(average / (1 - decay**step))
-    return np.array(found)
+        results.append(average / (1 - decay**step))
+    return np.array(results)
 
 
-def blended(losses: np.ndarray, weight: float = 0.05) -> np.ndarray:
-    """torch-lr-finder's, which begins with the first loss."""
-    found = [losses[0]]
+def exponential_average(losses: np.ndarray, weight: float = 0.05) -> np.ndarray:
+    """Return the moving average of torch-lr-finder, which starts with the first loss."""
+    results = [losses[0]]
     for loss in losses[1:]:
-        found.append(weight * loss + (1 - weight) * found[-1])
-    return np.array(found)
+        results.append(weight * loss + (1 - weight) * results[-1])
+    return np.array(results)
 
 
-def stopped(losses: np.ndarray, times: float) -> np.ndarray:
-    """The losses up to and with the first above so many times the best before, or that is no number."""
+def stop_at_divergence(losses: np.ndarray, times: float) -> np.ndarray:
+    """Return the losses up to the first that exceeds `times` the best before it, or is not finite."""
     best = np.inf
     for step, loss in enumerate(losses):
         if not np.isfinite(loss):
@@ -86,7 +93,7 @@ def steep(rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def valley(rates: np.ndarray, losses: np.ndarray) -> float:
-    """The middle of the longest decreasing subsequence, whose start fastai takes to be its end less its length."""
+    """Return the middle of the longest decreasing subsequence; fastai takes its start as its end minus its length."""
     lengths = np.ones(len(losses), int)
     for i in range(1, len(losses)):
         before = lengths[:i][losses[:i] > losses[i]]
@@ -118,12 +125,12 @@ def steepest_by_rate(rates: np.ndarray, losses: np.ndarray) -> float:
     return rates[good][np.argmin(np.gradient(losses[good], rates[good]))]
 
 
-# name -> project, smoothing, times the best at which it stops, points left out at either end, rule
+# Name -> project, smoothing, divergence factor, points skipped at the start and at the end, rule.
 RULES = {
-    "fastai valley": ("fastai", averaged, 4.0, 10, 5, valley),
-    "fastai slide": ("fastai", averaged, 4.0, 10, 5, slide),
-    "fastai minimum": ("fastai", averaged, 4.0, 10, 5, minimum),
-    "fastai steep": ("fastai", averaged, 4.0, 10, 5, steep),
-    "Lightning": ("lightning", averaged, 4.0, 10, 1, steepest_by_rate),
-    "torch-lr-finder": ("torch-lr-finder", blended, 5.0, 10, 5, steepest_by_index),
+    "fastai valley": ("fastai", debiased_average, 4.0, 10, 5, valley),
+    "fastai slide": ("fastai", debiased_average, 4.0, 10, 5, slide),
+    "fastai minimum": ("fastai", debiased_average, 4.0, 10, 5, minimum),
+    "fastai steep": ("fastai", debiased_average, 4.0, 10, 5, steep),
+    "Lightning": ("lightning", debiased_average, 4.0, 10, 1, steepest_by_rate),
+    "torch-lr-finder": ("torch-lr-finder", exponential_average, 5.0, 10, 5, steepest_by_index),
 }

@@ -1,9 +1,13 @@
-"""Makes the runs of this study, or what is missing of them; see README.md.
+"""Make the missing runs of this study; see README.md.
 
 KERAS_BACKEND=jax ONECYCLE_DATA=DIR python run.py WHAT [TASK ...] [--split tuning|judged] [--seeds 5] [--jobs 1]
 
-WHAT: grid (full runs at all rates), picks (the pickers of others and the article's rules, and a full run at each pick),
-ours (the rule `one_cycle` and the sweeps, and full runs there), further (horizon and schedule).
+WHAT is one of
+
+    grid     full runs at all learning rates of the grid
+    picks    the pickers of other projects, the other rules of the range test, and full runs at their picks
+    ours     the rule `one_cycle`, the sweeps, and full runs at their picks
+    further  full runs with other numbers of epochs and other schedules
 """
 
 from __future__ import annotations
@@ -32,9 +36,9 @@ from onecycle.results import codec
 from onecycle.suggestions import one_cycle
 
 RUNS = Path(__file__).parent / "runs"
-BUDGETS = (0.25, 0.5, 1.0)  # of ours
+BUDGETS = (0.25, 0.5, 1.0)  # of our sweeps
 FURTHER_RATES, FURTHER_SEEDS = 11, 3
-HORIZONS = (0.125, 0.25, 0.5, 2.0)  # times the task's epochs, beside 1
+HORIZONS = (0.125, 0.25, 0.5, 2.0)  # relative to the epochs of the task, in addition to 1
 SCHEDULES: dict[str, Callable[[int, float], Any]] = {
     "one_cycle": lambda steps, peak: onecycle.OneCycle(peak, steps),
     "pytorch": lambda steps, peak: onecycle.OneCycle.pytorch(peak, steps),
@@ -48,18 +52,18 @@ SCHEDULES: dict[str, Callable[[int, float], Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("grid", "picks", "ours", "further"))
-    parser.add_argument("tasks", nargs="*", help="names; all where none is given")
+    parser.add_argument("tasks", nargs="*", help="names of tasks (default: all)")
     parser.add_argument("--split", choices=("tuning", "judged"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1, help="processes, each with every so manieth task")
-    parser.add_argument("--epochs", type=int, help="in place of the tasks' own, to try the study out")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes; tasks are dealt out round-robin")
+    parser.add_argument("--epochs", type=int, help="number of epochs in place of those of the tasks, for a trial run")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the records")
     arguments = parser.parse_args()
     names = arguments.tasks or list({"tuning": TUNING, "judged": JUDGED, None: (*TUNING, *JUDGED)}[arguments.split])
     if arguments.what == "further":
         names = [name for name in names if name in FURTHER]
     if arguments.jobs > 1:
-        sys.exit(spread(arguments, names))
+        sys.exit(run_in_processes(arguments, names))
     for name in names:
         for optimizer in OPTIMIZERS:
             Study(name, optimizer, arguments.epochs or TASKS[name].epochs, arguments.runs).run(
@@ -67,8 +71,8 @@ def main() -> None:
             )
 
 
-def spread(arguments: argparse.Namespace, names: Sequence[str]) -> int:
-    """Share the tasks out among processes, each a call of this very script."""
+def run_in_processes(arguments: argparse.Namespace, names: Sequence[str]) -> int:
+    """Run the tasks in several processes, each of which runs this script; return the largest exit status."""
     options = ["--seeds", str(arguments.seeds), "--runs", str(arguments.runs)]
     options += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
     shares = [list(names[k :: arguments.jobs]) for k in range(arguments.jobs)]
@@ -79,7 +83,7 @@ def spread(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 
 
 class Study:
-    """The runs of one task with one optimizer; records that are there are not made again."""
+    """The runs of one task with one optimizer. Existing records are kept."""
 
     def __init__(self, name: str, optimizer: str, epochs: int, runs: Path) -> None:
         self.task: Task = TASKS[name]
@@ -88,12 +92,12 @@ class Study:
         self.steps = -(-len(self.x) // self.task.batch_size)
         self.folder = runs / name
         self.folder.mkdir(parents=True, exist_ok=True)
-        # One model for all calls, whose compiled programs are used again; what a run begins as is another's state.
+        # One model for all calls, so that its compiled programs are reused. Each run starts from its own state.
         self.model = self.task.build(optimizer, 0)
 
     def run(self, what: str, seeds: int) -> None:
         if what == "further":
-            self.further()
+            self.run_further()
             return
         for seed in range(seeds):
             self.record(f"{what}_{seed}", partial(getattr(self, what), seed))
@@ -110,75 +114,75 @@ class Study:
         print(path.name, self.name, facts["seconds"], "s", flush=True)
 
     def grid(self, seed: int) -> dict[str, Any]:
-        """Full runs at every rate of the grid."""
-        return {"seed": seed, **self.trained(GRIDS[self.optimizer], seed)}
+        """Return full runs at all learning rates of the grid."""
+        return {"seed": seed, **self.train(GRIDS[self.optimizer], seed)}
 
     def picks(self, seed: int) -> dict[str, Any]:
-        """What each picker that is not ours says and costs, and full runs there."""
-        return self.with_runs(self.asked(seed), seed)
+        """Return the picks of the other pickers with their costs, and full runs there."""
+        return self.with_runs(self.pick_with_rivals(seed), seed)
 
     def ours(self, seed: int) -> dict[str, Any]:
-        """The same of the rule `one_cycle`, on the range test that the other rules read, and of the sweeps."""
+        """Return the picks of `one_cycle`, on the range test of the other rules, and of the sweeps, and full runs."""
         file = f"{self.optimizer}_range-test_{seed}.json"
         tested = codec.from_document(documents(self.folder, file)[file], file)
-        said, whole = one_cycle(tested.learning_rates, tested.losses), self.steps * self.epochs
-        cost = len(tested.learning_rates) / whole
-        found: dict[str, dict[str, Any]] = {
-            "one_cycle": {"rate": said.learning_rate, "cost": cost, "reason": said.reason}
+        suggestion = one_cycle(tested.learning_rates, tested.losses)
+        cost = len(tested.learning_rates) / (self.steps * self.epochs)
+        picks_of: dict[str, dict[str, Any]] = {
+            "one_cycle": {"rate": suggestion.learning_rate, "cost": cost, "reason": suggestion.reason}
         }
         common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
         for budget in BUDGETS:
-            found[f"sweep {budget:g}"] = self.swept(self.begun(seed), budget, seed, common)
-        return self.with_runs(found, seed)
+            picks_of[f"sweep {budget:g}"] = self.pick_with_sweep(self.model_with_seed(seed), budget, seed, common)
+        return self.with_runs(picks_of, seed)
 
-    def with_runs(self, found: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
-        """The picks with a full run at each rate."""
-        rates = [own["rate"] for own in found.values() if own["rate"] is not None]
+    def with_runs(self, picks_of: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+        """Return the picks with a full run at each picked learning rate."""
+        rates = [pick["rate"] for pick in picks_of.values() if pick["rate"] is not None]
         # Padded to one length, so that one compiled program serves all seeds.
-        padded = rates + [rates[-1]] * (len(found) - len(rates)) if rates else [0.0]
-        done = self.trained(padded, seed)
-        kept = ("rates", "losses", "errors", "diverged")
-        return {"seed": seed, "picks": found, **done, **{name: done[name][: len(rates)] for name in kept}}
+        padded = rates + [rates[-1]] * (len(picks_of) - len(rates)) if rates else [0.0]
+        runs = self.train(padded, seed)
+        padded_lists = ("rates", "losses", "errors", "diverged")
+        return {"seed": seed, "picks": picks_of, **runs, **{name: runs[name][: len(rates)] for name in padded_lists}}
 
-    def asked(self, seed: int) -> dict[str, dict[str, Any]]:
-        """The rate of every picker that is not ours, with what it cost in full runs."""
-        model, whole = self.begun(seed), self.steps * self.epochs
+    def pick_with_rivals(self, seed: int) -> dict[str, dict[str, Any]]:
+        """Return the learning rate of every other picker, with its cost in full runs."""
+        model, whole = self.model_with_seed(seed), self.steps * self.epochs
         common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
         tested = onecycle.find_learning_rate(model, self.x, self.y, **common)
         tested.save(self.folder / f"{self.optimizer}_range-test_{seed}.json")
-        found = {"Keras default": {"rate": DEFAULT_RATES[self.optimizer], "cost": 0.0}}
+        picks_of = {"Keras default": {"rate": DEFAULT_RATES[self.optimizer], "cost": 0.0}}
         for rule, suggestion in tested.suggestions.items():
             if rule == "one_cycle":
                 continue
             cost = len(tested.learning_rates) / whole
-            found[rule] = {"rate": suggestion.learning_rate, "cost": cost, "reason": suggestion.reason}
-        ramps = {project: self.ramped(rates, seed) for project, rates in rivals.RAMPS.items()}
+            picks_of[rule] = {"rate": suggestion.learning_rate, "cost": cost, "reason": suggestion.reason}
+        ramps = {project: self.losses_of_ramp(rates, seed) for project, rates in rivals.RAMPS.items()}
         for rule, rate in rivals.picks(ramps).items():
-            found[rule] = {"rate": rate, "cost": rivals.STEPS / whole}
-        return found
+            picks_of[rule] = {"rate": rate, "cost": rivals.STEPS / whole}
+        return picks_of
 
-    def begun(self, seed: int) -> keras.Model:
-        """The one model, in the state in which a fresh one of this seed begins."""
-        for own, fresh in zip(self.model.variables, self.task.build(self.optimizer, seed).variables, strict=True):
-            own.assign(fresh.value)
+    def model_with_seed(self, seed: int) -> keras.Model:
+        """Return the shared model with the initial state of a seed."""
+        for variable, fresh in zip(self.model.variables, self.task.build(self.optimizer, seed).variables, strict=True):
+            variable.assign(fresh.value)
         return self.model
 
-    def swept(self, model: keras.Model, budget: float, seed: int, common: dict[str, Any]) -> dict[str, Any]:
+    def pick_with_sweep(self, model: keras.Model, budget: float, seed: int, common: dict[str, Any]) -> dict[str, Any]:
         try:
             sweep = sweep_learning_rates(model, self.x, self.y, epochs=self.epochs, budget=budget, **common)
-        except ValueError as error:  # the run is too short for such a budget
+        except ValueError as error:  # the run is too short for this budget
             return {"rate": None, "cost": 0.0, "reason": str(error)}
         sweep.save(self.folder / f"{self.optimizer}_sweep-{budget:g}_{seed}.json")
         return {"rate": sweep.pick.learning_rate, "cost": sweep.cost, "reason": sweep.pick.reason}
 
-    def ramped(self, rates: np.ndarray, seed: int) -> list[float]:
-        """The losses of a ramp, NaN from the step on at which they are no more finite."""
+    def losses_of_ramp(self, rates: np.ndarray, seed: int) -> list[float]:
+        """Return the losses of a ramp, NaN from the first step at which they are not finite."""
         epochs = -(-len(rates) // self.steps)
-        done = self.members([(Table(rates), None)], seed, epochs=epochs)
-        return done.losses[0, : len(rates)].tolist()
+        runs = self.members([(Table(rates), None)], seed, epochs=epochs)
+        return runs.losses[0, : len(rates)].tolist()
 
-    def further(self) -> None:
-        """Other horizons with the article's cycle, other schedules with the task's epochs, at every second rate."""
+    def run_further(self) -> None:
+        """Make runs with other numbers of epochs and other schedules, at every second learning rate of the grid."""
         rates = GRIDS[self.optimizer][2::2][:FURTHER_RATES]
         cells = [("one_cycle", max(1, round(times * self.epochs))) for times in HORIZONS]
         cells += [(name, self.epochs) for name in SCHEDULES]
@@ -187,25 +191,32 @@ class Study:
                 self.record(f"{schedule}-{epochs}-epochs_{seed}", partial(self.cell, rates, seed, epochs, schedule))
 
     def cell(self, rates: Sequence[float], seed: int, epochs: int, schedule: str) -> dict[str, Any]:
-        own = {"seed": seed, "schedule": schedule, "run_epochs": epochs}
-        return own | self.trained(rates, seed, epochs, schedule)
+        facts = {"seed": seed, "schedule": schedule, "run_epochs": epochs}
+        return facts | self.train(rates, seed, epochs, schedule)
 
-    def trained(
+    def train(
         self, rates: Sequence[float], seed: int, epochs: int | None = None, schedule: str = "one_cycle"
     ) -> dict[str, Any]:
-        """Full runs at these peaks: held-out loss and error at their ends."""
+        """Return the final held-out losses and errors of full runs.
+
+        Args:
+            rates: Peaks.
+            seed: Seed of all runs.
+            epochs: Number of epochs, by default that of the task.
+            schedule: Name of the schedule.
+        """
         epochs = epochs or self.epochs
         curves = [SCHEDULES[schedule](epochs * self.steps, float(rate)) if rate else 0.0 for rate in rates]
         pairs = [(curve, curve.momentum() if hasattr(curve, "momentum") else None) for curve in curves]
-        done = self.members(pairs, seed, epochs=epochs)
-        error = 1 - done.validation["accuracy"][:, -1] if self.task.classes else done.validation["mae"][:, -1]
+        runs = self.members(pairs, seed, epochs=epochs)
+        error = 1 - runs.validation["accuracy"][:, -1] if self.task.classes else runs.validation["mae"][:, -1]
         return {
             "rates": [float(rate) for rate in rates],
-            "losses": plain(done.validation["loss"][:, -1]),
+            "losses": plain(runs.validation["loss"][:, -1]),
             "errors": plain(error),
-            "diverged": [step is not None for step in done.diverged_at],
-            "engine": done.engine,
-            "reason": done.reason,
+            "diverged": [step is not None for step in runs.diverged_at],
+            "engine": runs.engine,
+            "reason": runs.reason,
         }
 
     def members(self, pairs: Sequence[tuple[Any, Any]], seed: int, *, epochs: int) -> MemberRuns:
@@ -217,7 +228,7 @@ class Study:
 
 
 class Table(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule read from a table, whose last value is held."""
+    """A schedule that reads its values from a table and keeps the last one."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.table = values.astype("float32")

@@ -1,4 +1,4 @@
-"""Which tasks may choose constants, and which are only ever judged. Written down before the first judged run."""
+"""The split into tuning tasks, which may choose constants, and judged tasks; fixed before the first judged run."""
 
 TUNING = ("friedman-dense", "blobs-dense", "digits-dense", "waves-conv", "adding-gru")
 JUDGED = (
@@ -6,5 +6,5 @@ JUDGED = (
     *("cifar-dense-dropout", "digits-conv", "digits-lstm", "digits-attention", "recall-attention"),
     "waves-gru-small-batch",
 )
-# Of the two further questions: horizon and schedule.
+# The tasks of the two other questions, on the number of epochs and on the schedule.
 FURTHER = ("friedman-dense", "blobs-dense", "digits-dense", "waves-conv")

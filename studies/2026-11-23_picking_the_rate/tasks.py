@@ -1,4 +1,4 @@
-"""The tasks of this study, small and varied; `split.py` says which of them may choose constants."""
+"""The small tasks of this study; `split.py` has the split into tuning and judged tasks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Task:
     """A data set with its model.
 
     Attributes:
-        data: Returns ((x, y), (x_held_out, y_held_out)); the held-out part judges and is never trained on.
+        data: Returns ((x, y), (x_held_out, y_held_out)); no run trains on the held-out part.
         net: Returns the model, not compiled.
         classes: Number of classes, 0 for regression.
-        epochs: Of the whole run.
+        epochs: Number of epochs of a full run.
+        batch_size: Batch size.
     """
 
     data: Callable[[], tuple[Arrays, Arrays]]
@@ -34,7 +35,7 @@ class Task:
     batch_size: int = 32
 
     def build(self, optimizer: str, seed: int) -> keras.Model:
-        """A fresh compiled model."""
+        """Return a new compiled model."""
         keras.utils.set_random_seed(seed)
         model = self.net()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if self.classes else "mse"
@@ -46,16 +47,16 @@ OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(0.001),
 }
-DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001}  # Keras'
-# 25 rates, each 1.58 times the last, over nearly five decades.
+DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001}  # the defaults of Keras
+# 25 learning rates over nearly five decades, each 1.58 times the previous one.
 GRIDS = {"sgd": tuple(10 ** np.linspace(-3.8, 1.0, 25)), "adam": tuple(10 ** np.linspace(-5.0, -0.2, 25))}
 
 
-# Generated data, each from a generator of its own seed.
+# Generated data, each with its own seed.
 
 
 def friedman(rows: int = 400, noise: float = 1.0) -> tuple[Arrays, Arrays]:
-    """Friedman's first function: five of ten inputs count."""
+    """Return data of Friedman's first function, which depends on five of ten inputs."""
     rng = np.random.default_rng(1)
     x = rng.uniform(size=(rows + 1000, 10))
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
@@ -64,7 +65,7 @@ def friedman(rows: int = 400, noise: float = 1.0) -> tuple[Arrays, Arrays]:
 
 
 def blobs(rows: int = 1000) -> tuple[Arrays, Arrays]:
-    """Ten classes of three overlapping clouds each in 20 dimensions."""
+    """Return ten classes of three overlapping clouds each, in 20 dimensions."""
     rng = np.random.default_rng(2)
     centres = rng.normal(size=(30, 20))
     cloud = rng.integers(30, size=rows + 1000)
@@ -72,7 +73,7 @@ def blobs(rows: int = 1000) -> tuple[Arrays, Arrays]:
 
 
 def waves(rows: int = 1000) -> tuple[Arrays, Arrays]:
-    """Ten wave forms of 40 points, shifted, stretched, noisy."""
+    """Return ten classes of wave forms with 40 points, shifted, scaled and noisy."""
     rng = np.random.default_rng(3)
     forms = rng.normal(size=(10, 12))
     kind = rng.integers(10, size=rows + 1000)
@@ -85,39 +86,39 @@ def waves(rows: int = 1000) -> tuple[Arrays, Arrays]:
 
 
 def adding(rows: int = 1500, length: int = 16) -> tuple[Arrays, Arrays]:
-    """Two of 16 numbers are marked; their sum is asked for."""
+    """Return sequences of 16 numbers, two of them marked; the target is the sum of these two."""
     rng = np.random.default_rng(4)
     x = np.zeros((rows + 1000, length, 2))
     x[..., 0] = rng.uniform(-1, 1, size=x.shape[:2])
     marked = np.argsort(rng.uniform(size=x.shape[:2]), axis=1)[:, :2]
     np.put_along_axis(x[..., 1], marked, 1.0, axis=1)
-    # With noise: of a loss that can become 0 a relative regret means nothing.
+    # Noise keeps the loss above 0, where a relative regret would be meaningless.
     y = (x[..., 0] * x[..., 1]).sum(axis=1, keepdims=True) + 0.1 * rng.normal(size=(len(x), 1))
     return split(x, y, rows)
 
 
 def recall(rows: int = 2000, pairs: int = 5, symbols: int = 8) -> tuple[Arrays, Arrays]:
-    """Five pairs of key and value, then a key: its value is asked for."""
+    """Return sequences of five pairs of key and value, then a key; the target is the value of that key."""
     rng = np.random.default_rng(5)
     keys = np.argsort(rng.uniform(size=(rows + 1000, symbols)), axis=1)[:, :pairs]
     values = rng.integers(symbols, size=keys.shape)
-    asked = rng.integers(pairs, size=(len(keys), 1))
+    query = rng.integers(pairs, size=(len(keys), 1))
     both = np.stack([keys, values + symbols], axis=2).reshape(len(keys), -1)
-    tokens = np.concatenate([both, np.take_along_axis(keys, asked, axis=1)], axis=1)
-    return split(tokens.astype("int32"), np.take_along_axis(values, asked, axis=1)[:, 0], rows)
+    tokens = np.concatenate([both, np.take_along_axis(keys, query, axis=1)], axis=1)
+    return split(tokens.astype("int32"), np.take_along_axis(values, query, axis=1)[:, 0], rows)
 
 
 def spirals(rows: int = 1000) -> tuple[Arrays, Arrays]:
-    """Three arms of a spiral."""
+    """Return three classes, the arms of a spiral."""
     rng = np.random.default_rng(6)
     kind = rng.integers(3, size=rows + 1000)
-    far = rng.uniform(0.2, 3, size=len(kind))
-    turn = 2.2 * far + 2 * np.pi * kind / 3 + 0.2 * rng.normal(size=len(kind))
-    return split(np.stack([far * np.cos(turn), far * np.sin(turn)], axis=1), kind, rows)
+    radius = rng.uniform(0.2, 3, size=len(kind))
+    angle = 2.2 * radius + 2 * np.pi * kind / 3 + 0.2 * rng.normal(size=len(kind))
+    return split(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), kind, rows)
 
 
 def products(rows: int = 800) -> tuple[Arrays, Arrays]:
-    """A sum of products of pairs of 12 normal inputs, with noise."""
+    """Return a sum of products of pairs of 12 normal inputs, with noise."""
     rng = np.random.default_rng(7)
     x = rng.normal(size=(rows + 1000, 12))
     y = (x[:, ::2] * x[:, 1::2]) @ rng.normal(size=6) + 0.3 * rng.normal(size=len(x))
@@ -134,23 +135,30 @@ def split(x: np.ndarray, y: np.ndarray, rows: int) -> tuple[Arrays, Arrays]:
 
 
 def real(name: str, rows: int | None = None, pooled: int = 1, shape: tuple[int, ...] | None = None) -> Any:
-    """The first rows of a task of onecycle, pictures averaged over squares; 2000 rows are held out at most."""
+    """Return a function that loads the first rows of a task of onecycle, with at most 2000 held-out rows.
+
+    Args:
+        name: Name of the task.
+        rows: Number of training rows, by default all.
+        pooled: Images are averaged over squares of this side.
+        shape: New shape of an input, by default unchanged.
+    """
 
     def made() -> tuple[Arrays, Arrays]:
-        found = []
-        for (x, y), many in zip(load_task(name).data, (rows, 2000), strict=True):
-            x, y = x[:many], y[:many]
+        parts = []
+        for (x, y), limit in zip(load_task(name).data, (rows, 2000), strict=True):
+            x, y = x[:limit], y[:limit]
             if pooled > 1:
                 side = x.shape[1] // pooled
                 x = x.reshape(len(x), side, pooled, side, pooled, -1).mean(axis=(2, 4))
             x = x.reshape(len(x), *shape) if shape else x
-            found.append((x.astype("float32"), y.astype("float32")[:, None] if name == "boston-housing" else y))
-        return found[0], found[1]
+            parts.append((x.astype("float32"), y.astype("float32")[:, None] if name == "boston-housing" else y))
+        return parts[0], parts[1]
 
     return made
 
 
-# Nets.
+# Models.
 
 
 def dense(inputs: int, *hidden: int, outputs: int, activation: str = "relu", extra: Any = None) -> Any:
@@ -164,7 +172,14 @@ def dense(inputs: int, *hidden: int, outputs: int, activation: str = "relu", ext
 
 
 def convolutional(shape: tuple[int, ...], filters: tuple[int, ...], outputs: int, normalise: bool) -> Any:
-    """Convolutions with stride 2, in one or two dimensions."""
+    """Return a function that makes a model of convolutions with stride 2, in one or two dimensions.
+
+    Args:
+        shape: Shape of an input.
+        filters: Number of filters of each convolution.
+        outputs: Number of outputs.
+        normalise: Whether a batch normalization follows each convolution.
+    """
 
     def made() -> keras.Model:
         kind, size = (layers.Conv1D, 5) if len(shape) == 2 else (layers.Conv2D, 3)
@@ -183,7 +198,15 @@ def recurrent(length: int, inputs: int, units: int, outputs: int, kind: Any = la
 
 
 def attention(length: int, inputs: int, width: int, outputs: int, blocks: int = 1) -> Any:
-    """Blocks of attention and a dense layer, both residual; `inputs` columns, or as many kinds of tokens."""
+    """Return a function that makes a model of residual blocks of attention and dense layers.
+
+    Args:
+        length: Length of a sequence; a sequence of length 11 consists of tokens.
+        inputs: Number of columns, or of different tokens.
+        width: Width of the model.
+        outputs: Number of outputs.
+        blocks: Number of blocks.
+    """
 
     def made() -> keras.Model:
         tokens = length == 11

@@ -1,6 +1,6 @@
-"""Chooses the constants of `onecycle.picking` on the tuning tasks alone: python tune.py [--runs runs].
+"""Compare constants of `onecycle.suggestions.sweep_pick` on the tuning tasks: python tune.py [--runs runs]
 
-The sweeps that were made are picked from again with other constants, and each pick is valued by the grid of all seeds.
+Picks again from the recorded sweeps with other constants. The expected regret of each pick is that of the grid.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path(__file__).parent / "runs")
     folder = parser.parse_args().runs
-    found = defaultdict(list)
+    regrets_of = defaultdict(list)
     for (name, optimizer), grid in grids(folder, TUNING).items():
         for file, document in documents(folder / name, f"{optimizer}_sweep-*.json").items():
             budget, seed = file.removesuffix(".json").split("-")[-1].split("_")
@@ -42,12 +42,14 @@ def main() -> None:
                     sweep.learning_rates, sweep.scores, sweep.steps, initial_score=sweep.initial_score,
                     suggested=suggested_peak(sweep.range_test), spread=spread, worst=worst, weight=weight, reach=reach,
                 ).learning_rate  # fmt: skip
-                # No pick counts as twice the best loss.
-                found[budget, constants].append(1.0 if rate is None else grid.expected_regret(rate))
-    print("budget spread worst weight reach: mean of regrets up to 100 %, median, 95th percentile, picks")
-    for budget in sorted({key[0] for key in found}):
-        own = {key[1]: np.array(regrets) for key, regrets in found.items() if key[0] == budget}
-        for constants, regrets in sorted(own.items(), key=lambda item: np.minimum(item[1], 1).mean())[:12]:
+                # A missing pick counts as a regret of 100 %.
+                regrets_of[budget, constants].append(1.0 if rate is None else grid.expected_regret(rate))
+    print(
+        "budget spread worst weight reach: mean regret (at most 100 % each), median, 95th percentile, number of picks"
+    )
+    for budget in sorted({key[0] for key in regrets_of}):
+        by_constants = {key[1]: np.array(regrets) for key, regrets in regrets_of.items() if key[0] == budget}
+        for constants, regrets in sorted(by_constants.items(), key=lambda item: np.minimum(item[1], 1).mean())[:12]:
             mean, median = np.minimum(regrets, 1).mean(), np.median(regrets)
             high = np.quantile(regrets, 0.95)
             print(budget, *constants, f"{mean:.3f} {median:.3f} {high:.3f} {len(regrets)}")

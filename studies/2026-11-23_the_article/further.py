@@ -1,4 +1,4 @@
-"""Experiments beyond the protocol: the article's pictures, and comparisons that the first results suggested."""
+"""Follow-up experiments, outside the protocol: the article's figures, a swept peak and a longer cycle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SWEPT_TASK = "boston-housing"
 # With the first seed, the cycle of 15 epochs ended just below 82 %. Does a longer one exceed that?
 LONGER_TASK, LONGER_EPOCHS = "cifar10", 25
 
-# The article's picture: training loss at constant rates from far too low to far too high.
+# The article's figure: training loss at constant learning rates from far too low to far too high.
 PICTURE_TASK, PICTURE_EPOCHS = "cifar10", 2
 PICTURE_RATES = tuple(10.0**power for power in range(-6, 2))
 
@@ -37,7 +37,7 @@ BATCH_SIZES, BATCH_EPOCHS, BATCH_RATES = (32, 2048), 3, (0.03, 0.3, 3.0)
 
 
 def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> dict[str, Comparison]:
-    """Make the article's picture of training losses at eight rates, and check its warning about batch size 2048.
+    """Reproduce the article's figure of training losses at eight rates, and check its warning about batch size 2048.
 
     Args:
         directory: Folder for the records.
@@ -57,7 +57,7 @@ def extras(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | s
 
 
 def swept(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
-    """Compare main arms of a task, whose runs are there, with a cycle at the peak that a sweep picks.
+    """Compare main arms of a task, whose runs exist, with a cycle at the peak that a sweep picks.
 
     Args:
         directory: Folder for the records.
@@ -71,7 +71,7 @@ def swept(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | st
 
 
 def longer(directory: str | os.PathLike[str], *, jobs: int = 1, verbose: int | str = "auto") -> Comparison:
-    """Compare main arms of a task, whose runs are there, with a longer cycle.
+    """Compare main arms of a task, whose runs exist, with a longer cycle.
 
     Args:
         directory: Folder for the records.
@@ -103,7 +103,7 @@ def longer_arms(protocol: Protocol) -> dict[str, ArmOptions]:
 
 
 def picture_arms() -> dict[str, ArmOptions]:
-    """Return SGD with momentum at each rate of the picture."""
+    """Return SGD with momentum at each learning rate of the figure."""
     return {f"rate {rate:g}": constant(0.9, rate) for rate in PICTURE_RATES}
 
 
@@ -142,7 +142,7 @@ def with_new_arm(
         arms: The main arms and, last, the new arm.
         folder: Folder of the task.
         experiment: Name of the experiment and of its folder.
-        options: Further arguments of `compare`.
+        options: Other arguments of `compare`.
     """
     copy_records(list(arms)[:-1], folder / "main", folder / experiment, protocol.seeds)
     build, data = functools.partial(task_model, protocol.task), functools.partial(task_split, protocol.task)

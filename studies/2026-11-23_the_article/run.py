@@ -1,4 +1,4 @@
-"""Makes the runs of this study, or what is missing of them: python run.py TASK [JOBS]; see README.md."""
+"""Make the missing runs of this study: python run.py TASK [JOBS]; see README.md."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,8 @@ RUNS = Path(__file__).parent / "runs"
 
 if __name__ == "__main__":
     task, jobs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    others = {"extras": extras, "swept": swept, "longer": longer}
-    if task in others:
-        others[task](RUNS, jobs=jobs)
+    follow_ups = {"extras": extras, "swept": swept, "longer": longer}
+    if task in follow_ups:
+        follow_ups[task](RUNS, jobs=jobs)
     else:
         reproduce(task, directory=RUNS, jobs=jobs)

@@ -1,10 +1,10 @@
-"""The schedule playground: what its JavaScript draws is what `OneCycle` gives."""
+"""The schedule playground: its JavaScript computes the values of `OneCycle`."""
 
 import json
 
 import numpy as np
 import pytest
-from render.test_plots import RANGE_TESTS
+from render.sample_range_tests import RANGE_TESTS
 
 SETTINGS = [
     {},
@@ -25,12 +25,12 @@ SETTINGS = [
 PROGRAM = """
 import json, sys
 from onecycle import OneCycle
-told = []
+values = []
 for settings in json.loads(sys.argv[1]):
     pair = {name: settings.pop(name) for name in ("high", "low") if name in settings}
     schedule = OneCycle(settings.pop("max_learning_rate", 0.1), settings.pop("total_steps", 1000), **settings)
-    told.append([schedule.values().tolist(), schedule.momentum(**pair).values().tolist()])
-print(json.dumps(told))
+    values.append([schedule.values().tolist(), schedule.momentum(**pair).values().tolist()])
+print(json.dumps(values))
 """
 SET = """settings => {
   const all = {max_learning_rate: 0.1, total_steps: 1000, final_fraction: 0.1, initial_divisor: 10, final_divisor: 1000,
@@ -46,7 +46,7 @@ DRAWN = "document.getElementById('playground').data.map(({x, y}) => [x, y])"
 
 @pytest.fixture(scope="module")
 def opened(open_page, tmp_path_factory):
-    """A report on a range test, whose suggestion the playground begins with."""
+    """A report on a range test, whose suggestion is the playground's initial peak."""
     path = tmp_path_factory.mktemp("report") / "report.html"
     RANGE_TESTS["pretty"].to_html(path)
     return open_page(path)
@@ -54,31 +54,31 @@ def opened(open_page, tmp_path_factory):
 
 @pytest.fixture
 def page(opened):
-    """The report with the playground as it opens."""
+    """The report with the playground in its initial state."""
     page = opened.page
     page.evaluate(SET, {"max_learning_rate": SUGGESTED})
     return page
 
 
-def test_it_begins_with_the_suggested_rate(opened):
-    """And with the defaults of `OneCycle`."""
-    assert opened.said == []
+def test_initial_peak_is_the_suggestion(opened):
+    """The playground starts with the suggested rate and the defaults of `OneCycle`."""
+    assert opened.messages == []
     assert opened.page.locator("#playground-code").text_content() == f"onecycle.OneCycle({SUGGESTED}, 1000)"
 
 
-def test_its_numbers_are_those_of_one_cycle(page, python):
-    """Rate and momentum of every step, for short and long cycles, all shapes and all ends, to 1e-12."""
-    wanted = json.loads(python(PROGRAM, json.dumps(SETTINGS), KERAS_BACKEND="jax").stdout)
-    for settings, (rates, momentum) in zip(SETTINGS, wanted, strict=True):
+def test_values_are_those_of_one_cycle(page, python):
+    """Rate and momentum at every step agree to 1e-12, for short and long cycles, all shapes and extreme settings."""
+    expected = json.loads(python(PROGRAM, json.dumps(SETTINGS), KERAS_BACKEND="jax").stdout)
+    for settings, (rates, momentum) in zip(SETTINGS, expected, strict=True):
         page.evaluate(SET, settings)
-        assert page.locator("#playground-wrong").text_content() == ""
+        assert page.locator("#playground-error").text_content() == ""
         for (x, y), numbers in zip(page.evaluate(DRAWN), (rates, momentum), strict=True):
             assert x == list(range(len(numbers)))
             np.testing.assert_allclose(y, numbers, rtol=1e-12, atol=0, err_msg=str(settings))
 
 
-def test_a_slider_redraws_by_keyboard(page):
-    """The arrow keys move the slider, the number, the picture and the call."""
+def test_sliders_work_with_the_keyboard(page):
+    """The arrow keys change the slider, the number, the figure and the call."""
     page.get_by_label("Peak (max_learning_rate), slider").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -88,8 +88,8 @@ def test_a_slider_redraws_by_keyboard(page):
     assert page.locator("#playground-code").text_content() == f"onecycle.OneCycle({peak}, 1000)"
 
 
-def test_the_call_and_the_phases_follow(page):
-    """The line of Python has what differs from the defaults; the table has the phases."""
+def test_call_and_phases_are_updated(page):
+    """The call has the arguments that differ from the defaults, and the table has the phases."""
     page.evaluate(SET, {"total_steps": 100, "warmup_fraction": 0.3, "shape": "cosine"})
     assert page.locator("#playground-code").text_content() == (
         'onecycle.OneCycle(0.1, 100, warmup_fraction=0.3, shape="cosine")'
@@ -99,7 +99,7 @@ def test_the_call_and_the_phases_follow(page):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"warmup_fraction": 0.8, "final_fraction": 0.3}, "sum to at most 1"),
         ({"total_steps": 2.5}, "whole number"),
@@ -108,16 +108,16 @@ def test_the_call_and_the_phases_follow(page):
         ({"low": 0.97}, "low ≤ high"),
     ],
 )
-def test_what_one_cycle_refuses_is_refused(page, settings, told):
-    """A sentence says why, and the picture stays."""
+def test_invalid_settings_show_a_message(page, settings, message):
+    """A sentence says why the settings are invalid, and the figure does not change."""
     before = page.evaluate(DRAWN)
     page.evaluate(SET, settings)
-    assert told in page.locator("#playground-wrong").text_content()
+    assert message in page.locator("#playground-error").text_content()
     assert page.evaluate(DRAWN) == before
 
 
-def test_a_very_long_cycle_is_drawn_with_fewer_points(page):
-    """A million steps, and the ends of the phases among the steps drawn."""
+def test_long_cycle_is_drawn_with_fewer_points(page):
+    """Of a million steps, 20000 and the ends of the phases are drawn."""
     page.evaluate(SET, {"total_steps": 1_000_000})
     x, y = page.evaluate(DRAWN)[0]
     assert len(x) < 21_000

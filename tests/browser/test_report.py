@@ -1,20 +1,21 @@
-"""The report in a real browser, opened from disk with the network refused."""
+"""The report in a real browser, opened from disk without network."""
 
-import dataclasses
 import json
 import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from render.test_comparison_plots import COMPARISONS
-from render.test_plots import RANGE_TESTS
+from render.sample_comparisons import COMPARISONS
+from render.sample_cycles import CYCLES
+from render.sample_range_tests import RANGE_TESTS
+from render.sample_results import with_arms_named
 
 from onecycle.report import write_report
 
 HOSTILE = "</script><script>window.hacked = 1; alert(1)</script>"
 IMAGE = '<img src="x" onerror="window.hacked = 1">'
-RANGE, CURVES, DIFFERENCES = "figure-0-0", "figure-1-0", "figure-1-1"
+RANGE, CURVES, DIFFERENCES, RATES = "figure-0-0", "figure-1-0", "figure-1-1", "figure-2-0"
 SHOWN = "name => document.getElementById(name).data.filter(trace => trace.visible).map(trace => trace.name)"
 PRESSED = "() => [...document.querySelectorAll('[data-log]')].map(el => el.ariaPressed)"
 RESTORE = """pressed => {
@@ -29,38 +30,28 @@ RESTORE = """pressed => {
 AXIS = "([name, axis]) => { const {type, range} = document.getElementById(name).layout[axis]; return {type, range}; }"
 
 
-def named(result, names):
-    """The comparison with its arms called otherwise."""
-    told = dict(zip(result.arms, names, strict=True))
-    return dataclasses.replace(
-        result,
-        arms=tuple(names),
-        runs=tuple({**run, "arm": told[run["arm"]]} for run in result.runs),
-        verdicts={told[arm]: of for arm, of in result.verdicts.items()},
-        curves={told[arm]: of for arm, of in result.curves.items()},
-    )
-
-
-TESTED, COMPARED = RANGE_TESTS["pretty"], named(COMPARISONS["pretty"], ("plain", HOSTILE, IMAGE))
+RANGE_TEST = RANGE_TESTS["pretty"]
+COMPARISON = with_arms_named(COMPARISONS["pretty"], ("plain", HOSTILE, IMAGE))
+CYCLE = CYCLES["short"]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report on a range test and on a comparison whose arms' names are attacks."""
+    """A report on a range test, a comparison whose arms have hostile names, and a cycle."""
     path = tmp_path_factory.mktemp("report") / "report & <b>.html"
-    write_report([TESTED, COMPARED], path, sources=["range.json", HOSTILE])
+    write_report([RANGE_TEST, COMPARISON, CYCLE], path, sources=["range.json", HOSTILE, "cycle.json"])
     return path
 
 
 @pytest.fixture(scope="module")
 def opened(open_page, report):
-    """The report, opened once: to read it takes a browser seconds."""
+    """The report, opened once, since a browser needs seconds to read it."""
     return open_page(report)
 
 
 @pytest.fixture
 def page(opened):
-    """The report as it opens; what a test did to it is undone afterwards."""
+    """The report in its initial state, which is restored after each test."""
     page = opened.page
     pressed = page.evaluate(PRESSED)
     yield page
@@ -71,16 +62,16 @@ def page(opened):
 
 
 @pytest.fixture(scope="module")
-def ugly(tmp_path_factory):
-    """A report on everything ugly."""
-    path = tmp_path_factory.mktemp("ugly") / "report.html"
-    ugly = [*(result for name, result in RANGE_TESTS.items() if name != "pretty"), *COMPARISONS.values()]
-    write_report(ugly, path)
+def extreme(tmp_path_factory):
+    """A report on results with missing and extreme values."""
+    path = tmp_path_factory.mktemp("extreme") / "report.html"
+    range_tests = [result for name, result in RANGE_TESTS.items() if name != "pretty"]
+    write_report([*range_tests, *COMPARISONS.values(), *CYCLES.values()], path)
     return path
 
 
 def pixel_of(page, name, x, y):
-    """Where a point of a figure is on the screen."""
+    """Return the position of a point of a figure on the screen."""
     return page.evaluate(
         """([name, x, y]) => {
           const div = document.getElementById(name), box = div.getBoundingClientRect();
@@ -92,72 +83,86 @@ def pixel_of(page, name, x, y):
 
 
 def hovered(page, name, x, y):
-    """The text of the hover label at a point."""
+    """Return the text of the hover label at a point."""
     page.locator(f"#{name}").scroll_into_view_if_needed()
     at = pixel_of(page, name, x, y)
     page.mouse.move(*at, steps=2)
-    page.wait_for_timeout(200)  # plotly answers a moving mouse now and then only
+    page.wait_for_timeout(200)  # plotly does not react to every move of the mouse
     return page.locator(f"#{name} .hoverlayer").text_content().replace("−", "-")
 
 
-def test_it_opens_without_errors_and_asks_for_nothing(open_page, opened, ugly):
-    """No console message, no error, no dialog, no request but for the file itself; ugly results as well."""
-    for each in (opened, open_page(ugly)):
-        assert each.said == []
-        assert each.asked == [each.url]
+def test_page_opens_without_errors_and_requests(open_page, opened, extreme):
+    """There is no console message, error or dialog, and no request but for the file, even with extreme results."""
+    for each in (opened, open_page(extreme)):
+        assert each.messages == []
+        assert each.requests == [each.url]
         figures = "[...onecycle.figures.values()]"
         assert each.page.evaluate(f"{figures}.every(({{div}}) => div.querySelector('.plot-container'))")
 
 
-def test_its_policy_refuses_the_network_and_strange_scripts(open_page, report):
-    """Even a script that got in could neither run nor send anything."""
-    own = open_page(report)
+def test_policy_blocks_requests_and_other_scripts(open_page, report):
+    """A script that was injected could neither run nor send anything."""
+    injected = open_page(report)
     with pytest.raises(Exception, match="Failed to fetch"):
-        own.page.evaluate("fetch('https://example.invalid/')")
-    own.page.evaluate(
+        injected.page.evaluate("fetch('https://example.invalid/')")
+    injected.page.evaluate(
         """() => { const script = document.createElement('script'); script.textContent = 'window.hacked = 1';
                    document.body.append(script); document.body.insertAdjacentHTML('beforeend',
                    '<img src="https://example.invalid/a.png" onerror="window.hacked = 1">'); }"""
     )
-    assert own.page.evaluate("window.hacked") is None
-    assert own.asked == [own.url]
+    assert injected.page.evaluate("window.hacked") is None
+    assert injected.requests == [injected.url]
 
 
-def test_names_that_are_attacks_are_shown_as_they_are(page):
-    """In the table, beside the checkbox, on the picture and on hover; nothing of them runs."""
+def test_hostile_names_are_shown_literally(page):
+    """In tables, beside checkboxes, on figures and in hover labels hostile names are text, and nothing runs."""
     arms = page.locator("#result-1 table").first.locator("tbody th").all_text_contents()
     assert arms == ["plain", HOSTILE, IMAGE]
     assert HOSTILE in page.locator(f"figure[data-figure={CURVES}] fieldset").first.text_content()
     assert IMAGE[:30] in page.locator(f"#{DIFFERENCES} .annotation-text").nth(1).text_content()
-    mean = COMPARED.curves[HOSTILE]["mean"]
+    mean = COMPARISON.curves[HOSTILE]["mean"]
     assert HOSTILE in hovered(page, CURVES, 3, mean[2])
     assert page.evaluate("window.hacked") is None
     assert page.locator("main img").count() == 0
 
 
 @pytest.mark.parametrize("mark", ["chosen", "another"])
-def test_hovering_tells_the_exact_number(page, mark):
-    """A rule's mark says its rate and the smoothed loss there, in seven digits."""
-    rule = TESTED.rule if mark == "chosen" else "valley"
-    rate = TESTED.suggestions[rule].learning_rate
-    loss = float(np.interp(np.log(rate), np.log(TESTED.learning_rates), TESTED.smoothed))
-    told = hovered(page, RANGE, rate, loss)
-    assert rule in told
-    numbers = [float(number) for number in re.findall(r"(?:rate|loss) ([-\d.e+]+?)(?=loss|[a-z]|$)", told)]
+def test_hover_label_of_a_mark_has_the_exact_numbers(page, mark):
+    """The label has the name of the rule, its rate and the smoothed loss there with seven digits."""
+    rule = RANGE_TEST.rule if mark == "chosen" else "valley"
+    rate = RANGE_TEST.suggestions[rule].learning_rate
+    loss = float(np.interp(np.log(rate), np.log(RANGE_TEST.learning_rates), RANGE_TEST.smoothed))
+    label = hovered(page, RANGE, rate, loss)
+    assert rule in label
+    numbers = [float(number) for number in re.findall(r"(?:rate|loss) ([-\d.e+]+?)(?=loss|[a-z]|$)", label)]
     np.testing.assert_allclose(numbers, [rate, loss], rtol=1e-6)
 
 
-def test_hovering_tells_a_seed_and_its_difference(page):
-    """A point of the paired differences says whose it is."""
-    difference = COMPARED.verdicts[HOSTILE]["final"].differences[2]
-    spread = page.evaluate(f"document.getElementById('{DIFFERENCES}').data[0].y[2]")
-    told = hovered(page, DIFFERENCES, difference, spread)
-    assert f"seed {COMPARED.seeds[2]}" in told
-    assert f"{difference:.7g}".rstrip("0") in told
+def test_hover_label_of_a_difference_has_the_seed(page):
+    """The label of a point of the paired differences has its seed and its exact difference."""
+    difference = COMPARISON.verdicts[HOSTILE]["final"].differences[2]
+    height = page.evaluate(f"document.getElementById('{DIFFERENCES}').data[0].y[2]")
+    label = hovered(page, DIFFERENCES, difference, height)
+    assert f"seed {COMPARISON.seeds[2]}" in label
+    assert f"{difference:.7g}".rstrip("0") in label
 
 
-def test_checkboxes_draw_and_hide_by_keyboard(page):
-    """Rules, curves, arms and seeds go and come with the space bar; a trace is there while all its boxes are ticked."""
+def test_cycle_shows_rate_momentum_and_the_steps_made(page):
+    """The drawn values are those of the report, the shaded part is a checkbox, and the label has the exact rate."""
+    drawn = page.evaluate(f"document.getElementById('{RATES}').data.map(({{x, y}}) => [x, y])")
+    assert drawn[0] == [CYCLE.steps_shown.tolist(), CYCLE.learning_rates.tolist()]
+    assert drawn[2] == [CYCLE.steps_shown.tolist(), CYCLE.momenta.tolist()]
+    assert drawn[1][0] == drawn[3][0] == list(range(CYCLE.steps))
+    rate = CYCLE.learning_rates[8]
+    assert hovered(page, RATES, 8, rate) == f"step 8learning rate {rate:.7g}"
+    shaded = f"document.getElementById('{RATES}').layout.shapes.map(({{x0, x1}}) => [x0, x1])"
+    assert page.evaluate(shaded) == [[0, CYCLE.steps]]
+    page.locator(f"figure[data-figure={RATES}]").get_by_label("5 of 12 steps made", exact=True).uncheck()
+    assert page.evaluate(shaded) == []
+
+
+def test_checkboxes_work_with_the_keyboard(page):
+    """The space bar shows and hides rules, curves, arms and seeds; a trace is drawn while all its boxes are ticked."""
 
     def press(figure, label):
         box = page.locator(f"figure[data-figure={figure}]").get_by_label(label, exact=True)
@@ -183,8 +188,8 @@ def test_checkboxes_draw_and_hide_by_keyboard(page):
     assert "plain" not in page.evaluate(SHOWN, CURVES)
 
 
-def test_scales_switch_and_zoom_goes_by_buttons(page):
-    """Linear and logarithmic, in and out, left and right, and back to everything; by keyboard."""
+def test_buttons_zoom_move_and_change_the_scale(page):
+    """With the keyboard, the buttons zoom in and out, move left and right, reset, and switch to a linear scale."""
     figure = page.locator(f"figure[data-figure={RANGE}]")
 
     def press(name):
@@ -205,17 +210,17 @@ def test_scales_switch_and_zoom_goes_by_buttons(page):
     assert figure.get_by_role("button", name="log horizontal").get_attribute("aria-pressed") == "false"
 
 
-def test_each_measure_of_the_differences_can_be_chosen(page):
-    """Times are ratios on a logarithmic axis; the points are those of the verdict."""
+def test_measure_of_the_differences_can_be_chosen(page):
+    """Times are ratios on a logarithmic axis, and the points are those of the verdict."""
     page.locator(f"figure[data-figure={DIFFERENCES}] select").select_option("epochs to the target")
     assert page.evaluate(AXIS, [DIFFERENCES, "xaxis"])["type"] == "log"
     drawn = page.evaluate(f"document.getElementById('{DIFFERENCES}').data[0].x")
-    np.testing.assert_array_equal(drawn, COMPARED.verdicts[HOSTILE]["epochs"].differences)
+    np.testing.assert_array_equal(drawn, COMPARISON.verdicts[HOSTILE]["epochs"].differences)
 
 
-def test_tables_are_the_saved_result(page, tmp_path):
-    """What a person reads in the page's tables is in the JSON, to the digits shown; the whole numbers lie beneath."""
-    TESTED.save(tmp_path / "range.json")
+def test_tables_show_the_saved_result(page, tmp_path):
+    """The tables show the numbers of the JSON file with six digits, and hold all their digits in the HTML."""
+    RANGE_TEST.save(tmp_path / "range.json")
     saved = json.loads((tmp_path / "range.json").read_text())["fields"]
     cells = page.evaluate(
         """() => [...document.querySelectorAll('#result-0 details tbody tr')].map(row =>
@@ -226,8 +231,8 @@ def test_tables_are_the_saved_result(page, tmp_path):
         assert [row[column][1] for row in cells] == [f"{value:.6g}" for value in saved[name]["values"]]
 
 
-def test_themes_follow_the_system_and_the_button(page):
-    """Dark where the system is dark; the button turns page and pictures; paper is white."""
+def test_theme_follows_the_system_and_the_button(page):
+    """The page is dark where the system is; the button changes page and figures; a printed page is white."""
     page.emulate_media(color_scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
     ink = f"document.getElementById('{RANGE}').layout.font.color"
@@ -244,20 +249,20 @@ def test_themes_follow_the_system_and_the_button(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_have_contrast(page, scheme):
-    """Text has a contrast of 4.5 with what is behind it, and what is drawn one of 3 (WCAG 2.2, AA)."""
+    """Text has a contrast of at least 4.5 with its background, and drawn colours have one of 3 (WCAG 2.2, AA)."""
     page.emulate_media(color_scheme=scheme)
     names = ["paper", "panel", "ink", "soft", "link", "blue", "red", "green", "purple", "orange", "sky", "grey"]
-    told = page.evaluate(
+    colors = page.evaluate(
         "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim())",
         names,
     )
 
-    def light(colour):
-        parts = np.asarray([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    def luminance(color):
+        parts = np.asarray([int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)])
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return linear @ [0.2126, 0.7152, 0.0722]
 
-    level = {name: light(colour) for name, colour in zip(names, told, strict=True)}
+    level = {name: luminance(color) for name, color in zip(names, colors, strict=True)}
 
     def contrast(one, other):
         high, low = sorted((level[one], level[other]), reverse=True)
@@ -268,8 +273,8 @@ def test_colours_have_contrast(page, scheme):
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_the_page_never_scrolls_sideways(page, width):
-    """On a screen and on a phone; tables scroll in boxes of their own."""
+def test_page_does_not_scroll_sideways(page, width):
+    """On a screen and on a phone, only the boxes of tables scroll sideways."""
     page.set_viewport_size({"width": width, "height": 800})
     page.wait_for_timeout(300)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -277,8 +282,8 @@ def test_the_page_never_scrolls_sideways(page, width):
     assert page.evaluate("[...onecycle.figures.values()].every(({div}) => div.clientWidth <= innerWidth)")
 
 
-def test_it_can_be_used_without_seeing_or_pointing(page):
-    """The first stop is the way to the results; every control has a name; headings leave no level out."""
+def test_page_is_accessible(page):
+    """The first tab stop skips to the results, every control has a name, and no level of headings is left out."""
     page.evaluate("() => { document.body.tabIndex = -1; document.body.focus(); }")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
@@ -294,16 +299,16 @@ def test_it_can_be_used_without_seeing_or_pointing(page):
     assert page.locator(f"#{RANGE}").get_attribute("aria-label").startswith("Loss against learning rate. 200 steps")
 
 
-def test_it_can_be_printed(page):
-    """Buttons are left out, the pictures are not."""
+def test_page_can_be_printed(page):
+    """The buttons are not printed, the figures are."""
     page.emulate_media(media="print")
     assert not page.locator(f"figure[data-figure={RANGE}] .buttons").is_visible()
     assert page.locator(f"#{RANGE} svg").first.is_visible()
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_without_javascript_the_tables_are_there(open_page, report, opened):
-    """And a sentence that says what is missing."""
+def test_page_without_javascript_has_the_tables(open_page, report, opened):
+    """The tables are visible, and a sentence says what is missing."""
     page = open_page(report, java_script_enabled=False).page
     assert page.get_by_text("need JavaScript").is_visible()
     assert page.locator("#result-0 table").first.is_visible()

@@ -1,43 +1,76 @@
-"""What the article's study runs once more: only the last arm is new, the others are lent."""
+"""The article study's experiments beyond the protocol: only the last arm is new, the records of others are copied."""
+
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
 
-from onecycle.comparison.article import further
-from onecycle.comparison.article.protocol import BASELINE, CYCLE, LONGER_TASK, PROTOCOLS
+from onecycle.comparison.article.protocol import BASELINE, CYCLE, PROTOCOLS
 from onecycle.comparison.store import slug
+
+FURTHER = Path(__file__).resolve().parents[2] / "studies" / "2026-11-23_the_article" / "further.py"
+
+
+@pytest.fixture(scope="module")
+def further():
+    """The study's module, which is not part of the package."""
+    spec = importlib.util.spec_from_file_location("article_study_further", FURTHER)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
 
 
 @pytest.fixture
-def main_records(tmp_path):
-    """A folder in which every main run of the task has been made."""
-    folder = tmp_path / LONGER_TASK / "main"
+def main_records(further, tmp_path):
+    """A folder with a record of every main run of the task."""
+    folder = tmp_path / further.LONGER_TASK / "main"
     folder.mkdir(parents=True)
     for arm in (BASELINE, CYCLE):
-        for seed in range(PROTOCOLS[LONGER_TASK].seeds):
+        for seed in range(PROTOCOLS[further.LONGER_TASK].seeds):
             (folder / f"{slug(arm)}_{seed}.json").write_text(f"{arm} {seed}")
     return folder
 
 
-def test_a_longer_cycle_is_the_only_new_arm(main_records, tmp_path, monkeypatch):
-    """It differs from the cycle in its epochs alone; the runs that are there are not made again."""
-    asked = {}
-    monkeypatch.setattr(further, "compare", lambda build, data, arms, **options: asked.update(options, arms=arms))
+def test_longer_cycle_is_only_new_arm(further, main_records, tmp_path, monkeypatch):
+    """The longer cycle differs from the cycle in its epochs alone, and existing runs are not made again."""
+    passed = {}
+    monkeypatch.setattr(further, "compare", lambda build, data, arms, **options: passed.update(options, arms=arms))
     further.longer(tmp_path)
-    *lent, new = asked["arms"]
-    there = {path.name: path.read_text() for path in asked["directory"].glob("*.json")}
+    *copied, new = passed["arms"]
+    records = {path.name: path.read_text() for path in passed["directory"].glob("*.json")}
 
-    assert there == {path.name: path.read_text() for path in main_records.glob("*.json")}
-    assert lent == [BASELINE, CYCLE]
-    assert asked["arms"][new] == asked["arms"][CYCLE] | {"epochs": 25}
-    assert asked["epochs"] < 25
+    assert records == {path.name: path.read_text() for path in main_records.glob("*.json")}
+    assert copied == [BASELINE, CYCLE]
+    assert passed["arms"][new] == passed["arms"][CYCLE] | {"epochs": 25}
+    assert passed["epochs"] < 25
 
 
-def test_a_record_that_was_lent_before_is_kept(main_records, tmp_path, monkeypatch):
-    """It may be one that the comparison itself has made."""
+def test_existing_record_is_kept(further, main_records, tmp_path, monkeypatch):
+    """A record that the comparison made itself is not replaced by a copy."""
     monkeypatch.setattr(further, "compare", lambda *args, **options: None)
     further.longer(tmp_path)
-    own = tmp_path / LONGER_TASK / "longer" / "1cycle_0.json"
-    own.write_text("its own")
+    record = tmp_path / further.LONGER_TASK / "longer" / "1cycle_0.json"
+    record.write_text("made here")
     further.longer(tmp_path)
 
-    assert own.read_text() == "its own"
+    assert record.read_text() == "made here"
+
+
+def test_sweep_replaces_search_for_peak(further):
+    """The swept cycle differs from the cycle in what finds its peak alone."""
+    arms = further.swept_arms(PROTOCOLS[further.SWEPT_TASK], {0.0: 0.1, 0.9: 0.01})
+
+    assert list(arms) == ["SGD 0.01, momentum 0.9, tuned", CYCLE, "1cycle, swept"]
+    assert arms["1cycle, swept"] == arms[CYCLE] | {"max_learning_rate": "sweep"}
+
+
+def test_picture_and_batch_arms_cover_their_grids(further):
+    """The picture has an arm for each of eight rates, the warning one for each peak and batch size."""
+    rates = [arm["optimizer"]["config"]["learning_rate"] for arm in further.picture_arms().values()]
+    pairs = [(arm["max_learning_rate"], arm["batch_size"]) for arm in further.batch_arms().values()]
+
+    assert rates == [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0]
+    assert pairs == [(0.03, 32), (0.03, 2048), (0.3, 32), (0.3, 2048), (3.0, 32), (3.0, 2048)]

@@ -1,4 +1,4 @@
-"""The runs of a comparison spread over processes and clusters, with workers and drivers killed in the middle."""
+"""Runs made in processes and on clusters, where workers and the main process are killed in the middle of a run."""
 
 import importlib
 import json
@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 
 from onecycle import compare
-from onecycle.comparison import execution
-from onecycle.comparison import worker as worker_module
+from onecycle.comparison import environment, worker
 from onecycle.results import load
 
-WAIT = 120  # seconds that anything here may take before the test is given up
+WAIT = 120  # seconds that anything may take before the test fails
 
 DRIVER = """
 import sys
-from person import ARMS, build, data
+from user_code import ARMS, build, data
 from onecycle import compare
 if __name__ == "__main__":
     directory, jobs, cluster, seeds = sys.argv[1:]
@@ -34,24 +33,24 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def mine(person, monkeypatch):
-    """The person's module, imported."""
-    monkeypatch.delitem(sys.modules, "person", raising=False)
-    yield importlib.import_module("person")
-    sys.modules.pop("person", None)
+def user_code(user_folder, monkeypatch):
+    """The user's module, imported."""
+    monkeypatch.delitem(sys.modules, "user_code", raising=False)
+    yield importlib.import_module("user_code")
+    sys.modules.pop("user_code", None)
 
 
 @pytest.fixture
-def driver(person):
-    """Starts a comparison in a process of its own; what is left of it when the test ends is killed."""
-    (person / "driver.py").write_text(DRIVER)
+def driver(user_folder):
+    """Return a function that starts a comparison in another process. The process is killed when the test ends."""
+    (user_folder / "driver.py").write_text(DRIVER)
     started = []
 
     def start(directory, *, jobs=1, cluster="", seeds=2, pause=0.0):
-        path = os.pathsep.join(filter(None, (str(person), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(user_folder), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "ONECYCLE_TEST_PAUSE": str(pause), "PYTHONPATH": path}
         arguments = [sys.executable, "driver.py", str(directory), str(jobs), cluster, str(seeds)]
-        started.append(subprocess.Popen(arguments, cwd=person, env=environment, start_new_session=True))
+        started.append(subprocess.Popen(arguments, cwd=user_folder, env=environment, start_new_session=True))
         return started[-1]
 
     yield start
@@ -61,55 +60,58 @@ def driver(person):
         process.wait(WAIT)
 
 
-def begun():
-    """The processes that have begun a run, in order, one entry a run: (process, its parent)."""
-    told = Path(os.environ["ONECYCLE_TEST_TOLD"])
-    lines = told.read_text().splitlines() if told.exists() else []
+def compared(user_code, *, arms=None, **options):
+    """Return a comparison of one epoch, made without output."""
+    return compare(user_code.build, user_code.data, arms or user_code.ARMS, epochs=1, verbose=0, **options)
+
+
+def started_runs():
+    """Return (process, parent process) for each run that has started, in order."""
+    log = Path(os.environ["ONECYCLE_TEST_LOG"])
+    lines = log.read_text().splitlines() if log.exists() else []
     return [tuple(map(int, line.split())) for line in lines]
 
 
-def until(condition):
-    """Wait for something that another process does."""
+def wait_until(condition):
+    """Wait until another process has made the condition true."""
     end = time.monotonic() + WAIT
     while not condition():
-        assert time.monotonic() < end, "it never happened"
+        assert time.monotonic() < end, "the condition never became true"
         time.sleep(0.05)
 
 
 def names(directory):
-    """The records in a folder, by name."""
+    """Return the file names of the records in a folder."""
     return sorted(path.name for path in directory.glob("*.json")) if directory.exists() else []
 
 
 def without_times(comparison):
-    """The runs without what a clock says, and on what share of the machine they were made."""
-    apart = ("seconds", "seconds_to_target", "machine")
-    return [{name: value for name, value in run.items() if name not in apart} for run in comparison.runs]
+    """Return the runs without what a clock measured and without the number of threads."""
+    left_out = ("seconds", "seconds_to_target", "machine")
+    return [{name: value for name, value in run.items() if name not in left_out} for run in comparison.runs]
 
 
-def once_each(comparison, seeds):
-    """Whether every run is there, and once."""
+def has_each_run_once(comparison, seeds):
+    """Return whether the comparison has every run exactly once."""
     counts = Counter((run["arm"], run["seed"]) for run in comparison.runs)
     return counts == {(arm, seed): 1 for arm in ("plain", "cycle") for seed in range(seeds)}
 
 
-def test_two_processes_give_what_one_gives(mine, tmp_path):
-    """The same records to the last bit, made in at least one other process, from the person's own module."""
-    here = compare(mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0)
-    spread = compare(
-        mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, jobs=2, directory=tmp_path / "runs"
-    )
+def test_two_processes_give_same_records_as_one(user_code, tmp_path):
+    """Runs of a user's module in other processes give the same records to the last bit."""
+    here = compared(user_code, seeds=2)
+    spread = compared(user_code, seeds=2, jobs=2, directory=tmp_path / "runs")
     assert without_times(here) == without_times(spread)
     spread.save(tmp_path / "saved.json")
     assert load(tmp_path / "saved.json") == spread
     assert len(names(tmp_path / "runs")) == 4
-    processes = [process for process, _ in begun()]
+    processes = [process for process, _ in started_runs()]
     assert processes[:4] == [os.getpid()] * 4
     assert os.getpid() not in processes[4:]
 
 
-def test_what_closes_over_the_tests_own_values_travels(tmp_path):
-    """Functions made in functions, and lambdas, are sent to other processes whole, and so are arrays of megabytes."""
+def test_closures_and_large_arrays_are_sent_to_processes(tmp_path):
+    """Nested functions and lambdas are sent to other processes with the values they close over, and so are arrays."""
     import keras
 
     x = np.random.default_rng(0).normal(size=(200_000, 2)).astype("float32")
@@ -127,8 +129,8 @@ def test_what_closes_over_the_tests_own_values_travels(tmp_path):
     assert len(comparison.runs) == 2
 
 
-def strange(keras):
-    """Every global setting of Keras as it is not by default."""
+def change_settings(keras):
+    """Set every global setting of Keras to a value that is not the default."""
     keras.config.set_floatx("float16")
     keras.config.set_epsilon(1e-5)
     keras.config.set_image_data_format("channels_first")
@@ -136,99 +138,97 @@ def strange(keras):
 
 
 @pytest.fixture
-def own_keras():
-    """Keras, whose global settings are put back after the test."""
+def restored_keras():
+    """Keras, with its global settings restored after the test."""
     import keras
 
-    before = worker_module.keras_settings()
+    before = worker.keras_settings()
     yield keras
-    worker_module.use_keras_settings(before)
+    worker.use_keras_settings(before)
 
 
-def test_other_processes_train_with_the_drivers_settings_of_keras(own_keras):
-    """Type and order of numbers, and the policy of layers, decide about a run: it is the same in another process."""
-    keras = own_keras
+def test_other_processes_use_global_settings_of_keras(restored_keras):
+    """A run in another process has the same data type, image data format and dtype policy, so the same record."""
+    keras = restored_keras
     rows = (np.arange(32.0).reshape(16, 2) / 32, np.zeros(16, "int32"))
 
-    def seen():
-        # How wide the net is depends on all that a layer does not take from its policy.
+    def settings_dependent():
+        # The width of the net depends on every setting that the dtype policy does not contain.
         order, epsilon = keras.config.image_data_format(), keras.config.epsilon()
         units = 3 + (order == "channels_first") + 2 * (keras.config.floatx() == "float16") + 4 * (epsilon == 1e-5)
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dense(2)])
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         return model
 
-    strange(keras)
+    change_settings(keras)
     options = {"seeds": 1, "epochs": 1, "verbose": 0}
-    here = compare(seen, (rows, rows), {"plain": {}}, **options)
-    spread = compare(seen, (rows, rows), {"plain": {}}, **options, jobs=2)
+    here = compare(settings_dependent, (rows, rows), {"plain": {}}, **options)
+    spread = compare(settings_dependent, (rows, rows), {"plain": {}}, **options, jobs=2)
 
     assert without_times(here) == without_times(spread)
 
 
-def test_keras_settings_come_back_as_they_were_told(own_keras):
-    """As plain data that any process can read, each setting among them."""
-    before = worker_module.keras_settings()
-    strange(own_keras)
-    told = json.loads(json.dumps(worker_module.keras_settings()))
-    worker_module.use_keras_settings(before)
-    assert all(told[name] != value for name, value in before.items())
-    worker_module.use_keras_settings(told)
+def test_keras_settings_survive_serialization(restored_keras):
+    """All global settings are plain data, which another process applies."""
+    before = worker.keras_settings()
+    change_settings(restored_keras)
+    changed = json.loads(json.dumps(worker.keras_settings()))
+    worker.use_keras_settings(before)
+    assert all(changed[name] != value for name, value in before.items())
+    worker.use_keras_settings(changed)
 
-    assert worker_module.keras_settings() == told
-    assert own_keras.layers.Dense(1).compute_dtype == "bfloat16"
+    assert worker.keras_settings() == changed
+    assert restored_keras.layers.Dense(1).compute_dtype == "bfloat16"
 
 
-def test_a_killed_driver_loses_nothing_that_was_finished(driver, mine, tmp_path):
-    """Killed in mid-run and started again: the finished runs are not made again, and every run is there once."""
+def test_killed_comparison_keeps_finished_runs(driver, user_code, tmp_path):
+    """A comparison killed during a run and started again makes only the missing runs."""
     runs = tmp_path / "runs"
     process = driver(runs, pause=2.0)
-    until(lambda: len(begun()) == 3)  # in the middle of the third
+    wait_until(lambda: len(started_runs()) == 3)  # the third is running
     process.kill()
     process.wait(WAIT)
     before = {name: (runs / name).read_bytes() for name in names(runs)}
     assert len(before) == 2
-    comparison = compare(mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, directory=runs)
+    comparison = compared(user_code, seeds=2, directory=runs)
     assert comparison.problems == ()
-    assert once_each(comparison, seeds=2)
-    assert len(begun()) == 3 + 2
+    assert has_each_run_once(comparison, seeds=2)
+    assert len(started_runs()) == 3 + 2
     assert {name: (runs / name).read_bytes() for name in before} == before
 
 
-def test_a_killed_process_of_the_pool_is_survived(mine, tmp_path, monkeypatch):
-    """One of two processes is killed in mid-run: the comparison finishes with every run once."""
+def test_killed_worker_process_is_replaced(user_code, tmp_path, monkeypatch):
+    """When one of two processes is killed during a run, the comparison still makes every run once."""
     monkeypatch.setenv("ONECYCLE_TEST_PAUSE", "1.0")
 
     def kill_one():
-        until(lambda: len(begun()) >= 2)
-        os.kill(begun()[0][0], signal.SIGKILL)
+        wait_until(lambda: len(started_runs()) >= 2)
+        os.kill(started_runs()[0][0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # joblib tells of its leaked files and stopped worker
-        comparison = compare(
-            mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, jobs=2, directory=tmp_path / "runs"
-        )
+        warnings.simplefilter("ignore")  # joblib warns of leaked files and of the stopped worker
+        comparison = compared(user_code, seeds=2, jobs=2, directory=tmp_path / "runs")
     killer.join()
-    assert once_each(comparison, seeds=2)
+    assert has_each_run_once(comparison, seeds=2)
     assert len(names(tmp_path / "runs")) == 4
-    assert len(begun()) > 4
+    assert len(started_runs()) > 4
 
 
-def test_a_run_that_fails_in_another_process_says_which(mine):
-    """The error comes back with its arm, its seed and what went wrong."""
+def test_error_in_another_process_names_run(user_code):
+    """The error of a run in another process names the arm, the seed and the cause."""
 
     def broken():
         raise OSError("no more")
 
     with pytest.raises(RuntimeError, match="Arm 'plain' with seed 0: OSError: no more"):
-        compare(mine.build, mine.data, {"plain": {"callbacks": broken}}, seeds=1, epochs=1, verbose=0, jobs=2)
+        compared(user_code, arms={"plain": {"callbacks": broken}}, seeds=1, jobs=2)
 
 
 @pytest.fixture
-def cluster(person):
-    """A Dask cluster of two worker processes on this machine, each of which can be killed."""
+def cluster(user_folder):
+    """A Dask cluster of two worker processes on this machine."""
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -237,47 +237,43 @@ def cluster(person):
         yield started
 
 
-@pytest.mark.filterwarnings("ignore")  # what Dask says of killed workers
-def test_a_dask_cluster_finishes_though_a_worker_is_killed(cluster, mine, tmp_path, monkeypatch):
-    """A worker is killed in mid-run: Dask has its run made elsewhere, and every run is there once."""
+@pytest.mark.filterwarnings("ignore")  # Dask warns of killed workers
+def test_dask_replaces_killed_worker(cluster, user_code, tmp_path, monkeypatch):
+    """When a worker is killed during a run, Dask repeats the run elsewhere, and every run is made once."""
     address = cluster.scheduler_address.replace("tcp://", "dask://")
     killed = []
 
     def kill_one():
-        until(lambda: len(begun()) >= 2)
-        killed.extend(begun()[0])
+        wait_until(lambda: len(started_runs()) >= 2)
+        killed.extend(started_runs()[0])
         os.kill(killed[1], signal.SIGKILL)
 
-    monkeypatch.setattr(mine, "PAUSE", 1.5)
-    monkeypatch.setattr(mine, "TOLD", os.environ["ONECYCLE_TEST_TOLD"])
+    monkeypatch.setattr(user_code, "PAUSE", 1.5)
+    monkeypatch.setattr(user_code, "LOG", os.environ["ONECYCLE_TEST_LOG"])
     killer = threading.Thread(target=kill_one)
     killer.start()
     runs = tmp_path / "runs"
-    comparison = compare(
-        mine.build, mine.data, mine.ARMS, seeds=1, epochs=1, verbose=0, cluster=address, directory=runs
-    )
+    comparison = compared(user_code, seeds=1, cluster=address, directory=runs)
     killer.join()
-    assert once_each(comparison, seeds=1)
+    assert has_each_run_once(comparison, seeds=1)
     assert len(names(runs)) == 2
-    assert len(begun()) == 3  # the killed worker's run was begun twice
-    assert not Path(f"/proc/{killed[0]}").exists()  # and did not go on without it
+    assert len(started_runs()) == 3  # the killed worker's run was started twice
+    assert not Path(f"/proc/{killed[0]}").exists()  # its process ended with the worker
     assert comparison.problems == ()
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_second_driver_finishes_what_a_killed_one_began_on_dask(cluster, driver, mine, tmp_path):
-    """The driver is killed in mid-run: a second one on the same cluster makes the rest, and every run is there once."""
+def test_killed_comparison_on_dask_resumes(cluster, driver, user_code, tmp_path):
+    """After a comparison on Dask is killed, a second one on the same cluster makes the missing runs."""
     address = cluster.scheduler_address.replace("tcp://", "dask://")
     runs = tmp_path / "runs"
     process = driver(runs, cluster=address, seeds=2, pause=1.5)
-    until(lambda: len(names(runs)) >= 1)
+    wait_until(lambda: len(names(runs)) >= 1)
     process.kill()
     process.wait(WAIT)
     kept = {name: (runs / name).read_bytes() for name in names(runs)[:1]}
-    comparison = compare(
-        mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, cluster=address, directory=runs
-    )
-    assert once_each(comparison, seeds=2)
+    comparison = compared(user_code, seeds=2, cluster=address, directory=runs)
+    assert has_each_run_once(comparison, seeds=2)
     assert len(names(runs)) == 4
     assert comparison.problems == ()
     assert {name: (runs / name).read_bytes() for name in kept} == kept
@@ -285,15 +281,13 @@ def test_a_second_driver_finishes_what_a_killed_one_began_on_dask(cluster, drive
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
-def test_ray_gives_what_one_process_gives(mine, tmp_path):
-    """The same comparison on Ray, through joblib: the same records to the last bit."""
+def test_ray_gives_same_records_as_one_process(user_code, tmp_path):
+    """A comparison on Ray gives the same records to the last bit."""
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        here = compare(mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0)
-        there = compare(
-            mine.build, mine.data, mine.ARMS, seeds=2, epochs=1, verbose=0, cluster="ray", directory=tmp_path / "runs"
-        )
+        here = compared(user_code, seeds=2)
+        there = compared(user_code, seeds=2, cluster="ray", directory=tmp_path / "runs")
     finally:
         ray.shutdown()
     assert without_times(here) == without_times(there)
@@ -301,42 +295,42 @@ def test_ray_gives_what_one_process_gives(mine, tmp_path):
 
 
 @pytest.mark.parametrize("cluster", ["dask", "dask://", "slurm://host:1", "ray:"])
-def test_another_cluster_is_refused(cluster, mine):
-    """The error says what there is."""
+def test_unknown_cluster_is_refused(cluster, user_code):
+    """The error lists the kinds of cluster."""
     with pytest.raises(ValueError, match="`cluster` must be"):
-        compare(mine.build, mine.data, mine.ARMS, seeds=1, epochs=1, verbose=0, cluster=cluster)
+        compared(user_code, seeds=1, cluster=cluster)
 
 
-def test_a_worker_on_another_backend_is_refused():
-    """Keras cannot change its backend, so a worker that has loaded another one says so."""
+def test_worker_on_another_backend_is_refused():
+    """A worker that has loaded Keras on another backend raises, since Keras cannot change its backend."""
     import keras  # noqa: F401
 
-    with pytest.raises(RuntimeError, match="start a fresh worker"):
-        worker_module.prepare({"KERAS_BACKEND": "another"})
+    with pytest.raises(RuntimeError, match="Start a fresh worker"):
+        worker.set_environment({"KERAS_BACKEND": "another"})
 
 
-def test_each_process_takes_its_own_device(monkeypatch):
-    """Joblib numbers its processes; they share out the devices by their numbers."""
+def test_devices_are_assigned_in_turn(monkeypatch):
+    """Worker processes are assigned devices in turn, by the numbers that joblib gives them."""
 
     class Process:
         name = "LokyProcess-1"
 
-    monkeypatch.setattr(worker_module, "current_process", Process)
-    taken = []
+    monkeypatch.setattr(worker, "current_process", Process)
+    assigned = []
     for number in range(1, 6):
         monkeypatch.setattr(Process, "name", f"LokyProcess-{number}")
-        taken.append(worker_module.own_device(["0", "3"]))
-    assert taken == ["0", "3", "0", "3", "0"]
+        assigned.append(worker.assigned_device(["0", "3"]))
+    assert assigned == ["0", "3", "0", "3", "0"]
 
 
 @pytest.mark.parametrize(
-    ("visible", "devices"), [(None, "0,1"), ("1", "1"), ("", None)], ids=["all", "one", "hidden from everybody"]
+    ("visible", "devices"), [(None, "0,1"), ("1", "1"), ("", None)], ids=["all", "one", "none visible"]
 )
-def test_processes_share_the_gpus_that_may_be_seen(visible, devices, monkeypatch):
-    """Those of the machine, or of CUDA_VISIBLE_DEVICES; where that is empty, none."""
-    monkeypatch.setattr(execution, "_gpus", lambda: ["0", "1"])
+def test_processes_share_visible_gpus(visible, devices, monkeypatch):
+    """Worker processes share the GPUs of the machine, or those of CUDA_VISIBLE_DEVICES, which may be none."""
+    monkeypatch.setattr(environment, "_gpus", lambda: ["0", "1"])
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert execution._devices(2).get("ONECYCLE_DEVICES") == devices
+    assert environment.device_variables(2).get("ONECYCLE_DEVICES") == devices

@@ -6,7 +6,7 @@ import json
 import pytest
 from oracles.counted import compared, files, trained
 
-from onecycle.comparison.article.reproduction import lend
+from onecycle.comparison.article.reproduction import copy_records
 from onecycle.comparison.packed import documents
 from onecycle.comparison.store import Store, slug
 from onecycle.results import codec
@@ -59,9 +59,9 @@ def test_a_comparison_resumes_from_the_packed_file_of_its_folder(finished, recor
 
 def test_a_single_file_wins_over_a_packed_line(finished, packed, main):
     """Where a run has both, the file is what the comparison uses."""
-    record = codec.load(finished[0] / "plain_0.json")
+    record = codec.load_object(finished[0] / "plain_0.json")
     main.mkdir(parents=True)
-    codec.save(dataclasses.replace(record, seconds=[1234.5]), main / "plain_0.json")
+    codec.save_object(dataclasses.replace(record, seconds=[1234.5]), main / "plain_0.json")
 
     again = compared(main)
 
@@ -133,7 +133,7 @@ def check_one_run_is_made_again(packed, main, message):
         again = compared(main)
 
     assert trained() == 1
-    assert "eft alone, unused" in again.summary()
+    assert "eft unchanged and not used" in again.summary()
     assert str(packed.parent) not in again.summary()
     assert list(files(main)) == ["plain_0.json"]
     assert packed.read_bytes() == before
@@ -170,7 +170,7 @@ def test_a_file_of_other_lines_is_reported_once(main):
     with pytest.warns(UserWarning, match="Left alone") as warned:
         compared(main)
 
-    expected = "Line 1 and 99 more of main.jsonl: torn, repeated, or not the record of a run. Left alone, unused."
+    expected = "Line 1 and 99 more of main.jsonl: torn, repeated, or not the record of a run. Left unchanged and not used."
     assert [str(one.message) for one in warned if one.category is UserWarning] == [expected]
 
 
@@ -201,7 +201,7 @@ def test_a_packed_record_that_is_set_aside_stays_and_is_replaced_by_a_file(recor
     assert packed.read_bytes() == before
 
 
-def test_packed_strangers_are_reported(records, packed, main):
+def test_unknown_packed_records_are_reported(records, packed, main):
     """A packed record of no run of this comparison is named; those of other comparisons of the task are not."""
     write_lines(packed, records | {"main/notes.json": "mine", "grid/other_0.json": "not here"})
 
@@ -214,19 +214,19 @@ def test_packed_strangers_are_reported(records, packed, main):
 
 
 def test_a_packed_record_is_lent_as_a_file(finished, packed, main):
-    """The file has the bytes of the one that was packed; a record that the borrower has packed is not lent again."""
+    """The file has the bytes of the one that was packed; a record that the destination has packed is not copied again."""
     side = main.with_name("side")
-    lend(["plain"], main, side, 2)
+    copy_records(["plain"], main, side, 2)
     assert files(side) == {name: (finished[0] / name).read_bytes() for name in ("plain_0.json", "plain_1.json")}
 
-    lend(["plain"], side, main, 2)
+    copy_records(["plain"], side, main, 2)
     assert files(main) == {}
 
 
 def test_a_record_that_the_lender_lacks_is_no_silent_gap(packed, main):
     """The error names the missing file."""
     with pytest.raises(FileNotFoundError, match=r"plain_2\.json"):
-        lend(["plain"], main, main.with_name("side"), 3)
+        copy_records(["plain"], main, main.with_name("side"), 3)
 
 
 def test_documents_are_read_from_lines_and_files_in_the_order_of_names(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from oracles.counted import build, compared, files, trained
 
 from onecycle.comparison.store import Store, slug
-from onecycle.results.codec import load as load_record
+from onecycle.results.codec import load_object as load_record
 
 pytestmark = pytest.mark.usefixtures("count_anew")
 
@@ -168,7 +168,7 @@ def test_a_record_in_anothers_place_is_not_used(folder):
     assert trained() == 1
 
 
-def test_strangers_are_reported_and_left_alone(folder):
+def test_unknown_files_are_reported_and_left_unchanged(folder):
     """A file of no run of this comparison is named, unread and untouched."""
     (folder / "notes.json").write_text("mine")
     comparison = compared(folder, seeds=1)

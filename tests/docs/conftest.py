@@ -1,11 +1,11 @@
-"""The documents' code runs once, on JAX: what it shows is the same on every backend."""
+"""Settings of the tests of the documentation, whose code runs on one backend, JAX."""
 
 import atexit
 import os
 import shutil
 import tempfile
 
-# The same few steps are compiled again and again.
+# The blocks compile the same few steps many times.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")

@@ -1,4 +1,4 @@
-"""What the pages of README.md and docs/ hold, read by a Markdown parser."""
+"""The code blocks and commands in README.md and docs/, read by a Markdown parser."""
 
 import re
 import shlex
@@ -8,14 +8,21 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-OF_THE_SHELL = {">", "|", "&&", ";"}
+SHELL_OPERATORS = {">", "|", "&&", ";"}
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its text, its language, the file it is to be (or None), the line it begins on."""
+    """A block of code.
+
+    Attributes:
+        text: The code.
+        language: The language of the block.
+        title: The name of the file that the block shows, or None.
+        line: The line on which the block starts.
+    """
 
     text: str
     language: str
@@ -23,33 +30,33 @@ class Block:
     line: int
 
     @property
-    def shifted(self):
-        """The text with so many empty lines before it that an error's line is the page's."""
+    def text_at_its_line(self):
+        """The code after as many empty lines as put it at its line of the page, for tracebacks."""
         return "\n" * self.line + self.text
 
 
 def blocks(page):
-    """Every block of code of a page, indented ones too, in order."""
-    found = []
+    """Return the code blocks of a page in order, indented blocks included."""
+    result = []
     for token in MarkdownIt("commonmark").parse(PAGES[page].read_text(encoding="utf-8")):
         if token.type in {"fence", "code_block"}:
             language, _, options = token.info.strip().partition(" ")
             title = re.search(r'title="(.+?)"', options)
-            found.append(Block(token.content, language, title and title[1], token.map[0] + 1))
-    return found
+            result.append(Block(token.content, language, title and title[1], token.map[0] + 1))
+    return result
 
 
 def commands(page, program):
-    """The calls of a program in the blocks of a page that are no Python, each as its list of arguments."""
-    found = []
+    """Return the argument lists of the calls of a program in the blocks of a page that are not Python."""
+    calls = []
     for block in blocks(page):
         if block.language == "python":
             continue
         for line in block.text.replace("\\\n", " ").splitlines():
-            # What a shell fills in is a number here.
+            # Replace shell variables by a number.
             words = [re.sub(r"^\$\w+$", "1", word) for word in shlex.split(line.removeprefix("$ "), comments=True)]
             for k, word in enumerate(words):
                 if word == program:
-                    found.append(list(takewhile(lambda word: word not in OF_THE_SHELL, words[k + 1 :])))
+                    calls.append(list(takewhile(lambda word: word not in SHELL_OPERATORS, words[k + 1 :])))
                     break
-    return found
+    return calls

@@ -1,4 +1,4 @@
-"""Every block of Python in README.md and docs/ runs, in the order of its page."""
+"""Tests that the Python blocks in README.md and docs/ run, in the order of their page."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docs.pages import PAGES, blocks
 
-# What a reader has already: a model that builds quickly, and a few hundred digits.
+# What the pages take for granted: a small model and a few hundred digits.
 SETUP = """
 import keras
 import numpy as np
@@ -24,18 +24,18 @@ def build():
     model.compile(keras.optimizers.SGD(momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 """
-# A page shows one way after the other, and on a trained model a range test finds nothing.
+# Each block gets a fresh model, because a range test suggests nothing for a trained one.
 FRESH = """
 keras.utils.set_random_seed(0)
 model = build()
 """
-# A script of its own sees two devices where it asks for them, and no more than that of a cluster.
+# A script has two devices.
 DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path, monkeypatch):
-    """Each page in a folder of its own; what it opens is closed."""
+def isolated_page(tmp_path, monkeypatch):
+    """Run each page in its own folder, then close its figures and clear the session."""
     monkeypatch.chdir(tmp_path)
     yield
     if "keras" in sys.modules:
@@ -46,40 +46,44 @@ def _apart(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))])
 def test_code_of_a_page_runs(page):
-    """The blocks of a page, which share their names, run from the first to the last, each with a fresh model."""
+    """The blocks of a page run from first to last in one namespace, each with a fresh model."""
     names = {"__name__": "__main__"}
     exec(SETUP, names)
     for block in blocks(page):
         if block.language == "python" and block.title is None:
             exec(FRESH, names)
-            exec(compile(block.shifted, PAGES[page], "exec"), names)
+            exec(compile(block.text_at_its_line, PAGES[page], "exec"), names)
 
 
 SCRIPTS = {b.title: b.text for page in PAGES for b in blocks(page) if b.language == "python" and b.title}
-HOSTS = "several_hosts.py"  # takes two processes
+HOSTS = "several_hosts.py"  # needs two processes
 
 
 @pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - {HOSTS}))
 def test_script_of_a_page_runs(name):
-    """A block that is a file of its own runs as one, on the backend that it names."""
-    finished(started(name))
+    """A block with a file name runs as a script, on the backend that it sets."""
+    output_of(start_script(name))
 
 
 def test_script_for_several_hosts_runs_in_two_processes():
-    """Both processes end with the same weights."""
+    """The script for several hosts runs in two processes, and both end with the same weights."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    told = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2", "XLA_FLAGS": ""}
-    both = [started(HOSTS, **told, KERAS_DISTRIBUTION_PROCESS_ID=str(rank)) for rank in range(2)]
-    said = [finished(process).splitlines()[-1] for process in both]
+    environment = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+        "XLA_FLAGS": "",
+    }
+    processes = [start_script(HOSTS, **environment, KERAS_DISTRIBUTION_PROCESS_ID=str(rank)) for rank in range(2)]
+    lines = [output_of(process).splitlines()[-1] for process in processes]
 
-    assert said[0].startswith("weights ")
-    assert said[0] == said[1]
+    assert lines[0].startswith("weights ")
+    assert lines[0] == lines[1]
 
 
-def started(name, **environment):
-    """The script in a process of its own, in the folder of the test."""
+def start_script(name, **environment):
+    """Start a script of a page in a new process, in the folder of the test."""
     Path(name).write_text(SCRIPTS[name], encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, name],
@@ -90,8 +94,8 @@ def started(name, **environment):
     )
 
 
-def finished(process):
-    """What it printed, once it has ended well."""
+def output_of(process):
+    """Return what a process printed; it must end without an error."""
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err[-2000:]
     return out

@@ -1,4 +1,4 @@
-"""The example notebook runs, and results show themselves in it."""
+"""Tests that the example notebook runs and displays its results."""
 
 import nbformat
 import pytest
@@ -10,12 +10,12 @@ PATH = ROOT / "examples" / "first_steps.ipynb"
 
 @pytest.fixture(scope="module")
 def notebook():
-    """The notebook as it is committed."""
+    """Return the committed notebook."""
     return nbformat.read(PATH, as_version=4)
 
 
 def test_notebook_is_committed_without_outputs(notebook):
-    """No cell has an output or a count of its runs."""
+    """No code cell of the committed notebook has outputs or an execution count."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
 
     assert cells
@@ -24,7 +24,7 @@ def test_notebook_is_committed_without_outputs(notebook):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebook_runs(notebook):
-    """Every cell runs; the range test and the comparison show their pictures."""
+    """Every cell runs, and the range test and the comparison display their plots."""
     done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     shown = [out.data.get("text/html", "") for cell in done.cells for out in cell.get("outputs", []) if "data" in out]
 

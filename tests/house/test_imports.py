@@ -1,4 +1,4 @@
-"""What importing onecycle costs, and what it offers."""
+"""`import onecycle` loads no heavy package, and its public names exist."""
 
 import re
 
@@ -11,19 +11,26 @@ LOADED = f"import sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
 
 
 def test_import_is_light(python):
-    """`import onecycle` loads neither keras, nor a backend, nor matplotlib."""
+    """`import onecycle` loads neither Keras, nor a backend, nor matplotlib."""
     assert python(f"import onecycle; {LOADED}").stdout.strip() == "[]"
 
 
-def test_pure_rooms_are_light(python):
-    """Results, suggestions, plots and the names of the tasks are there without keras or matplotlib."""
+def test_packages_without_keras_are_light(python):
+    """Results, suggestions, plots and the names of the tasks need neither Keras nor matplotlib."""
     program = f"import onecycle as o; o.load; o.suggestions; o.results; o.plot; o.tasks.NAMES; {LOADED}"
 
     assert python(program).stdout.strip() == "[]"
 
 
+def test_import_of_the_command_line_is_light(python):
+    """`import onecycle.cli` loads neither Keras nor rich: each command imports what it needs."""
+    program = "import onecycle.cli, sys; print(sorted({'keras', 'numpy', 'rich'} & set(sys.modules)))"
+
+    assert python(program).stdout.strip() == "[]"
+
+
 def test_help_is_light(python):
-    """`onecycle --help` shows the commands and loads neither keras, nor a backend, nor matplotlib."""
+    """`onecycle --help` lists the commands and loads neither Keras, nor a backend, nor matplotlib."""
     done = python(f"from onecycle.__main__ import main; code = main(['--help']); {LOADED}; raise SystemExit(code)")
 
     assert done.stdout.splitlines()[-1] == "[]"
@@ -31,7 +38,7 @@ def test_help_is_light(python):
 
 
 def test_command_line_without_its_extra(python):
-    """Without typer the command says in one line what to install, and exits with 2."""
+    """Without typer, `onecycle` prints one line that names the extra to install, and exits with 2."""
     program = "import sys; sys.modules['typer'] = None; from onecycle.__main__ import main; sys.exit(main(['--help']))"
     done = python(program, check=False)
 
@@ -42,7 +49,7 @@ def test_command_line_without_its_extra(python):
 
 
 def test_comparisons_without_their_extra(python):
-    """Without scipy `onecycle.compare` says what to install."""
+    """Without scipy, `onecycle.compare` raises an error that names the extra to install."""
     program = "import sys; sys.modules['scipy'] = None; import onecycle; onecycle.compare"
     done = python(program, check=False, KERAS_BACKEND="torch")  # JAX itself needs scipy
 
@@ -51,38 +58,42 @@ def test_comparisons_without_their_extra(python):
 
 @pytest.mark.parametrize("command", ["reproduce", "compare"])
 def test_commands_of_comparisons_without_their_extra(command, python, tmp_path):
-    """Without scipy they say in one line what to install, and exit with 2."""
+    """Without scipy, the commands print one line that names the extra to install, and exit with 2."""
     (tmp_path / "mine.py").write_text("def parts(): return 1, 2, 3")
-    subject = {"reproduce": "boston-housing", "compare": f"{tmp_path / 'mine.py'}:parts"}[command]
-    lacking = "import sys; sys.modules['scipy'] = None; from onecycle.__main__ import main; "
-    done = python(f"{lacking}sys.exit(main({[command, subject]!r}))", check=False, KERAS_BACKEND="torch")
+    argument = {"reproduce": "boston-housing", "compare": f"{tmp_path / 'mine.py'}:parts"}[command]
+    without_scipy = "import sys; sys.modules['scipy'] = None; from onecycle.__main__ import main; "
+    done = python(f"{without_scipy}sys.exit(main({[command, argument]!r}))", check=False, KERAS_BACKEND="torch")
 
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "Error: This needs scipy: pip install 'onecycle[studies]'."
+    assert (
+        done.stderr.splitlines()[-1]
+        == "Error: This command needs scipy. Install it with: pip install 'onecycle[studies]'"
+    )
 
 
-def test_every_public_name_is_there():
-    """Every name in `__all__` can be had, is in `dir`, and knows where it lives."""
+def test_public_names_exist():
+    """Every name in `__all__` exists and is in `dir(onecycle)`."""
     assert sorted(onecycle.__all__) == onecycle.__all__
     for name in onecycle.__all__:
         assert getattr(onecycle, name) is not None
         assert name in dir(onecycle)
 
 
-def test_unknown_names_are_refused():
-    """A name that onecycle does not have is an AttributeError that says so."""
-    assert not hasattr(onecycle, "one_cycle")
+def test_unknown_name():
+    """An unknown name of `onecycle` raises an AttributeError."""
+    with pytest.raises(AttributeError, match="module 'onecycle' has no attribute 'one_cycle'"):
+        onecycle.one_cycle  # noqa: B018
 
 
-def test_no_module_has_a_functions_name(root):
-    """No submodule bears the name of a public function, which importing it would hide."""
+def test_no_module_hides_a_public_name(root):
+    """No module or package of `onecycle` has the name of a public function or class, which importing it would hide."""
     modules = {path.stem for path in (root / "src" / "onecycle").iterdir()}
 
     assert not modules & set(onecycle.__all__)
 
 
-def test_version_is_that_of_the_package(root):
+def test_version(root):
     """`onecycle.__version__` is the version in pyproject.toml."""
-    written = re.search(r'^version = "(.+)"$', (root / "pyproject.toml").read_text(), re.MULTILINE)
+    match = re.search(r'^version = "(.+)"$', (root / "pyproject.toml").read_text(), re.MULTILINE)
 
-    assert onecycle.__version__ == written[1]
+    assert onecycle.__version__ == match[1]

@@ -1,4 +1,4 @@
-"""The figures in README.md, benchmarks/README.md and the documentation are those of the records."""
+"""Tests that the figures in README.md, benchmarks/README.md and docs/ are those of the records."""
 
 import importlib.util
 import re
@@ -12,7 +12,7 @@ STUDIES = ROOT / "studies"
 
 @pytest.fixture(scope="module")
 def costs():
-    """The table that `python -m benchmarks.table` makes of the newest results."""
+    """Return the table that `python -m benchmarks.table` makes of the newest results."""
     spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -20,7 +20,7 @@ def costs():
 
 
 def test_costs_are_those_of_the_results(costs):
-    """The table of benchmarks/README.md is what `python -m benchmarks.table` makes of the newest results."""
+    """The table in benchmarks/README.md is the one that `python -m benchmarks.table` makes of the newest results."""
     assert costs in text("benchmarks/README.md")
     assert costs.count("\n") > 20
 
@@ -33,7 +33,7 @@ def test_readme_has_the_range_of_the_callback_costs(costs):
     assert f"`OneCycleScheduler` takes {ratios[0]} to {ratios[-1]} times the CPU time" in text("README.md")
 
 
-# What README.md says -> the study's block, and what one line of it holds.
+# Quote from README.md -> the block in the README of the study, and parts of the line that supports the quote.
 FIGURES = {
     "at its best (90.4 % test accuracy)": ("fashion-mnist", "Target: 0.9037"),
     "after 13 epochs (median over seeds)": ("fashion-mnist", "SGD 0.01", "13 epochs", "4.6 to 7.7"),
@@ -53,14 +53,14 @@ FIGURES = {
 }
 
 
-@pytest.mark.parametrize("quoted", FIGURES)
-def test_figures_are_those_of_the_article_study(quoted):
-    """Each figure of the results in README.md stands in what the study's analysis wrote from the records."""
-    task, *held = FIGURES[quoted]
+@pytest.mark.parametrize("quote", FIGURES)
+def test_figures_are_those_of_the_article_study(quote):
+    """Each figure in README.md is in the block that the study's analysis generated from the records."""
+    task, *parts = FIGURES[quote]
     study = text("studies/2026-11-23_the_article/README.md")
     block = re.search(f"<!-- {task} -->(.*?)<!-- /{task} -->", study, re.DOTALL)[1]
-    assert quoted in text("README.md")
-    assert any(all(part in line for part in held) for line in block.splitlines())
+    assert quote in text("README.md")
+    assert any(all(part in line for part in parts) for line in block.splitlines())
 
 
 PICKERS = {
@@ -79,45 +79,45 @@ PICKERS = {
 
 @pytest.fixture(scope="module")
 def measured():
-    """Name of a picker -> its cells in the study's first table, that of the judged tasks."""
+    """Return the cells of each picker in the first table of the study, that of the judged tasks."""
     judged = text("studies/2026-11-23_picking_the_rate/results.md").split("\n\n")[1]
     return {name: cells for name, *cells in map(cells_of, judged.splitlines())}
 
 
 def test_regrets_are_those_of_the_study(measured):
-    """Median and catastrophes of each picker in docs/how_to_choose.md are those of the judged tasks."""
+    """docs/how_to_choose.md gives the medians and catastrophe counts of the judged tasks."""
     lines = map(cells_of, text("docs/how_to_choose.md").splitlines())
-    quoted = [cells for cells in lines if cells[0] in PICKERS and cells[1].endswith("%")]
-    assert sorted(cells[0] for cells in quoted) == sorted(PICKERS)
-    for name, median, catastrophes, _ in quoted:
+    rows = [cells for cells in lines if cells[0] in PICKERS and cells[1].endswith("%")]
+    assert sorted(cells[0] for cells in rows) == sorted(PICKERS)
+    for name, median, catastrophes, _ in rows:
         expected = measured[PICKERS[name]]
         assert number(median) == pytest.approx(number(expected[0]), abs=0.05 if "." in median else 0.5)
         assert catastrophes == expected[2]
 
 
 @pytest.mark.parametrize(
-    ("picker", "quoted"),
+    ("picker", "quote"),
     [
         ("one_cycle", "{} above the best of a grid in the median, and more than 50 % above it in {} cases"),
         ("fastai minimum", "fastai's `minimum`, had {} and {}."),
     ],
 )
-def test_limits_in_readme_are_those_of_the_study(picker, quoted, measured):
-    """README.md gives the study's medians and catastrophes of the default rule and of fastai's `minimum`."""
+def test_limits_in_readme_are_those_of_the_study(picker, quote, measured):
+    """README.md gives the study's figures for the default rule and for fastai's `minimum`."""
     median, _, catastrophes, *_ = measured[picker]
-    assert quoted.format(median, catastrophes) in text("README.md")
+    assert quote.format(median, catastrophes) in text("README.md")
 
 
 def text(page):
-    """The content of a page, by its path from the root."""
+    """Return the text of a page, given its path from the root."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 def cells_of(line):
-    """The cells of a row of a table, or one cell."""
+    """Return the cells of a row of a Markdown table."""
     return [cell.strip() for cell in line.strip("| ").split(" | ")]
 
 
 def number(cell):
-    """The number in a cell."""
+    """Return the number in a cell."""
     return float(re.sub("[^0-9.-]", "", cell))

@@ -1,4 +1,4 @@
-"""What the tests that train share. They run once for each backend, chosen by KERAS_BACKEND."""
+"""Fixtures and settings of the tests that train. They run once for each backend, chosen by KERAS_BACKEND."""
 
 import atexit
 import os
@@ -7,13 +7,14 @@ import tempfile
 
 import pytest
 
-# Many tests compile the same step of the same small model: JAX compiles it once a session. Before keras loads JAX.
+# Many tests compile the same step of the same small model. With this cache JAX compiles it once per session.
+# The variables must be set before keras imports JAX.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-# Compiling is most of what JAX's tests take; code that is optimised less is made in two thirds of the time.
+# Compilation takes most of the time on JAX. With fewer optimizations it takes two thirds as long.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import keras
@@ -21,11 +22,11 @@ import keras
 
 @pytest.fixture(scope="session")
 def backend():
-    """The name of the Keras backend under test."""
+    """Return the name of the Keras backend under test."""
     return keras.backend.backend()
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Every test draws the same random numbers, whichever ran before it."""
+    """Give every test the same random numbers, whichever tests ran before it."""
     keras.utils.set_random_seed(0)

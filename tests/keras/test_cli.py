@@ -1,15 +1,17 @@
-"""The command line: exit codes, sentences instead of tracebacks, and JSON alone on standard output."""
+"""The commands on a user's model: exit codes, one-line errors, JSON output and the files they write."""
 
 import json
 import subprocess
 import sys
 
 import keras
+import matplotlib.figure
 import numpy as np
 import pytest
 
 import onecycle
 from onecycle.__main__ import main
+from onecycle.cli.environment import PLOT_SUFFIXES
 
 CODE = """
 import keras
@@ -21,16 +23,16 @@ y = x @ np.array([[1.0], [-2.0], [0.5], [3.0]], "float32")
 
 
 def make():
-    print("a person's own code prints")
-    # Seeded by themselves: a process of its own must work on global random states that nobody has touched.
-    start = [keras.initializers.GlorotUniform(seed=seed) for seed in (0, 1)]
-    hidden = keras.layers.Dense(8, activation="relu", kernel_initializer=start[0])
-    model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(1, kernel_initializer=start[1])])
+    print("output of the user's code")
+    # Seeded initializers, because a new process must also work if nothing has touched the global random state.
+    first, second = (keras.initializers.GlorotUniform(seed=seed) for seed in (0, 1))
+    hidden = keras.layers.Dense(8, activation="relu", kernel_initializer=first)
+    model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(1, kernel_initializer=second)])
     model.compile(keras.optimizers.SGD(momentum=0.9), "mse")
     return model, x, y
 
 
-def raw():
+def uncompiled():
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), x, y
 
 
@@ -40,11 +42,11 @@ def unseeded():
     return model, x, y
 
 
-def model_alone():
+def model_only():
     return make()[0]
 
 
-def numbers():
+def arrays():
     return x, y
 
 
@@ -56,8 +58,8 @@ FIND = ("--num-steps", "60", "--batch-size", "32", "--seed", "0")
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A person's folder, with their code in mine.py; the current folder."""
+def user_folder(tmp_path, monkeypatch):
+    """The current folder, with the user's code in mine.py."""
     (tmp_path / "mine.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -65,13 +67,13 @@ def here(tmp_path, monkeypatch):
     sys.modules.pop("mine", None)
 
 
-def wrong(capsys, *arguments):
-    """Run the command, which must fail, and return its exit code and what it says on standard error."""
+def failure(capsys, *arguments):
+    """Run a command that must fail; return the exit code and standard error."""
     code = main(arguments)
-    said = capsys.readouterr()
-    assert said.out == "" or "own code" in said.out
-    assert "Traceback" not in said.err
-    return code, said.err
+    output = capsys.readouterr()
+    assert output.out in ("", "output of the user's code\n")
+    assert "Traceback" not in output.err
+    return code, output.err
 
 
 def test_version(capsys):
@@ -80,54 +82,54 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"{onecycle.__version__}\n"
 
 
-def test_find_for_people(here, capsys):
-    """`find` prints the summary with the rate, and writes the result and the picture."""
+def test_find(user_folder, capsys):
+    """`find` prints the summary and writes the result and the plot."""
     code = main(["find", "mine:make", *FIND, "--save", "found.json", "--plot", "found.png"])
-    result = onecycle.load(here / "found.json")
+    result = onecycle.load(user_folder / "found.json")
 
     assert code == 0
     assert result.summary() in capsys.readouterr().out
-    assert (here / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert (user_folder / "found.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.lower_bound
-def test_find_for_programs(here, capsys):
-    """With `--json` standard output is one JSON object, though the person's own code prints."""
+def test_find_with_json(user_folder, capsys):
+    """With `--json`, standard output is one JSON object, and what the user's code prints goes to standard error."""
     code = main(["find", "mine.py:make", *FIND, "--save", "found.json", "--json"])
-    said = capsys.readouterr()
-    facts = json.loads(said.out)
+    output = capsys.readouterr()
+    facts = json.loads(output.out)
 
     assert code == 0
-    assert "own code prints" in said.err
-    assert facts["learning_rate"] == onecycle.load(here / "found.json").learning_rate
+    assert "output of the user's code" in output.err
+    assert facts["learning_rate"] == onecycle.load(user_folder / "found.json").learning_rate
     assert facts["steps"] <= 60
     assert facts["suggestions"][facts["rule"]] == facts["learning_rate"]
 
 
-def test_sweep(here, capsys):
-    """`sweep` picks a peak for so many epochs, prints JSON alone, and writes the result and the picture."""
+def test_sweep(user_folder, capsys):
+    """`sweep` picks a peak for the planned epochs, prints JSON and writes the result and the plot."""
     options = ("--epochs", "30", "--budget", "0.6", "--seed", "0", "--save", "swept.json", "--plot", "swept.png")
     code = main(["sweep", "mine:make", *options, "--json"])
     facts = json.loads(capsys.readouterr().out)
-    result = onecycle.load(here / "swept.json")
+    result = onecycle.load(user_folder / "swept.json")
 
     assert code == 0
     assert facts["learning_rate"] == result.learning_rate
     assert facts["cost"] <= 0.6
     assert facts["total_steps"] == 30 * 8
-    assert (here / "swept.png").read_bytes().startswith(b"\x89PNG")
+    assert (user_folder / "swept.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_sweep_needs_room(here, capsys):
-    """A budget that is none is wrong use, one too small for a sweep a failure that names the remedy."""
-    assert wrong(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0")[0] == 2
-    code, said = wrong(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0.1")
+def test_sweep_with_too_small_a_budget(user_folder, capsys):
+    """A budget of 0 is wrong usage. A budget that is too small is a failure, and the message names the remedy."""
+    assert failure(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0")[0] == 2
+    code, message = failure(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0.1")
     assert code == 1
-    assert "larger `budget`" in said
+    assert "larger `budget`" in message
 
 
-def test_no_suggestion_is_a_failure(here, capsys):
-    """Where the range test suggests nothing, `find` says why, gives null, and exits with 1."""
+def test_find_without_a_suggestion(user_folder, capsys):
+    """If the range test suggests no learning rate, `find` prints null with the reason and exits with 1."""
     code = main(["find", "mine:make", *FIND, "--max-learning-rate", "2e-6", "--json"])
     facts = json.loads(capsys.readouterr().out)
 
@@ -137,67 +139,70 @@ def test_no_suggestion_is_a_failure(here, capsys):
 
 
 @pytest.mark.lower_bound
-def test_fit(here, capsys):
-    """`fit` trains at the given peak, lowers the loss, and writes the history, the picture and the model."""
+def test_fit(user_folder, capsys):
+    """`fit` trains with the given peak, lowers the loss, and writes the result, the plot and the model."""
     options = ["--epochs", "4", "--max-learning-rate", "0.02", "--seed", "0", "--json"]
     files = ["--save", "run.json", "--plot", "run.png", "--model", "run.keras"]
     code = main(["fit", "mine:make", *options, *files])
     facts = json.loads(capsys.readouterr().out)
 
     assert code == 0
-    assert facts == json.loads((here / "run.json").read_text())
-    assert (facts["max_learning_rate"], facts["epochs"]) == (0.02, 4)
+    assert facts == json.loads((user_folder / "run.json").read_text())
+    assert (facts["max_learning_rate"], facts["reason"]) == (0.02, "set with --max-learning-rate")
+    assert (facts["epochs"], facts["epochs_asked"]) == (4, 4)
     assert facts["history"]["loss"][-1] < facts["history"]["loss"][0]
-    assert (here / "run.png").is_file()
-    assert keras.saving.load_model(here / "run.keras").input_shape == (None, 4)
+    assert (user_folder / "run.png").is_file()
+    assert keras.saving.load_model(user_folder / "run.keras").input_shape == (None, 4)
 
 
-def test_fit_finds_the_rate_itself(here, capsys):
-    """Without `--max-learning-rate`, `fit` finds one first and says why it took it; no bar where no terminal is."""
+def test_fit_runs_a_range_test(user_folder, capsys):
+    """Without `--max-learning-rate`, `fit` prints the peak it found; there is no progress bar without a terminal."""
     assert main(["fit", "mine:make", "--epochs", "1", "--seed", "0"]) == 0
 
-    said = capsys.readouterr().out
-    assert "Maximum learning rate" in said
-    assert "/300" not in said
+    output = capsys.readouterr().out
+    assert "Maximum learning rate" in output
+    assert "Picked by a range test" in output
+    assert "/300" not in output
 
 
-def test_a_seed_settles_the_model_too(here, capsys):
-    """With `--seed`, a function that seeds nothing itself gives the same losses each time."""
-    for name in ("one.json", "two.json"):
+def test_seed_sets_the_initial_weights(user_folder, capsys):
+    """With `--seed`, a function that sets no seed gives the same losses each time."""
+    for name in ("first.json", "second.json"):
         assert main(["find", "mine:unseeded", *FIND, "--save", name]) in (0, 1)
 
-    one, two = (onecycle.load(name).losses for name in ("one.json", "two.json"))
-    np.testing.assert_array_equal(one, two)
+    first, second = (onecycle.load(name).losses for name in ("first.json", "second.json"))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "expected"),
     [
-        (["find", "mine"], "Name your code as MODULE:FUNCTION"),
-        (["find", "nowhere:make"], "There is no module 'nowhere' here"),
-        (["find", "nowhere.py:make"], "There is no file nowhere.py"),
+        (["find", "mine"], "must have the form MODULE:FUNCTION or FILE.py:FUNCTION. Received: 'mine'"),
+        (["find", "nowhere:make"], "There is no module 'nowhere'."),
+        (["find", "nowhere.py:make"], "There is no file nowhere.py."),
         (
             ["find", "mine:maker"],
-            "There is no function 'maker' in mine: it has broken, make, model_alone, numbers, raw",
+            "There is no function 'maker' in mine. Its functions are: arrays, broken, make, model_only, uncompiled,",
         ),
-        (["find", "mine:raw"], "must return a compiled model"),
-        (["fit", "mine:model_alone"], "must return (model, x, y) or (model, dataset). Received: Sequential"),
-        (["fit", "mine:numbers"], "the first a Keras model. Received: ndarray"),
-        (["find", "mine:make", "--min-learning-rate", "1", "--max-learning-rate", "0.1"], "below --max-learning-rate"),
-        (["fit", "mine:make", "--max-learning-rate", "-1"], "must be above 0"),
+        (["find", "mine:uncompiled"], "must return a compiled model"),
+        (["fit", "mine:model_only"], "must return (model, x, y) or (model, dataset). Received: Sequential"),
+        (["fit", "mine:arrays"], "with a Keras model. Received: ndarray"),
+        (["find", "mine:make", "--min-learning-rate", "1", "--max-learning-rate", "0.1"], "than --max-learning-rate"),
+        (["fit", "mine:make", "--max-learning-rate", "-1"], "must be > 0"),
         (["find", "mine:make", "--save", "nowhere/found.json"], "There is no folder"),
-        (["fit", "mine:make", "--model", "model.h5"], "must end in .keras"),
+        (["find", "mine:make", "--plot", "found.gif"], "must end in .png, .svg or .pdf. Received: --plot found.gif"),
+        (["fit", "mine:make", "--model", "model.h5"], "must end in .keras. Received: --model model.h5"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_use(here, capsys, arguments, sentence):
-    """Wrong use exits with 2 and says, in one line, what is wrong and what to do."""
-    code, said = wrong(capsys, *arguments)
+def test_wrong_usage(user_folder, capsys, arguments, expected):
+    """Wrong usage exits with 2 and prints one line that names what is wrong."""
+    code, message = failure(capsys, *arguments)
 
     assert code == 2
-    assert sentence in said
-    assert said.startswith("Error: ")
-    assert said.count("\n") == 1
+    assert expected in message
+    assert message.startswith("Error: ")
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -211,47 +216,56 @@ def test_wrong_use(here, capsys, arguments, sentence):
     ],
     ids=" ".join,
 )
-def test_bad_options(here, capsys, arguments):
-    """An option or a command that does not exist, or is out of range, exits with 2."""
-    assert wrong(capsys, *arguments)[0] == 2
+def test_invalid_options(user_folder, capsys, arguments):
+    """An unknown command, a missing argument or an option out of its range exits with 2."""
+    assert failure(capsys, *arguments)[0] == 2
 
 
-def test_another_backend_than_the_one_in_use(capsys, here, backend):
-    """A backend cannot be changed once keras is imported, and the command says so."""
+def test_plots_have_the_suffixes_that_plot_writes(tmp_path):
+    """`save_figure` writes each of the suffixes that `--plot` accepts."""
+    figure = matplotlib.figure.Figure()
+    for suffix in PLOT_SUFFIXES:
+        onecycle.plot.save_figure(figure, tmp_path / f"plot{suffix}")
+        assert (tmp_path / f"plot{suffix}").stat().st_size > 0
+
+
+def test_backend_cannot_change(capsys, user_folder, backend):
+    """`--backend` with another backend than the one Keras runs on is wrong usage."""
     other = next(name for name in ("tensorflow", "jax", "torch") if name != backend)
-    code, said = wrong(capsys, "find", "mine:make", "--backend", other)
+    code, message = failure(capsys, "find", "mine:make", "--backend", other)
 
     assert code == 2
-    assert f"Keras runs on {backend} already" in said
+    assert f"Keras already runs on {backend}" in message
 
 
-def test_failure_in_a_persons_code(here, capsys):
-    """An error in a person's own function exits with 1, names the function and the error, and shows no traceback."""
-    code, said = wrong(capsys, "find", "mine:broken")
+def test_exception_in_the_users_function(user_folder, capsys):
+    """An exception in the user's function exits with 1 and prints the function and the exception in one line."""
+    code, message = failure(capsys, "find", "mine:broken")
 
     assert code == 1
-    assert "mine:broken raised NameError: name 'undefined' is not defined" in said
+    assert message.startswith("Error: mine:broken raised NameError: name 'undefined' is not defined")
+    assert message.count("\n") == 1
 
 
-def test_debug_shows_the_traceback(here, capsys):
-    """With `--debug` the traceback is shown as well, down to the person's own line."""
+def test_debug_prints_the_traceback(user_folder, capsys):
+    """`--debug` prints the traceback, with the line of the user's code."""
     assert main(["find", "mine:broken", "--debug"]) == 1
     assert "return x / undefined" in capsys.readouterr().err
 
 
-def test_as_a_process(here, root):
-    """`python -m onecycle find` in a process of its own prints JSON alone, and a wrong name ends it with 2."""
+def test_python_m_onecycle(user_folder):
+    """`python -m onecycle find` in a new process prints JSON, and a wrong name exits with 2."""
     command = [sys.executable, "-m", "onecycle", "find"]
-    right = subprocess.run([*command, "mine:make", *FIND, "--json"], capture_output=True, text=True, cwd=here)
-    wrong = subprocess.run([*command, "nowhere:make"], capture_output=True, text=True, cwd=here)
+    right = subprocess.run([*command, "mine:make", *FIND, "--json"], capture_output=True, text=True, cwd=user_folder)
+    wrong = subprocess.run([*command, "nowhere:make"], capture_output=True, text=True, cwd=user_folder)
 
     assert right.returncode == 0, right.stderr + right.stdout
     assert json.loads(right.stdout)["learning_rate"] > 0
     assert (wrong.returncode, wrong.stdout) == (2, "")
 
 
-def test_example(root, here, capsys, data_dir, monkeypatch):
-    """The example in examples/boston.py is found by the path of its file."""
+def test_example(root, user_folder, capsys, data_dir, monkeypatch):
+    """`find` runs examples/boston.py, given by the path of its file."""
     monkeypatch.setenv("ONECYCLE_DATA", str(data_dir))
     code = main(["find", str(root / "examples" / "boston.py") + ":make", "--seed", "0", "--json"])
 

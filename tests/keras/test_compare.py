@@ -1,4 +1,4 @@
-"""What one comparison does with a person's model and data, on every backend."""
+"""What a comparison does with the user's model and data, on every backend."""
 
 import keras
 import numpy as np
@@ -9,20 +9,20 @@ from onecycle import compare, results
 from onecycle.comparison import arms
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.comparing import _seeds
-from onecycle.comparison.runs import finder_facts
+from onecycle.comparison.runs import finder_cost
 from onecycle.schedules import OneCycle, WarmupLinearDecay
 
 
-def alike(history, other):
-    """Whether two histories have the same names and, to float32, the same numbers."""
+def assert_close(history, other):
+    """Assert that two histories have the same keys and, to float32 precision, the same values."""
     assert list(history) == list(other)
     for name, values in history.items():
         np.testing.assert_allclose(values, other[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
-def several():
-    """Arms of every kind, two seeds."""
+def comparison():
+    """A comparison of several kinds of arms with two seeds."""
     arms = {
         "plain": {},
         "again": {},
@@ -32,42 +32,42 @@ def several():
     return compared(arms, seeds=[3, 5], target=0.0)
 
 
-def test_an_arm_against_itself_differs_in_nothing(several):
-    """Same weights, same batches, same split: two plain arms have the same history to the last bit."""
-    for one, other in zip(several.of("plain"), several.of("again"), strict=True):
+def test_equal_arms_have_equal_runs(comparison):
+    """Two plain arms have the same weights, batches and split, and so the same history to the last bit."""
+    for one, other in zip(comparison.of("plain"), comparison.of("again"), strict=True):
         assert one["history"] == other["history"]
-    assert several.verdicts["again"]["final"].differences == (0.0, 0.0)
+    assert comparison.verdicts["again"]["final"].differences == (0.0, 0.0)
 
 
-def test_every_arm_of_a_seed_starts_alike(several):
-    """Initial weights and data are the same in every arm of a seed, and the weights others with another seed."""
-    assert several.problems == ()
-    assert len({run["config"]["initial_weights"] for run in several.runs}) == 2
-    assert len({(run["seed"], run["config"]["initial_weights"]) for run in several.runs}) == 2
+def test_arms_of_a_seed_have_same_start(comparison):
+    """Initial weights and data are the same for all arms of a seed, and the weights differ between seeds."""
+    assert comparison.problems == ()
+    assert len({run["config"]["initial_weights"] for run in comparison.runs}) == 2
+    assert len({(run["seed"], run["config"]["initial_weights"]) for run in comparison.runs}) == 2
 
 
-def test_an_empty_arm_is_a_plain_fit(several):
-    """What it gives is what seeding, building, seeding and `fit` give by hand."""
+def test_empty_arm_is_plain_fit(comparison):
+    """Its history equals that of seeding, building, seeding again and calling `fit`."""
     (x, y), validation = data_of()
     keras.utils.set_random_seed(3)
     model = build()
     keras.utils.set_random_seed(3)
     history = model.fit(x, y, epochs=2, batch_size=32, validation_data=validation, verbose=0).history
-    alike(several.of("plain")[0]["history"], history)
+    assert_close(comparison.of("plain")[0]["history"], history)
 
 
-def test_steps_samples_and_seconds_are_counted(several):
-    """Cumulative at each epoch's end, for the arm's own batch size and epochs."""
-    plain, adam = several.of("plain")[0], several.of("adam")[0]
+def test_steps_samples_and_seconds_are_counted(comparison):
+    """Steps, samples and seconds are cumulative at the end of each epoch, for the arm's batch size and epochs."""
+    plain, adam = comparison.of("plain")[0], comparison.of("adam")[0]
     assert (plain["steps"], plain["samples"]) == ([3, 6], [96, 192])
     assert (adam["steps"], adam["samples"]) == ([6], [96])
     assert 0 < plain["seconds"][0] < plain["seconds"][1]
     assert (plain["steps_to_target"], plain["epochs_to_target"], plain["samples_to_target"]) == (3, 1, 96)
 
 
-def test_a_record_says_what_it_depends_on(several):
-    """Settings, versions and machine, and no names of hosts or folders."""
-    run = several.of("adam")[1]
+def test_record_contains_settings_versions_and_machine(comparison):
+    """A record contains its settings, the versions and the machine, but no names of hosts or folders."""
+    run = comparison.of("adam")[1]
     assert (run["arm"], run["seed"], run["diverged"], run["finder"]) == ("adam", 5, None, {})
     assert (run["config"]["epochs"], run["config"]["batch_size"]) == (1, 16)
     assert run["config"]["optimizer"]["config"]["learning_rate"] == pytest.approx(0.01)
@@ -75,31 +75,31 @@ def test_a_record_says_what_it_depends_on(several):
     assert set(run["machine"]) == {"cores", "processor", "system", "devices"}
 
 
-def test_a_comparison_saves_and_loads_whole(several, tmp_path):
-    """What is loaded equals what was saved, and says the same."""
-    several.save(tmp_path / "comparison.json")
+def test_comparison_survives_saving(comparison, tmp_path):
+    """A loaded comparison equals the saved one and has the same summary."""
+    comparison.save(tmp_path / "comparison.json")
     loaded = results.load(tmp_path / "comparison.json")
-    assert loaded == several
-    assert loaded.summary() == several.summary()
+    assert loaded == comparison
+    assert loaded.summary() == comparison.summary()
 
 
 class Order(keras.layers.Layer):
-    """Keeps a number that depends on every row it was trained on, and on their order."""
+    """A layer with a number that depends on all rows it was trained on and on their order."""
 
     def build(self, input_shape):
-        """Makes the number."""
+        """Create the number."""
         self.number = self.add_weight(shape=(), initializer="zeros", trainable=False)
 
     def call(self, x, training=False):
-        """Passes the rows on."""
+        """Return the rows unchanged."""
         if training:
             places = keras.ops.cumsum(keras.ops.ones_like(x[:, 0]))
             self.number.assign(1.3 * self.number + keras.ops.sum(x[:, 0] * places))
         return x
 
 
-def test_every_arm_sees_the_same_batches_in_the_same_order():
-    """Rows come in the same order in a plain arm, in a cycle and after the finder, and in another with another seed."""
+def test_arms_of_a_seed_see_rows_in_same_order():
+    """Rows have the same order in a plain arm, in a cycle and after a search, and another order with another seed."""
     models = []
 
     def ordered():
@@ -109,15 +109,15 @@ def test_every_arm_sees_the_same_batches_in_the_same_order():
 
     arms = {"plain": {}, "cycle": {"max_learning_rate": 0.01}, "auto": {"max_learning_rate": "auto"}}
     compare(ordered, lambda seed: data_of(), arms, seeds=2, epochs=2, verbose=0)
-    # The first model was only looked at.
+    # The first model is that of the dry run.
     numbers = [float(keras.ops.convert_to_numpy(model.layers[0].number)) for model in models[1:]]
     assert numbers[0] == numbers[1] == numbers[2]
     assert numbers[3] == numbers[4] == numbers[5]
     assert numbers[0] != numbers[3]
 
 
-def test_the_finder_leaves_no_trace_and_its_cost_is_counted():
-    """A rate that was found trains as the same rate given, to the last bit; its steps and time are added."""
+def test_cost_of_finder_is_counted():
+    """A rate that is found gives the same history as the same rate given, and the finder's steps and time are added."""
     auto = {"max_learning_rate": "auto"}
     found = compared({"auto": auto}, target=0.0).runs[0]
     rate = found["finder"]["learning_rate"]
@@ -131,23 +131,23 @@ def test_the_finder_leaves_no_trace_and_its_cost_is_counted():
     assert found["samples_to_target"] == given["samples_to_target"] + 32 * found["finder"]["steps"]
 
 
-def test_a_second_range_test_is_counted_with_the_first():
-    """Where `fit_one_cycle` had to test twice, the steps are those of the second and the most that the first had."""
+def test_both_range_tests_are_counted():
+    """If a second range test was needed, its steps and the most that the first can have had are counted."""
     rates = np.geomspace(1e-8, 1e3, 50)
     second = results.RangeTest.from_losses(rates, np.ones(50), results.StopReason.DIVERGED, num_steps=900)
-    object.__setattr__(second, "suggestions", {second.rule: results.Suggestion(0.1, "It looks good.")})
-    assert finder_facts(second, 1.5)["steps"] == 50 + 300
+    object.__setattr__(second, "suggestions", {second.rule: results.Suggestion(0.1, "Any reason.")})
+    assert finder_cost(second, 1.5)["steps"] == 50 + 300
 
 
 def test_data_may_depend_on_the_seed():
-    """A function of the seed gives each seed its own split, the same for every arm."""
+    """A function of the seed gives another split for each seed, and the same for every arm."""
     comparison = compare(build, data_of, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
     assert comparison.problems == ()
     assert len({run["config"]["data"] for run in comparison.runs}) == 2
 
 
 def rich():
-    """A net with BatchNormalization and dropout, and Adam."""
+    """Return a net with batch normalization and dropout, trained by Adam."""
     layers = keras.layers
     body = [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)]
     model = keras.Sequential([*body, layers.Dense(2)])
@@ -156,9 +156,9 @@ def rich():
     return model
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the programs are JAX's")
-def test_seeds_trained_together_are_what_they_are_alone():
-    """One program for all seeds, and a `fit` for each, give the same records; only the times differ."""
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles the runs")
+def test_compiled_runs_equal_runs_of_fit():
+    """One compiled program for all seeds gives the same records as a `fit` for each seed, except for the times."""
     arms = {
         "plain": {},
         "found": {"max_learning_rate": "auto", "optimizer": "sgd"},
@@ -166,9 +166,9 @@ def test_seeds_trained_together_are_what_they_are_alone():
         "wild": {"schedule": "constant", "max_learning_rate": 1e30, "optimizer": "sgd"},
     }
     options = {"seeds": [3, 5, 8], "epochs": 3, "metric": "val_loss", "verbose": 0}
-    together = compare(rich, data_of(), arms, **options)
-    alone = compare(rich, lambda seed: data_of(), arms, **options)
-    for one, other in zip(together.runs, alone.runs, strict=True):
+    compiled = compare(rich, data_of(), arms, **options)
+    fitted = compare(rich, lambda seed: data_of(), arms, **options)
+    for one, other in zip(compiled.runs, fitted.runs, strict=True):
         assert "3 seeds together" in one["config"]["trained"]
         assert "trained" not in other["config"]
         for name in ("arm", "seed", "steps", "samples", "diverged"):
@@ -178,14 +178,14 @@ def test_seeds_trained_together_are_what_they_are_alone():
         assert one["finder"].get("learning_rate") == pytest.approx(other["finder"].get("learning_rate"))
         assert len(one["seconds"]) == len(one["steps"])
         if one["diverged"] is None:
-            alike(one["history"], other["history"])
-        else:  # what the others' metrics were in the epoch of the NaN is not kept
+            assert_close(one["history"], other["history"])
+        else:  # other metrics may differ in the epoch of the NaN
             assert len(one["history"]["loss"]) == len(other["history"]["loss"]) == one["diverged"]
-    assert all(run["diverged"] for run in together.of("wild"))
+    assert all(run["diverged"] for run in compiled.of("wild"))
 
 
 class Batches(keras.utils.PyDataset):
-    """The same rows, in batches of its own."""
+    """The same rows in batches."""
 
     def __init__(self, x, y):
         super().__init__()
@@ -199,7 +199,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def test_data_may_be_data_sets():
-    """A data set that holds its targets stands with None beside it; its rows cannot be counted, all else is."""
+    """Data sets that contain their targets are compared like arrays, but their samples are not counted."""
     train, held_out = (Batches(*part) for part in data_of())
     data = ((train, None), (held_out, None))
     comparison = compare(build, data, {"one": {}, "two": {}}, seeds=1, epochs=2, target=0.0, verbose=0)
@@ -210,16 +210,16 @@ def test_data_may_be_data_sets():
     assert comparison.verdicts["two"]["samples"].kind == "not measured"
 
 
-def test_a_build_that_the_seed_does_not_settle_is_reported():
-    """Where the arms of a seed start with different weights, the comparison says so."""
+def test_unseeded_build_is_reported():
+    """If the arms of a seed start with different weights, the comparison reports a problem."""
     draws = np.random.default_rng()
 
-    def unsettled():
+    def unseeded():
         model = build()
         model.set_weights([draws.normal(size=w.shape) for w in model.get_weights()])
         return model
 
-    comparison = compare(unsettled, data_of(), {"one": {}, "two": {}}, seeds=1, epochs=1, verbose=0)
+    comparison = compare(unseeded, data_of(), {"one": {}, "two": {}}, seeds=1, epochs=1, verbose=0)
     assert "With seed 0 the arms did not have the same initial weights" in comparison.problems[0]
     assert "Problem: With seed 0" in comparison.summary()
 
@@ -242,15 +242,15 @@ def test_a_build_that_the_seed_does_not_settle_is_reported():
     ],
 )
 def test_every_kind_of_arm_trains(arm):
-    """Each schedule and each way to name an optimizer ends in a finite loss, twice with the same one."""
+    """Each schedule and each form of an optimizer gives a finite loss, and the same loss when it is repeated."""
     one, two = (compared({"arm": arm}).runs[0] for _ in range(2))
     assert np.isfinite(one["history"]["loss"]).all()
     assert one["history"] == two["history"]
     assert one["identity"] == two["identity"]
 
 
-def test_a_constant_rate_is_plain_sgd_at_that_rate():
-    """The arm "constant" gives what the optimizer with that rate gives."""
+def test_constant_schedule_equals_constant_rate():
+    """The schedule "constant" gives the same losses as an optimizer with that rate."""
     arms = {"compiled": {"optimizer": keras.optimizers.SGD(0.1)}}
     arms["constant"] = {"optimizer": "sgd", "schedule": "constant", "max_learning_rate": 0.1}
     comparison = compared(arms)
@@ -258,8 +258,8 @@ def test_a_constant_rate_is_plain_sgd_at_that_rate():
     assert first == pytest.approx(second, rel=1e-5)
 
 
-def test_callbacks_are_made_anew_for_each_run():
-    """The arm's function is called once a run, and what it returns is used."""
+def test_callbacks_are_made_for_each_run():
+    """The arm's function is called once per run, and the callbacks it returns are used."""
     made = []
 
     def callbacks():
@@ -271,8 +271,8 @@ def test_callbacks_are_made_anew_for_each_run():
     assert [len(run["steps"]) for run in comparison.runs] == [2, 2]
 
 
-def test_a_run_that_diverges_is_kept_and_counts_as_the_worst():
-    """Training ends with the epoch of the first loss that is not finite; the comparison goes on."""
+def test_diverged_run_is_kept_and_counts_as_worst():
+    """Training ends with the epoch of the first loss that is not finite, and the comparison continues."""
     arms = {"plain": {}, "wild": {"schedule": "constant", "max_learning_rate": 1e30}}
     comparison = compared(arms, seeds=6, epochs=3, metric="val_loss")
     wild = comparison.of("wild")
@@ -285,8 +285,8 @@ def test_a_run_that_diverges_is_kept_and_counts_as_the_worst():
     assert comparison.summary()
 
 
-def test_data_are_read_once_a_run_and_seeded_before():
-    """A split that is drawn from the global generators is each seed's own, the same for every arm."""
+def test_data_are_read_once_per_run_after_seeding():
+    """A split drawn from the global random generators is the same for every arm of a seed."""
     read = []
 
     def drawn(seed):
@@ -295,55 +295,57 @@ def test_data_are_read_once_a_run_and_seeded_before():
         return (x[:32], x[:32, 0] > 0), (x[32:], x[32:, 0] > 0)
 
     comparison = compare(build, drawn, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
-    assert read == [0, 0, 0, 1, 1]  # once to look at them
+    assert read == [0, 0, 0, 1, 1]  # once for the dry run
     assert comparison.problems == ()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the programs are JAX's")
-def test_times_of_runs_that_were_made_otherwise_are_told_of(tmp_path):
-    """Seeds that are added are trained together, and take less time a run than the one that was alone."""
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles the runs")
+def test_incomparable_times_are_reported(tmp_path):
+    """Added seeds trained in one program take less time per run than a seed trained alone, which is reported."""
     options = {"epochs": 1, "directory": tmp_path, "verbose": 0}
     compare(build, data_of(), {"one": {}}, seeds=1, **options)
     comparison = compare(build, data_of(), {"one": {}}, seeds=3, **options)
-    assert comparison.problems[0].startswith("Some runs were trained together")
+    assert comparison.problems[0].startswith("Some runs were trained in one compiled program")
 
 
 @pytest.mark.parametrize("seeds", [np.int64(2), np.uint8(2), [0, 1], (1, 0), range(2), np.array([1, 0])])
 def test_seeds_may_be_a_number_or_any_integers(seeds):
-    """NumPy's too, in any order: results have them in their own."""
+    """Seeds may be NumPy integers in any order, and are sorted."""
     assert _seeds(seeds) == (0, 1)
 
 
-def facts(**given):
-    """What an arm's identity rests on."""
-    return Arm.read("arm", given).facts()
+def config(**options):
+    """Return the part of a run's identity that depends on the arm."""
+    return Arm.from_dict("arm", options).config()
 
 
-@pytest.mark.parametrize("given", [{}, {"momentum": None}, {"momentum": "auto"}, {"schedule": None, "momentum": None}])
-def test_nothing_asked_for_is_a_plain_fit(given):
-    """However it is said."""
-    assert Arm.read("arm", given).spec is None
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": None}, {"momentum": "auto"}, {"schedule": None, "momentum": None}]
+)
+def test_default_options_are_plain_fit(options):
+    """Options that equal the defaults mean a plain `fit`."""
+    assert Arm.from_dict("arm", options).cycle_spec is None
 
 
-def test_a_pair_of_momenta_asks_for_a_cycle():
+def test_momentum_pair_implies_cycle():
     """With the peak that the range test finds: a plain `fit` has none to cycle."""
-    spec = Arm.read("arm", {"momentum": (0.9, 0.8)}).spec
+    spec = Arm.from_dict("arm", {"momentum": (0.9, 0.8)}).cycle_spec
     assert (spec.max_learning_rate, spec.momentum) == ("auto", (0.9, 0.8))
 
 
-def test_what_picks_a_rate_is_part_of_an_arm_that_picks(monkeypatch):
-    """Another default rule makes other runs of arms with a range test, another picker of those with a sweep too."""
+def test_identity_of_searching_arm_contains_search(monkeypatch):
+    """Another default rule changes the identity of arms with a range test, another search that of a sweep too."""
     kinds = [{"max_learning_rate": name} for name in ("auto", "range test", "sweep")]
-    before = [facts(**kind) for kind in kinds]
+    before = [config(**kind) for kind in kinds]
     monkeypatch.setattr(arms, "DEFAULT_RULE", "another")
-    assert [facts(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, True]
+    assert [config(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, True]
     monkeypatch.setattr(arms, "PICKING_FORMAT", 1000)
-    assert [facts(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, False]
+    assert [config(**kind) == old for kind, old in zip(kinds, before, strict=True)] == [False, False, False]
 
 
 @pytest.mark.parametrize(
     "arm", [{}, {"optimizer": "adam"}, {"max_learning_rate": 0.1}, {"schedule": OneCycle(0.1, 6)}, {"schedule": "none"}]
 )
-def test_an_arm_that_picks_nothing_knows_no_picker(arm):
-    """Its records stay valid whatever becomes of the pickers."""
-    assert set(facts(**arm)) == {"schedule", "max_learning_rate", "optimizer", "momentum", "callbacks"}
+def test_identity_of_other_arms_does_not_contain_search(arm):
+    """The records of an arm that searches for no rate stay valid when the search changes."""
+    assert set(config(**arm)) == {"schedule", "max_learning_rate", "optimizer", "momentum", "callbacks"}

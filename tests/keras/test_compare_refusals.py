@@ -1,24 +1,24 @@
-"""What a comparison refuses, and that it does so before any run."""
+"""Errors in the arguments of a comparison are raised before any run."""
 
 import keras
 import pytest
 from oracles.comparisons import build, compared, data_of
 
 from onecycle import compare
-from onecycle.comparison.sample_run import Expected
+from onecycle.comparison.dry_run import HistoryKeys
 from onecycle.schedules import OneCycle
 
 
 @pytest.mark.parametrize(
     ("arm", "message"),
     [
-        ({"rate": 0.1}, r"Arm 'arm' may have schedule, max_learning_rate, .*Received: 'rate'"),
+        ({"rate": 0.1}, r"Arm 'arm' can have the keys schedule, max_learning_rate, .*Received: 'rate'"),
         ({"schedule": "zigzag"}, r"Arm 'arm': Argument `schedule` must be one of .*'zigzag'"),
         ({"schedule": 3}, r"must be a name, a keras LearningRateSchedule or a callable"),
-        ({"schedule": "none", "max_learning_rate": 0.1}, r"says nothing to a plain `fit`"),
+        ({"schedule": "none", "max_learning_rate": 0.1}, r"has no effect on a plain `fit`"),
         ({"max_learning_rate": "best"}, r'must be a number or "auto"'),
         ({"max_learning_rate": -1}, r"must be > 0"),
-        ({"schedule": OneCycle(0.1, 6), "max_learning_rate": 0.1}, r"give either `schedule` or `max_learning_rate`"),
+        ({"schedule": OneCycle(0.1, 6), "max_learning_rate": 0.1}, r"Pass either `schedule` or `max_learning_rate`"),
         ({"optimizer": 3}, r"must be a name, a keras optimizer or a function"),
         ({"batch_size": 0}, r"`batch_size` must be >= 1"),
         ({"epochs": 0}, r"`epochs` must be >= 1"),
@@ -28,8 +28,8 @@ from onecycle.schedules import OneCycle
         ("adam", r"must be a dict"),
     ],
 )
-def test_a_wrong_arm_is_refused_before_any_run(arm, message):
-    """The error names the arm and says what it may be."""
+def test_invalid_arm_is_refused(arm, message):
+    """The error says what the arm may contain, and nothing is built."""
     with pytest.raises((TypeError, ValueError), match=message):
         compare(lambda: pytest.fail("built"), data_of(), {"arm": arm}, seeds=1, epochs=1)
 
@@ -51,36 +51,36 @@ def test_a_wrong_arm_is_refused_before_any_run(arm, message):
         ({"jobs": 2, "cluster": "ray"}, "either `jobs` or `cluster`"),
     ],
 )
-def test_bad_arguments_are_refused_before_any_run(options, message):
-    """The error is in Keras' form, and nothing is built."""
+def test_invalid_arguments_are_refused(options, message):
+    """The error has Keras' form, and nothing is built."""
     arguments = {"seeds": 1, "epochs": 1, **options}
     with pytest.raises((TypeError, ValueError), match=message):
         compare(lambda: pytest.fail("built"), data_of(), {"arm": {}}, **arguments)
 
 
-def test_a_model_that_is_not_compiled_is_refused():
-    """What `build` must return is said before any run."""
+def test_uncompiled_model_is_refused():
+    """The error says what `build` must return."""
     with pytest.raises(ValueError, match="returns a compiled keras"):
         compare(lambda: keras.Sequential([keras.Input((4,))]), data_of(), {"arm": {}}, seeds=1, epochs=1)
 
 
-def test_data_without_validation_is_refused():
-    """The form of `data` is said."""
+def test_data_without_validation_are_refused():
+    """The error says which form `data` must have."""
     with pytest.raises(ValueError, match=r"`data` must be \(\(x, y\), \(x_val, y_val\)\)"):
         compare(build, data_of()[0], {"arm": {}}, seeds=1, epochs=1)
 
 
-UNTRAINED = {"optimizer": lambda: pytest.fail("a run was begun")}
+UNTRAINED = {"optimizer": lambda: pytest.fail("a run was started")}
 
 
 @pytest.mark.parametrize("metric", ["val_auc", "nonsense"])
-def test_a_metric_that_no_run_has_is_named_before_any_run(metric):
-    """The error lists what there is, and costs no training."""
+def test_unknown_metric_is_refused(metric):
+    """The error lists the metrics before any training."""
     with pytest.raises(ValueError, match="must be one of accuracy, loss, val_accuracy, val_loss"):
         compared({"arm": UNTRAINED}, metric=metric)
 
 
-ONE_AND_THE_SAME = keras.optimizers.SGD(0.1)
+SHARED_OPTIMIZER = keras.optimizers.SGD(0.1)
 
 
 @pytest.mark.parametrize(
@@ -88,32 +88,35 @@ ONE_AND_THE_SAME = keras.optimizers.SGD(0.1)
     [
         ({"optimizer": "adagrad", "max_learning_rate": 0.1, "momentum": (0.9, 0.8)}, "Adagrad has no `momentum`"),
         ({"optimizer": "adagrad", "max_learning_rate": "auto", "momentum": (0.9, 0.8)}, "Adagrad has no `momentum`"),
-        ({"optimizer": lambda: None}, "a function that returns a new keras optimizer. It returned: None"),
+        (
+            {"optimizer": lambda: None},
+            r"returns a new keras optimizer. Received: optimizer\(\) -> None",
+        ),
         ({"optimizer": lambda: 3}, "Could not interpret optimizer"),
-        ({"optimizer": lambda: ONE_AND_THE_SAME}, "a new optimizer each time"),
+        ({"optimizer": lambda: SHARED_OPTIMIZER}, "a new optimizer each time"),
         ({"schedule": lambda steps, peak: "slow", "max_learning_rate": 0.1}, "`schedule` must"),
         ({"schedule": lambda steps, peak: [][steps], "max_learning_rate": 0.1}, "IndexError: list index"),
     ],
 )
-def test_an_arm_that_cannot_train_is_refused_before_any_run(arm, message):
-    """Also where that shows only when its optimizer and its schedule are made."""
-    first = {"callbacks": lambda: pytest.fail("a run was begun")}
+def test_arm_that_cannot_train_is_refused(arm, message):
+    """Errors that show only when the optimizer and the schedule are made are raised before any run."""
+    first = {"callbacks": lambda: pytest.fail("a run was started")}
     with pytest.raises((TypeError, ValueError, RuntimeError), match=f"Arm 'second': .*{message}"):
         compared({"first": first, "second": arm})
 
 
 @pytest.mark.parametrize("options", [{"arms": {"arm": {"batch_size": 16}}}, {"batch_size": 16}])
-def test_data_sets_have_a_batch_size_of_their_own(options):
-    """To ask for another is an error, as it is in Keras, and not without effect."""
+def test_batch_size_for_data_sets_is_refused(options):
+    """A batch size for data that come in batches is an error, as it is in Keras."""
     (x, y), _ = data_of()
     batched = [(x[:32], y[:32]), (x[32:64], y[32:64])]
     data = ((batched_set(batched), None), (batched_set(batched), None))
-    with pytest.raises(ValueError, match=r"says nothing to data sets.*16"):
+    with pytest.raises(ValueError, match=r"has no effect on data sets.*16"):
         compare(build, data, **{"arms": {"arm": UNTRAINED}, "seeds": 1, "epochs": 1, **options})
 
 
 def batched_set(batched):
-    """A data set of these batches."""
+    """Return a data set of these batches."""
 
     class Batched(keras.utils.PyDataset):
         def __len__(self):
@@ -125,35 +128,35 @@ def batched_set(batched):
     return Batched()
 
 
-def test_a_generator_that_only_one_run_could_read_is_refused():
-    """Before any run; a function that makes a new one for each is the way out."""
+def test_generator_is_refused():
+    """A generator, which only one run could read, is refused, and the error suggests a function that makes one."""
     (x, y), held_out = data_of()
     with pytest.raises(ValueError, match=r"`data` is a generator.*a function of the seed"):
         compare(build, ((iter([(x, y)]), None), held_out), {"arm": UNTRAINED}, seeds=1, epochs=1)
 
 
 def fanciness(y, y_predicted):
-    """A measure whose name does not tell which way is better."""
+    """Return a metric whose name says nothing about its direction."""
     return keras.ops.mean(y_predicted, axis=-1)
 
 
 def fancy():
-    """A net with that measure."""
+    """Return a net with that metric."""
     model = build()
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[fanciness])
     return model
 
 
-def test_a_metric_that_does_not_tell_its_mode_is_refused_before_any_run():
-    """The one that is chosen where none was asked for as well; with a mode it is compared."""
-    with pytest.raises(ValueError, match="'val_fanciness' does not tell whether higher is better"):
+def test_metric_of_unknown_direction_is_refused():
+    """A metric whose direction cannot be inferred needs a mode, even if it is the default metric."""
+    with pytest.raises(ValueError, match="'val_fanciness' does not tell whether a higher or a lower value is better"):
         compare(fancy, data_of(), {"arm": UNTRAINED}, seeds=1, epochs=1)
 
     assert compare(fancy, data_of(), {"arm": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric == "val_fanciness"
 
 
 def counting():
-    """A callback that adds a number of its own to the history."""
+    """Return a callback that adds a value to the history."""
 
     def add(epoch, logs):
         logs["val_score"] = 1.0 + epoch
@@ -161,8 +164,8 @@ def counting():
     return [keras.callbacks.LambdaCallback(on_epoch_end=add)]
 
 
-def test_a_metric_that_callbacks_add_may_be_compared():
-    """Where every arm has callbacks; where one has none, it cannot have that metric, and is told so before any run."""
+def test_metric_added_by_callbacks_may_be_compared():
+    """A metric that callbacks add is accepted if every arm has callbacks, and refused otherwise."""
     comparison = compared({"arm": {"callbacks": counting}}, metric="val_score", mode="max")
     assert comparison.runs[0]["final"] == 2.0
 
@@ -170,20 +173,23 @@ def test_a_metric_that_callbacks_add_may_be_compared():
         compared({"arm": {"callbacks": counting}, "other": UNTRAINED}, metric="val_score", mode="max")
 
 
-def test_a_model_that_trains_its_own_way_may_tell_of_other_things():
-    """Of its training only: validation is what an evaluation told. Of a generator nothing is known before the runs."""
-    own = Expected(("loss", "val_loss"), others=False, others_of_training=True)
-    assert own.settled([], "odd_loss", "auto") == ("odd_loss", "min")
-    assert own.settled([], None, "auto") == ("val_loss", "min")
+def test_overridden_train_step_may_report_other_metrics():
+    """A model that overrides `train_step` may report other training metrics, but no other validation metrics."""
+    keys = HistoryKeys(("loss", "val_loss"), unknown_from_callbacks=False, unknown_from_training=True)
+    assert keys.resolve_metric([], "odd_loss", "auto") == ("odd_loss", "min")
+    assert keys.resolve_metric([], None, "auto") == ("val_loss", "min")
     with pytest.raises(ValueError, match="must be one of loss, val_loss"):
-        own.settled([], "val_odd_loss", "auto")
-
-    unknown = Expected(None, others=False, others_of_training=False)
-    assert unknown.settled([], "val_odd_loss", "auto") == ("val_odd_loss", "auto")
+        keys.resolve_metric([], "val_odd_loss", "auto")
 
 
-def test_a_run_that_fails_says_which():
-    """The error names the arm and the seed, and what went wrong."""
+def test_metrics_are_unknown_for_generator():
+    """If the validation data are a generator, nothing is known before the runs, and any metric is accepted."""
+    keys = HistoryKeys(None, unknown_from_callbacks=False, unknown_from_training=False)
+    assert keys.resolve_metric([], "val_odd_loss", "auto") == ("val_odd_loss", "auto")
+
+
+def test_error_in_run_names_arm_and_seed():
+    """The error of a run names the arm, the seed and the cause."""
 
     def broken():
         raise OSError("no more")

@@ -1,4 +1,4 @@
-"""The range test as a compiled program finds what the one inside `fit` finds, and is compiled once."""
+"""Tests of the range test as a compiled program, against the range test inside `fit`."""
 
 from types import SimpleNamespace
 
@@ -12,164 +12,163 @@ from onecycle.finding import compiled_ramp
 from onecycle.results import StopReason
 
 layers = keras.layers
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no such program")
+pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="the range test is not compiled on PyTorch")
 ROWS, BATCH = 75, 8  # ten steps an epoch, the last batch short
 
 
-def make(optimizer=None, body=None, **compiled):
-    """A small model with every kind of state."""
+def small_model(optimizer=None, body=None, **compiled):
+    """Return a small compiled model with batch normalization and dropout, or with the layers in `body`."""
     keras.utils.set_random_seed(3)
-    whole = [layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1)]
-    model = keras.Sequential([keras.Input((4,)), *(body or whole)])
+    default = [layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4,)), *(body or default)])
     model.compile(optimizer or keras.optimizers.SGD(0.01, momentum=0.9), **{"loss": "mse", **compiled})
     return model
 
 
 def arrays():
-    """Inputs and targets that the model can learn."""
+    """Return inputs and targets that the model can learn."""
     x = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
     return x, 2 * x[:, :1]
 
 
-def find(model, **options):
-    """A test of 90 steps: two chunks."""
+def compiled_test(model, **options):
+    """Run a range test of 90 steps, which takes two calls of the program."""
     arguments = {"batch_size": BATCH, "num_steps": 90, "seed": 5, "verbose": 0, **options}
     return onecycle.find_learning_rate(model, *arrays(), **arguments)
 
 
-def find_inside_fit(model, **options):
-    """The same test inside `fit`, which reads the rows in the same order."""
+def run_inside_fit(model, **options):
+    """Run the same range test inside `fit`, on the rows in the same order."""
     weights = (options["sample_weight"],) if "sample_weight" in options else ()
-    data = reading.as_programs_do((*arrays(), *weights), seed=5, batch_size=BATCH, epochs=9)
+    data = reading.in_program_order((*arrays(), *weights), seed=5, batch_size=BATCH, epochs=9)
     given = {name: data[name] for name in ("x", "y", "sample_weight", "batch_size") if name in data}
     return onecycle.find_learning_rate(model, **given, num_steps=90, seed=5, verbose=0, steps_per_execution=None)
 
 
 @pytest.fixture
 def compiled_ramps(monkeypatch):
-    """A list of the programs that were made for range tests."""
-    made = []
-    original = compiled_ramp.Program
-    monkeypatch.setattr(compiled_ramp, "Program", lambda *args: (made.append(1), original(*args))[1])
-    return made
+    """Return a list that has one element for each program compiled for a range test."""
+    compiled = []
+    original = compiled_ramp.TrainingProgram
+    monkeypatch.setattr(compiled_ramp, "TrainingProgram", lambda *args: (compiled.append(1), original(*args))[1])
+    return compiled
 
 
 @pytest.mark.parametrize("kind", ["momentum", "adam", "accumulating", "trained", "weighted", "scheduled"])
-def test_losses_are_those_of_the_test_inside_fit(kind, compiled_ramps):
-    """With the same seed every loss is the same to float32, and so is the step at which the test stops."""
+def test_losses_equal_those_of_the_test_inside_fit(kind, compiled_ramps):
+    """With the same seed, losses agree with those inside `fit` to float32, and the test stops at the same step."""
     optimizers = {
         "adam": lambda: keras.optimizers.Adam(),
         "accumulating": lambda: keras.optimizers.SGD(momentum=0.9, gradient_accumulation_steps=3),
     }
-    model = make(optimizers.get(kind, lambda: None)())
+    model = small_model(optimizers.get(kind, lambda: None)())
     if kind == "trained":
         model.fit(*arrays(), verbose=0)
     if kind == "scheduled":
         onecycle.schedule_hyperparameters(model, momentum=onecycle.OneCycle(0.1, 90).momentum())
     options = {"sample_weight": np.linspace(0, 2, ROWS)} if kind == "weighted" else {}
     before = states.of_model(model)
-    compiled = find(model, **options)
+    compiled = compiled_test(model, **options)
     assert compiled_ramps == [1]
     assert states.difference(before, states.of_model(model)) == []
-    inside = find_inside_fit(model, **options)
+    inside = run_inside_fit(model, **options)
     assert compiled_ramps == [1]
     assert compiled.stop_reason is inside.stop_reason
     assert len(compiled.losses) == len(inside.losses) > 30
-    steps = len(inside.losses) - 8  # where the loss explodes, so do differences
+    steps = len(inside.losses) - 8  # rounding errors grow where the loss explodes
     np.testing.assert_allclose(compiled.losses[:steps], inside.losses[:steps], rtol=1e-4)
     np.testing.assert_array_equal(compiled.learning_rates, inside.learning_rates)
 
 
-def test_a_program_serves_every_later_test_of_the_same_shapes(compiled_ramps):
-    """Other rates, lengths, seeds and weights need no new one; another compilation or other shapes do."""
-    model = make()
-    model.optimizer.build(model.trainable_variables)  # TensorFlow's programs go with an optimizer that they had built
-    find(model)
-    find(model, min_learning_rate=1e-4, max_learning_rate=1.0, num_steps=30, seed=6, repeats=2)
+def test_program_is_reused(compiled_ramps):
+    """A program is reused for other rates, lengths, seeds and weights, but not for other shapes or after `compile`."""
+    model = small_model()
+    model.optimizer.build(model.trainable_variables)  # on TensorFlow a program belongs to the built optimizer
+    compiled_test(model)
+    compiled_test(model, min_learning_rate=1e-4, max_learning_rate=1.0, num_steps=30, seed=6, repeats=2)
     model.fit(*arrays(), verbose=0)
-    find(model)
+    compiled_test(model)
     assert len(compiled_ramps) == 1
-    find(model, batch_size=16)
+    compiled_test(model, batch_size=16)
     assert len(compiled_ramps) == 2
     model.compile(keras.optimizers.SGD(0.01, nesterov=True, momentum=0.9), "mse")
-    find(model)
+    compiled_test(model)
     assert len(compiled_ramps) == 3
 
 
-def test_what_is_not_to_be_compiled_goes_through_fit(compiled_ramps):
-    """A number of steps per execution, validation data, a model's own step, loss scaling, `run_eagerly`."""
+def test_unsupported_cases_use_fit(compiled_ramps):
+    """A `steps_per_execution`, validation data, a custom step, loss scaling and `run_eagerly` all use `fit`."""
 
-    class OwnStep(keras.Sequential):
+    class CustomStep(keras.Sequential):
         def train_step(self, *args):
             return super().train_step(*args)
 
-    own = OwnStep([keras.Input((4,)), layers.Dense(1)])
-    own.compile("sgd", "mse")
-    plain, eager = make(body=[layers.Dense(1)]), make(body=[layers.Dense(1)], run_eagerly=True)
-    scaled = make(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01)), body=[layers.Dense(1)])
+    custom = CustomStep([keras.Input((4,)), layers.Dense(1)])
+    custom.compile("sgd", "mse")
+    plain, eager = small_model(body=[layers.Dense(1)]), small_model(body=[layers.Dense(1)], run_eagerly=True)
+    scaled = small_model(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01)), body=[layers.Dense(1)])
     options = {"num_steps": 10, "max_learning_rate": 1e-3, "batch_size": 25}
-    for model, more in [(own, {}), (scaled, {}), (eager, {}), (plain, {"steps_per_execution": 1})]:
-        assert find(model, **options, **more).stop_reason is StopReason.COMPLETED
-    find(plain, **options, validation_data=tuple(array[:4] for array in arrays()))
+    for model, more in [(custom, {}), (scaled, {}), (eager, {}), (plain, {"steps_per_execution": 1})]:
+        assert compiled_test(model, **options, **more).stop_reason is StopReason.COMPLETED
+    compiled_test(plain, **options, validation_data=tuple(array[:4] for array in arrays()))
     assert compiled_ramps == []
 
 
-def test_convolutions_that_a_loop_would_slow_go_through_fit(compiled_ramps, monkeypatch):
-    """Where a CPU's loop is bad for them the test is not compiled, and finds the same."""
+def test_large_convolutions_use_fit(compiled_ramps, monkeypatch):
+    """Convolutions that are slow in a compiled loop on a CPU use `fit`, with the same losses."""
     model = keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.random.default_rng(0).normal(size=(32, 6, 6, 1)).astype("float32")
     options = {"num_steps": 12, "max_learning_rate": 1e-3, "seed": 1, "verbose": 0}
     small = onecycle.find_learning_rate(model, x, x[:, 0, 0], **options)
-    monkeypatch.setattr("onecycle.engine.program.MOST_CONVOLVED", 100)
+    monkeypatch.setattr("onecycle.engine.training_program.MAX_CONVOLUTION_OPERATIONS", 100)
     model.compile("sgd", "mse")
     large = onecycle.find_learning_rate(model, x, x[:, 0, 0], **options)
     assert len(compiled_ramps) == 2
     np.testing.assert_allclose(small.losses, large.losses, rtol=1e-4)
 
 
-def test_slow_steps_are_made_few_at_a_time(monkeypatch):
-    """Where a step takes long a call makes few, so that Ctrl-C is heard soon; the result is the same.
+def test_slow_steps_are_run_in_small_chunks(monkeypatch):
+    """Slow steps are run few at a time, so that Ctrl-C works, and the result is the same.
 
-    Also that of a second test, whose rows come from the same global generator.
+    The second repeat is included, whose rows come from the same global generator.
     """
-    model = make()
+    model = small_model()
     model.optimizer.build(model.trainable_variables)
 
-    def found():
+    def seeded_test():
         keras.utils.set_random_seed(7)
-        return find(model, seed=None, repeats=2)
+        return compiled_test(model, seed=None, repeats=2)
 
-    quick = found()
-    taken = []
+    quick = seeded_test()
+    steps_of_calls = []
     original = compiled_ramp.CompiledRamp._arguments
 
-    def noting(self, state, order, first, steps):
-        taken.append(steps)
+    def recording(self, state, order, first, steps):
+        steps_of_calls.append(steps)
         return original(self, state, order, first, steps)
 
-    monkeypatch.setattr(compiled_ramp.CompiledRamp, "_arguments", noting)
-    monkeypatch.setattr(
-        compiled_ramp, "time", SimpleNamespace(perf_counter=lambda: 0.2 * sum(taken))
-    )  # a fifth of a second each
-    slow = found()
-    assert taken[:20] == [8, *[2] * 19]
+    monkeypatch.setattr(compiled_ramp.CompiledRamp, "_arguments", recording)
+    # Each step takes a fifth of a second on this clock.
+    monkeypatch.setattr(compiled_ramp, "time", SimpleNamespace(perf_counter=lambda: 0.2 * sum(steps_of_calls)))
+    slow = seeded_test()
+    assert steps_of_calls[:20] == [8, *[2] * 19]
     assert slow.losses.shape[0] == 2
     np.testing.assert_array_equal(slow.losses, quick.losses)
 
 
-def test_an_interruption_leaves_no_trace(monkeypatch):
-    """Ctrl-C between two chunks leaves model, optimizer and random generators as they were."""
-    model = make()
+def test_interruption_restores_the_model(monkeypatch):
+    """Ctrl-C between two chunks leaves model, optimizer and random states as they were."""
+    model = small_model()
     before = states.of_model(model)
     states.seed(2)
-    drawn = states.draws()
+    expected_draws = states.draws()
     states.seed(2)
     monkeypatch.setattr(compiled_ramp.CompiledRamp, "_arguments", _interrupting(compiled_ramp.CompiledRamp._arguments))
     with pytest.raises(KeyboardInterrupt):
-        find(model)
+        compiled_test(model)
     assert states.difference(before, states.of_model(model)) == []
-    assert states.draws() == drawn
+    assert states.draws() == expected_draws
 
 
 def _interrupting(original):
@@ -177,7 +176,7 @@ def _interrupting(original):
 
     def arguments(*args):
         calls.append(1)
-        if len(calls) == 3:  # once to compile, then before the second chunk
+        if len(calls) == 3:  # the calls: to compile, before the first chunk, before the second
             raise KeyboardInterrupt
         return original(*args)
 

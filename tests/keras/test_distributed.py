@@ -1,6 +1,6 @@
-"""Two devices give what one gives: TensorFlow's MirroredStrategy, Keras' DataParallel on JAX.
+"""Tests that two devices give the results of one, with the same global batch size.
 
-Range test, finder and cycle, with the same global batch.
+TensorFlow uses MirroredStrategy, JAX Keras' DataParallel.
 """
 
 import json
@@ -34,8 +34,8 @@ def run():
     weights = np.concatenate([weight.ravel() for weight in model.get_weights()])
     return {
         "losses": result.losses.tolist(), "rates": result.learning_rates.tolist(),
-        "found": result.learning_rate, "by callback": finder.result.losses.tolist(),
-        "later": history.history["loss"], "weights": weights.tolist(), **cycles(),
+        "suggested": result.learning_rate, "losses of finder": finder.result.losses.tolist(),
+        "later losses": history.history["loss"], "weights": weights.tolist(), **cycles(),
     }
 
 def cycles():
@@ -82,34 +82,34 @@ two = run()
 
 @pytest.fixture(scope="module")
 def one_and_two(python, backend):
-    """What one device gave and what two gave."""
+    """Return the results of one device and of two."""
     if backend not in RUN:
-        pytest.skip("Keras distributes on TensorFlow and JAX")
+        pytest.skip("tested on TensorFlow and JAX only")
     program = SETUP[backend] + PROGRAM + RUN[backend] + 'print(json.dumps({"one": one, "two": two}))'
     done = python(program, check=False, KERAS_BACKEND=keras.backend.backend())
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["one"], found["two"]
+    results = json.loads(done.stdout.splitlines()[-1])
+    return results["one"], results["two"]
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW"])
-def test_two_devices_cycle_as_one_does(one_and_two, optimizer):
-    """After a 1cycle of rate and momentum the weights agree with one device's to float32, and have moved."""
+def test_cycle_on_two_devices_equals_that_on_one(one_and_two, optimizer):
+    """After a cycle on two devices the weights agree with those of one device to float32, and differ per optimizer."""
     one, two = (each[f"cycle of {optimizer}"] for each in one_and_two)
     np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
     others = [value for name, value in one_and_two[0].items() if name.startswith("cycle") and value is not one]
     assert all(np.max(np.abs(np.subtract(one, other))) > 1e-2 for other in others)
 
 
-def test_two_devices_find_what_one_finds(one_and_two):
-    """True losses, the rate, the finder's losses and the training afterwards agree with one device's to float32."""
+def test_range_test_on_two_devices_equals_that_on_one(one_and_two):
+    """On two devices the losses, the suggestion and later training agree with those of one device to float32."""
     one, two = one_and_two
     steps = min(len(one["losses"]), len(two["losses"]))
     assert steps > 30
     assert abs(len(one["losses"]) - len(two["losses"])) <= 1
-    for name in ("losses", "rates", "by callback"):
-        # At the end the loss explodes, and differences with it.
+    for name in ("losses", "rates", "losses of finder"):
+        # Rounding errors grow where the loss explodes, at the end.
         np.testing.assert_allclose(two[name][: steps - 6], one[name][: steps - 6], rtol=2e-5)
-    assert two["found"] == pytest.approx(one["found"], rel=0.3)
-    np.testing.assert_allclose(two["later"], one["later"], rtol=1e-4)
+    assert two["suggested"] == pytest.approx(one["suggested"], rel=0.3)
+    np.testing.assert_allclose(two["later losses"], one["later losses"], rtol=1e-4)
     np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-5)

@@ -1,4 +1,4 @@
-"""`train_members` gives what `fit` gives, for many members, and leaves the model as it was."""
+"""Tests that `train_members` equals `fit` for each member and restores the model."""
 
 import keras
 import numpy as np
@@ -14,22 +14,22 @@ from oracles.members import (
     convolutional,
     dense,
     each_engine,
+    fit_data,
     make,
     plain,
-    read,
     sgd,
 )
 
 import onecycle
 from onecycle.engine import Member, train_members
 
-SHORT = 37  # rows of which the last batch is short; that is a second step to compile
+SHORT = 37  # number of rows with a short last batch, which is a second step to compile
 
 
-def fitted(body, optimizer, member, x, y, validation, engine):
-    """History and weights of the very `fit` that a member stands for."""
+def run_fit(body, optimizer, member, x, y, validation, engine):
+    """Return history and weights of the `fit` that a member must equal."""
     model = make(body, optimizer, metrics=["mae"])
-    model.train_on_batch(x[:BATCH], y[:BATCH])  # builds what there is
+    model.train_on_batch(x[:BATCH], y[:BATCH])  # builds the optimizer, the loss and the metrics
     fresh = make(body, optimizer, metrics=["mae"])
     fresh.optimizer.build(fresh.trainable_variables)
     for variable, value in zip(model.variables, fresh.variables, strict=True):
@@ -38,15 +38,15 @@ def fitted(body, optimizer, member, x, y, validation, engine):
         variable.assign(value)
     onecycle.schedule_hyperparameters(model, learning_rate=member.learning_rate, momentum=member.momentum)
     keras.utils.set_random_seed(member.seed)
-    data = read(engine, x, y, member.seed, EPOCHS)
+    data = fit_data(engine, x, y, member.seed, EPOCHS)
     history = model.fit(**data, epochs=EPOCHS, validation_data=validation, verbose=0).history
     return history, model.get_weights()
 
 
 @each_engine
 @pytest.mark.parametrize(("body", "optimizer"), [(dense, adam), (convolutional, sgd)])
-def test_a_member_is_what_fit_would_have_been(body, optimizer, engine):
-    """Metrics of every epoch, validation and last weights, with a constant rate and with a cycle, agree to float32."""
+def test_each_member_equals_fit(body, optimizer, engine):
+    """Metrics, validation and last weights agree with `fit` to float32, for a constant rate and for a cycle."""
     model = make(body, optimizer, metrics=["mae"])
     x, y = arrays(model, SHORT)
     validation = arrays(model, rows=19, seed=1)
@@ -57,22 +57,22 @@ def test_a_member_is_what_fit_would_have_been(body, optimizer, engine):
     )  # fmt: skip
     assert (runs.engine, runs.losses.shape, runs.diverged_at) == (engine, (2, STEPS), (None, None))
     for k, member in enumerate(members):
-        if k == 0:  # where some have a momentum of their own, the others' is scheduled too
+        if k == 0:  # if one member has a momentum, that of the others is scheduled too
             member = Member(0.02, 0.9, seed=5)
-        history, weights = fitted(body, optimizer, member, x, y, validation, engine)
+        history, weights = run_fit(body, optimizer, member, x, y, validation, engine)
         for name in ("loss", "mae"):
             np.testing.assert_allclose(runs.metrics[name][k], history[name], rtol=2e-5)
             np.testing.assert_allclose(runs.validation[name][k], history[f"val_{name}"], rtol=2e-5)
-        for own, expected in zip(runs.weights[k], weights, strict=True):
-            np.testing.assert_allclose(own, expected, rtol=1e-4, atol=2e-6)
+        for found, expected in zip(runs.weights[k], weights, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-6)
         sizes = [BATCH] * 4 + [SHORT % BATCH]
         means = np.average(runs.losses[k].reshape(EPOCHS, 5), axis=1, weights=sizes)
         np.testing.assert_allclose(means, history["loss"], rtol=2e-5)
 
 
 @each_engine
-def test_a_member_may_begin_as_another_model(engine):
-    """Its weights, BatchNorm and dropout's random numbers are that model's; the member beside it keeps the model's."""
+def test_a_member_may_start_from_another_model(engine):
+    """The run uses that model's weights, BatchNorm statistics and dropout seeds, and the other member is unaffected."""
     model = make(dense)
     x, y = arrays(model)
     keras.utils.set_random_seed(7)
@@ -83,15 +83,15 @@ def test_a_member_may_begin_as_another_model(engine):
     alone = train_members(other, x, y, members=[0.02], **options)
     assert not np.allclose(both.losses[0], both.losses[1], rtol=1e-2)
     np.testing.assert_allclose(both.losses[1], alone.losses[0], rtol=1e-5)
-    for one, expected in zip(both.weights[1], alone.weights[0], strict=True):
-        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=2e-6)
+    for found, expected in zip(both.weights[1], alone.weights[0], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-6)
     with pytest.raises(ValueError, match="with the same variables"):
         train_members(model, x, y, members=[Member(0.02, start=make(plain))], epochs=1, engine=engine)
 
 
 @each_engine
-def test_a_member_that_diverges_troubles_no_other(engine):
-    """It is marked with its step and has no number afterwards; the one beside it is what it is alone."""
+def test_a_diverging_member_does_not_affect_the_others(engine):
+    """Its step of divergence is reported and later values are NaN, while the other member equals a run without it."""
     model = make()
     x, y = arrays(model)
     options = {"epochs": EPOCHS, "batch_size": BATCH, "validation_data": (x, y), "weights": True, "engine": engine}
@@ -106,14 +106,14 @@ def test_a_member_that_diverges_troubles_no_other(engine):
     assert np.isnan(both.validation["loss"][0, -1])
     np.testing.assert_allclose(both.losses[1], alone.losses[0], rtol=1e-6)
     np.testing.assert_allclose(both.validation["loss"][1], alone.validation["loss"][0], rtol=1e-6)
-    for one, other in zip(both.weights[1], alone.weights[0], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+    for found, expected in zip(both.weights[1], alone.weights[0], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @each_engine
 @pytest.mark.parametrize("trained", [False, True])
-def test_the_model_is_left_as_it_was(engine, trained):
-    """Variables, an optimizer that was not built, the compiled functions, attributes and the random generators."""
+def test_the_model_is_restored(engine, trained):
+    """Variables, an unbuilt optimizer, compiled functions, attributes and random generators are as before the call."""
     model = make(dense if trained else plain, adam)
     x, y = arrays(model)
     if trained:
@@ -131,23 +131,23 @@ def test_the_model_is_left_as_it_was(engine, trained):
 
 
 @each_engine
-def test_runs_go_on_from_where_the_model_is(engine):
-    """A schedule begins with the run, not with the optimizer's counter, and a trained model starts from its weights."""
+def test_runs_start_from_the_current_state(engine):
+    """Runs of a trained model start from its weights, and schedules start with the run, not at the step counter."""
     model = make(optimizer=sgd)
     x, y = arrays(model)
     model.fit(x, y, epochs=2, verbose=0)
-    decay = keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.5)  # of Keras' own: it cannot be shifted
+    decay = keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.5)  # a schedule of Keras, without `shifted`
     runs = train_members(model, x, y, members=[decay], epochs=2, batch_size=BATCH, engine=engine, weights=True)
     steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     rates = 0.05 * 0.5 ** (np.arange(steps + 10) / 3)
-    onecycle.schedule_hyperparameters(model, learning_rate=_Listed(np.concatenate([rates[:steps], rates])))
+    onecycle.schedule_hyperparameters(model, learning_rate=_ListedValues(np.concatenate([rates[:steps], rates])))
     keras.utils.set_random_seed(0)
-    history = model.fit(**read(engine, x, y, 0, 2), epochs=2, verbose=0).history
+    history = model.fit(**fit_data(engine, x, y, 0, 2), epochs=2, verbose=0).history
     np.testing.assert_allclose(runs.metrics["loss"][0], history["loss"], rtol=2e-5)
 
 
-class _Listed(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule read from a list."""
+class _ListedValues(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule with listed values."""
 
     def __init__(self, values):
         self.values_ = np.asarray(values, "float32")
@@ -157,8 +157,8 @@ class _Listed(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @each_engine
-def test_a_model_that_was_evaluated_is_validated_whole(engine):
-    """Its test function, compiled for one step a call, is not taken for one that makes several."""
+def test_an_evaluated_model_is_validated_on_all_rows(engine):
+    """A test function compiled earlier for one step per call is not mistaken for one that makes several steps."""
     model = make()
     x, y = arrays(model)
     options = {"members": [0.01], "epochs": 1, "validation_data": (x, y), "engine": engine, "batch_size": BATCH}
@@ -168,19 +168,20 @@ def test_a_model_that_was_evaluated_is_validated_whole(engine):
 
 
 @each_engine
-def test_a_later_call_takes_its_own_hyperparameters(engine):
-    """What an earlier call of the same shapes trained with is not found in the next one."""
+def test_each_call_uses_its_hyperparameters(engine):
+    """A later call with the same shapes does not use the hyperparameters of an earlier one."""
     model = make()
     x, y = arrays(model)
     options = {"epochs": 1, "batch_size": BATCH, "engine": engine}
-    found = [train_members(model, x, y, members=[own], **options).losses[0] for own in (0.01, (0.01, 0.2), (0.01, 0.9))]
+    members = (0.01, (0.01, 0.2), (0.01, 0.9))
+    found = [train_members(model, x, y, members=[member], **options).losses[0] for member in members]
     assert not np.allclose(found[0], found[1], rtol=1e-4)
-    np.testing.assert_allclose(found[0], found[2], rtol=1e-5)  # 0.9 is the optimizer's own
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-5)  # the optimizer was built with 0.9
 
 
 @each_engine
-def test_what_is_left_out_of_weight_decay_is_seen(engine):
-    """Told between two calls, it changes the second."""
+def test_variables_excluded_from_weight_decay_are_respected(engine):
+    """An exclusion made between two calls changes the second one."""
     model = make(optimizer=lambda: keras.optimizers.AdamW(0.01, weight_decay=1.0))
     x, y = arrays(model)
     options = {"members": [0.1], "epochs": 2, "batch_size": BATCH, "engine": engine}

@@ -1,4 +1,4 @@
-"""`train_members` reads what `fit` reads: weights, nested inputs, data sets; and refuses what is no good."""
+"""Tests of the data that `train_members` accepts, and of its error messages."""
 
 import keras
 import numpy as np
@@ -12,8 +12,8 @@ layers = keras.layers
 
 
 @each_engine
-def test_weights_of_samples_and_classes_count(engine):
-    """They multiply the losses, of classes too."""
+def test_sample_and_class_weights_scale_the_losses(engine):
+    """Losses are proportional to the weights of rows and of classes."""
     model = make(loss="binary_crossentropy")
     x, _ = arrays(model)
     y = (x[:, :1] > 0).astype("float32")
@@ -26,8 +26,8 @@ def test_weights_of_samples_and_classes_count(engine):
 
 
 @each_engine
-def test_nested_data_without_shuffling(engine):
-    """Dicts of inputs, two outputs, rows in their order."""
+def test_nested_data_without_shuffling_equal_fit(engine):
+    """Metrics equal those of `fit` for a dict of inputs and two outputs, with the rows in their order."""
     one, two = keras.Input((2,), name="one"), keras.Input((3,), name="two")
     joined = layers.Concatenate()([one, two])
     model = keras.Model(
@@ -38,20 +38,20 @@ def test_nested_data_without_shuffling(engine):
     x = {"one": rng.normal(size=(ROWS, 2)), "two": rng.normal(size=(ROWS, 3))}
     y = [rng.normal(size=(ROWS, 1)), rng.normal(size=(ROWS, 2))]
     runs = train_members(model, x, y, members=[0.01], epochs=2, batch_size=BATCH, shuffle=False, engine=engine)
-    history = _after(model, 0.01).fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0).history
+    history = _with_rate(model, 0.01).fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0).history
     assert sorted(runs.metrics) == sorted(history)
     for name, column in history.items():
         np.testing.assert_allclose(runs.metrics[name][0], column, rtol=2e-5)
 
 
-def _after(model, rate):
+def _with_rate(model, rate):
     model.optimizer.learning_rate = rate
     return model
 
 
 @each_engine
-def test_optional_inputs_and_scores_by_class(engine):
-    """An input may be left out, and a metric that is a vector is left out of the tables."""
+def test_optional_inputs_and_vector_metrics(engine):
+    """An optional input may be None, and a metric with one value per class is left out of the tables."""
     given, left_out = keras.Input((4,)), keras.Input((4,), optional=True)
     model = keras.Model([left_out, given], layers.Dense(3, "softmax")(given))
     model.compile(sgd(), "categorical_crossentropy", metrics=["accuracy", keras.metrics.F1Score()])
@@ -64,8 +64,8 @@ def test_optional_inputs_and_scores_by_class(engine):
     assert runs.losses[0, -1] < runs.losses[0, 0]
 
 
-def test_data_that_are_no_arrays_go_through_fit():
-    """A data set is read by `fit`, also one of unknown length, and the reason is told."""
+def test_data_sets_use_fit():
+    """Data sets, also of unknown length, are trained on by `fit`, and the reason is a sentence."""
     import tensorflow as tf
 
     model = make()
@@ -81,15 +81,15 @@ def test_data_that_are_no_arrays_go_through_fit():
 
 
 class Noise(layers.Layer):
-    """Noise from the global random numbers, as many a person writes it."""
+    """Noise from the global random numbers, a common way to write such a layer."""
 
     def call(self, x):
         return x + keras.random.normal(keras.ops.shape(x))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's programs")
-def test_global_random_numbers_are_those_of_the_seed():
-    """A program would go on with those that it was traced with, so such a model goes through `fit`, and repeats."""
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow programs capture it")
+def test_models_that_draw_global_random_numbers_use_fit():
+    """A program would capture the random state of its trace, so such a model uses `fit` and its runs repeat exactly."""
     model = make(lambda: [keras.Input((4,)), layers.Dense(4), Noise()])
     x, y = arrays(model)
     options = {"members": [0.01], "epochs": 1, "batch_size": BATCH}
@@ -104,7 +104,7 @@ def test_global_random_numbers_are_those_of_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("options", "argument"),
     [
         ({"members": []}, "members"),
         ({"members": [-1.0]}, "learning_rate"),
@@ -116,10 +116,10 @@ def test_global_random_numbers_are_those_of_the_seed():
         ({"x": ((np.ones((1, 4)), np.ones((1, 1))) for _ in range(3)), "y": None}, "generator"),
     ],
 )
-def test_bad_arguments_are_refused(options, named):
-    """The error names the argument, and nothing has been built."""
+def test_invalid_arguments_raise(options, argument):
+    """The error names the argument, and the optimizer is not built."""
     model = make()
     x, y = arrays(model)
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(ValueError, match=argument):
         train_members(model, **{"x": x, "y": y, "members": [0.1], "epochs": 1, **options})
     assert not model.optimizer.built

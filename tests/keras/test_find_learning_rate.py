@@ -1,4 +1,4 @@
-"""`find_learning_rate` records the true loss of every batch, reads it seldom, and says how the test ended."""
+"""Tests of `find_learning_rate`: the recorded losses are the true losses of the batches."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ import onecycle
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.results import StopReason
 
-STEPS = 24  # of which 10 are the data, the last of these short: it is read two and a half times
+STEPS = 24  # nearly two and a half epochs of 10 batches, the last of them short
 ROWS = 9 * networks.BATCH_SIZE + 5
 LAST = 0.05
 
@@ -19,26 +19,26 @@ one_step_only = pytest.mark.skipif(keras.backend.backend() == "torch", reason="P
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Ten batches as two arrays, the last batch short."""
+    """Return ten batches as two arrays, the last batch short."""
     x, y = networks.stacked(networks.batches(seed=3, n=10))
     return x[:ROWS], y[:ROWS]
 
 
 def in_order(*arrays):
-    """The arrays as a data set that keeps its order; Keras would shuffle arrays, and the batches of a `PyDataset`."""
+    """Return the arrays as a dataset in a fixed order; Keras shuffles arrays and the batches of a `PyDataset`."""
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices(arrays).batch(networks.BATCH_SIZE)
 
 
 def batch(arrays, step):
-    """The batch of that step, in float64."""
+    """Return the batch of a step, in float64."""
     first = step % 10 * networks.BATCH_SIZE
     return [array[first : first + networks.BATCH_SIZE].astype("float64") for array in arrays]
 
 
 def compiled(**options):
-    """The network that NumPy can differentiate, compiled with SGD and momentum."""
+    """Return the network that has a NumPy transcription, compiled with SGD and momentum."""
     model = networks.keras_model(seed=2)
     accumulation = options.pop("gradient_accumulation_steps", None)
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, gradient_accumulation_steps=accumulation)
@@ -47,13 +47,13 @@ def compiled(**options):
 
 
 def find(model, *data, **options):
-    """Run a test that does not diverge, over `STEPS` steps."""
+    """Run a range test of `STEPS` steps that does not diverge."""
     arguments = {"num_steps": STEPS, "min_learning_rate": 1e-4, "max_learning_rate": LAST, "verbose": 0, **options}
     return onecycle.find_learning_rate(model, *data, **arguments)
 
 
-def transcribed(arrays, steps=STEPS, accumulation=None, spacing="exponential"):
-    """The rates and the losses of the same test in float64, a step at a time."""
+def reference(arrays, steps=STEPS, accumulation=None, spacing="exponential"):
+    """Return the learning rates and losses of the same range test, computed step by step in float64."""
     batches = [batch(arrays, step) for step in range(steps)]
     ends = (1e-4, LAST)
     rates = np.geomspace(*ends, steps) if spacing == "exponential" else np.linspace(*ends, steps)
@@ -64,33 +64,33 @@ def transcribed(arrays, steps=STEPS, accumulation=None, spacing="exponential"):
 
 @pytest.mark.parametrize("spacing", ["exponential", "linear"])
 @pytest.mark.parametrize("per_execution", [None, "auto", pytest.param(4, marks=one_step_only)])
-def test_losses_are_those_of_a_float64_transcription(arrays, per_execution, spacing):
-    """Every batch's own loss over several epochs, short last batch included, however many steps one call does."""
-    rates, losses = transcribed(arrays, spacing=spacing)
+def test_losses_equal_those_of_a_float64_transcription(arrays, per_execution, spacing):
+    """The losses of all batches, a short last one included, equal those of a float64 transcription."""
+    rates, losses = reference(arrays, spacing=spacing)
     result = find(compiled(), in_order(*arrays), steps_per_execution=per_execution, spacing=spacing)
     np.testing.assert_allclose(result.learning_rates, rates, rtol=1e-12)
     np.testing.assert_allclose(result.losses, losses, rtol=1e-6)
     assert (result.stop_reason, result.spacing, result.num_steps) == (StopReason.COMPLETED, spacing, STEPS)
 
 
-def test_losses_are_true_under_gradient_accumulation(arrays):
-    """Each micro-batch has its loss, and the update takes the rate of the last one of its group."""
-    rates, losses = transcribed(arrays, accumulation=4)
+def test_losses_are_true_with_gradient_accumulation(arrays):
+    """With gradient accumulation each micro-batch has its loss, and an update has the rate of its last micro-batch."""
+    rates, losses = reference(arrays, accumulation=4)
     result = find(compiled(gradient_accumulation_steps=4), in_order(*arrays))
     np.testing.assert_allclose(result.losses, losses, rtol=1e-6)
     np.testing.assert_allclose(result.learning_rates, rates)
-    assert not np.allclose(losses, transcribed(arrays)[1], rtol=1e-4)
+    assert not np.allclose(losses, reference(arrays)[1], rtol=1e-4)
 
 
 def first_loss(model, x, y, weight=1.0):
-    """The loss of the first batch in float64: the weighted mean square, and the square of the first kernel."""
+    """Return the weighted mean squared error of a batch and the squared norm of the first kernel, in float64."""
     kernel, *_ = weights = [np.asarray(w, "float64") for w in model.get_weights()]
     hidden = np.tanh(x @ kernel + weights[1])
     return np.mean(weight * (hidden @ weights[2] + weights[3] - y) ** 2), np.sum(kernel**2)
 
 
-def test_losses_are_weighted_by_samples_and_hold_regularisers(arrays):
-    """A sample's weight multiplies its loss, and what layers add to the loss is in it."""
+def test_losses_include_sample_weights_and_regularizers(arrays):
+    """A loss is weighted by the sample weights and includes the regularization losses of the layers."""
     x, y = (array[: networks.BATCH_SIZE] for array in arrays)
     weight = np.linspace(0, 3, len(x)).astype("float32")
     model = compiled()
@@ -103,7 +103,7 @@ def test_losses_are_weighted_by_samples_and_hold_regularisers(arrays):
 
 
 def test_losses_are_weighted_by_classes():
-    """`class_weight` multiplies the loss of the rows of its class."""
+    """`class_weight` multiplies the losses of the rows of each class."""
     rng = np.random.default_rng(4)
     x, labels = rng.normal(size=(32, 4)).astype("float32"), np.arange(32) % 2
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
@@ -118,7 +118,7 @@ def test_losses_are_weighted_by_classes():
 
 @pytest.mark.parametrize("per_execution", [None, pytest.param(8, marks=one_step_only)])
 def test_losses_are_read_in_chunks(arrays, per_execution, monkeypatch):
-    """In 96 steps the losses are fetched from the device once in six of them at most."""
+    """In 96 steps the losses are fetched from the device at most 16 times."""
     reads = []
     original = LossRecorder.read
     monkeypatch.setattr(LossRecorder, "read", lambda *args: (reads.append(1), original(*args))[1])
@@ -127,11 +127,11 @@ def test_losses_are_read_in_chunks(arrays, per_execution, monkeypatch):
     assert 2 <= len(reads) <= 16
 
 
-def test_a_step_that_is_no_test_is_not_recorded(arrays):
-    """Evaluating in a callback, or after every step, adds nothing to the losses of training."""
+def test_validation_steps_are_not_recorded(arrays):
+    """With validation data only the loss after each training step is recorded, not the losses of the evaluation."""
     model = compiled()
     evaluated = find(model, in_order(*arrays), validation_data=tuple(array[:7] for array in arrays))
-    rates, _ = transcribed(arrays)
+    rates, _ = reference(arrays)
     assert len(evaluated.losses) == STEPS
     np.testing.assert_allclose(evaluated.learning_rates, rates)
     weights = networks.initial_weights(2)

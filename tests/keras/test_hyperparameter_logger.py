@@ -1,4 +1,4 @@
-"""`HyperparameterLogger` reports what the steps used; the progress bar shows the rate of a running cycle."""
+"""`HyperparameterLogger` logs what the steps used, and the progress bar shows the rate of a running cycle."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ STEPS, EPOCHS = 5, 3
 
 
 def model_with(optimizer):
-    """A model whose one weight falls by the learning rate in each step: its loss is that weight."""
+    """Return a model whose only weight is its loss, so that it falls by the learning rate in each step."""
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs))
     model.compile(optimizer, loss=lambda y, prediction: prediction)
@@ -22,13 +22,13 @@ def model_with(optimizer):
 
 
 def fit(model, *callbacks, verbose=0, epochs=EPOCHS):
-    """Train so many epochs of five steps."""
+    """Train some epochs of five steps."""
     x = np.ones((4 * STEPS, 1), "float32")
     return model.fit(x, x, batch_size=4, epochs=epochs, verbose=verbose, callbacks=list(callbacks))
 
 
 def events(folder):
-    """Scalar name -> {step: value}, read by TensorBoard itself."""
+    """Return scalar name -> {step: value}, read by TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
@@ -36,8 +36,8 @@ def events(folder):
     return {tag: {event.step: float(event.tensor_proto.float_val[0]) for event in read.Tensors(tag)} for tag in tensors}
 
 
-def test_history_has_what_the_last_step_of_each_epoch_used():
-    """Of a cycle: its values at the steps T/3 - 1, 2T/3 - 1 and T - 1, rate and momentum."""
+def test_history_has_the_values_of_the_last_step_of_each_epoch():
+    """In three epochs, the rate and momentum of a cycle are logged at the steps T/3 - 1, 2T/3 - 1 and T - 1."""
     model = model_with(keras.optimizers.SGD(0.3, momentum=0.5))
     history = fit(model, onecycle.OneCycleScheduler(0.1), HyperparameterLogger()).history
     schedule = onecycle.OneCycle(0.1, EPOCHS * STEPS)
@@ -49,7 +49,7 @@ def test_history_has_what_the_last_step_of_each_epoch_used():
 
 
 def test_plain_numbers_and_keras_schedules():
-    """Without a cycle of ours it is the optimizer's own rate; Adam's beta_1 is called momentum."""
+    """Without a cycle, the optimizer's own rate is logged, and Adam's beta_1 as momentum."""
     adam = keras.optimizers.AdamW(0.02, beta_1=0.8, weight_decay=0.004)
     history = fit(model_with(adam), HyperparameterLogger()).history
     assert history["learning_rate"] == pytest.approx([0.02] * EPOCHS)
@@ -61,8 +61,8 @@ def test_plain_numbers_and_keras_schedules():
     assert history["learning_rate"] == pytest.approx(expected)
 
 
-def test_a_rate_that_changes_between_epochs_is_the_epochs_own():
-    """A callback that lowers the rate when an epoch ends changes that of the next one, whatever the order."""
+def test_a_rate_that_changes_between_epochs():
+    """If a callback lowers the rate at the end of an epoch, that epoch is logged with the old rate, in any order."""
     for order in (slice(None), slice(None, None, -1)):
         lower = keras.callbacks.LambdaCallback()
         model = model_with(keras.optimizers.SGD(0.8))
@@ -71,8 +71,8 @@ def test_a_rate_that_changes_between_epochs_is_the_epochs_own():
         assert history["learning_rate"] == pytest.approx([0.8, 0.4, 0.2])
 
 
-def test_callbacks_before_it_in_the_list_see_it(tmp_path):
-    """`CSVLogger` writes the columns also where it stands first."""
+def test_callbacks_before_it_in_the_list_see_the_values(tmp_path):
+    """`CSVLogger` writes the columns even if it is the first callback."""
     log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
     fit(model_with(keras.optimizers.SGD(0.25)), log, HyperparameterLogger())
     with (tmp_path / "log.csv").open() as file:
@@ -80,7 +80,7 @@ def test_callbacks_before_it_in_the_list_see_it(tmp_path):
 
 
 def test_event_file_has_every_step(tmp_path):
-    """Read back by TensorBoard: the rate of each step, whose sum is how far the weight has come."""
+    """The event file has the rate of each step, and their sum is the distance that the weight has moved."""
     model = model_with(keras.optimizers.SGD(0.3))
     fit(model, HyperparameterLogger(tmp_path), onecycle.OneCycleScheduler(0.1))
     rates = events(tmp_path)["hyperparameters/learning_rate"]
@@ -90,8 +90,8 @@ def test_event_file_has_every_step(tmp_path):
     assert -model.get_weights()[0].item() == pytest.approx(sum(rates.values()), rel=1e-5)
 
 
-def test_event_file_goes_on_in_a_second_fit(tmp_path):
-    """A second `fit` goes on counting where the first ended."""
+def test_event_file_continues_in_a_second_fit(tmp_path):
+    """A second `fit` continues the steps of the first."""
     model = model_with(keras.optimizers.Adam(0.3))
     for _ in range(2):
         fit(model, HyperparameterLogger(tmp_path), epochs=1)
@@ -100,8 +100,8 @@ def test_event_file_goes_on_in_a_second_fit(tmp_path):
     assert sorted(found["hyperparameters/momentum"]) == list(range(2 * STEPS))
 
 
-def test_without_tensorboard_it_says_what_to_install(tmp_path, monkeypatch):
-    """Before training, and only where a folder is given."""
+def test_without_tensorboard_the_error_names_the_package(tmp_path, monkeypatch):
+    """The error is raised before training, and only if there is a `log_dir`."""
     monkeypatch.setitem(__import__("sys").modules, "tensorboard.summary", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         fit(model_with("sgd"), HyperparameterLogger(tmp_path))
@@ -109,11 +109,11 @@ def test_without_tensorboard_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 def test_progress_bar_shows_the_rate(capsys):
-    """Keras' bar shows the rate of the cycle while it runs, and not in the `fit` after it."""
+    """Keras' progress bar shows the rate of the cycle while it runs, and not in the next `fit`."""
     model = model_with(keras.optimizers.SGD(0.3))
     fit(model, onecycle.OneCycleScheduler(0.1), verbose=1)
     rates = onecycle.OneCycle(0.1, EPOCHS * STEPS).values()
-    # On a busy machine Keras' bar is behind by some batches, so that any step's may be the last that is shown.
+    # On a busy machine the bar is some batches late, so any step may be the last one that it shows.
     shown = set(re.findall(r"learning_rate: ([0-9.e-]+)", capsys.readouterr().out))
     assert shown
     assert shown <= {f"{rate:.4f}" if rate > 1e-3 else f"{rate:.4e}" for rate in rates}
@@ -122,14 +122,14 @@ def test_progress_bar_shows_the_rate(capsys):
 
 
 def test_nothing_runs_per_batch_without_a_bar():
-    """With `verbose=0` or 2 no callback of ours has a batch hook."""
+    """With `verbose=0` or 2 no callback of onecycle has a batch hook."""
     hooked = []
 
     class Looking(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            from onecycle.keras_support.callback_list import callbacks_beside
+            from onecycle.keras_support.callback_list import fit_callbacks
 
-            for one in callbacks_beside(self):
+            for one in fit_callbacks(self):
                 hooked.extend(name for name in vars(one) if "batch" in name)
 
     for verbose in (0, 2):
@@ -137,5 +137,5 @@ def test_nothing_runs_per_batch_without_a_bar():
         fit(model_with("sgd"), *callbacks, verbose=verbose)
         hooks = "on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"
         plain = keras.callbacks.Callback
-        assert all(getattr(type(own), hook) is getattr(plain, hook) for own in callbacks for hook in hooks)
+        assert all(getattr(type(one), hook) is getattr(plain, hook) for one in callbacks for hook in hooks)
     assert hooked == []

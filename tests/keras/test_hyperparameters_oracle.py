@@ -1,4 +1,4 @@
-"""The proof: weights after a compiled, scheduled `fit` are those of the oracle fed the same values."""
+"""The weights after a compiled `fit` with schedules are those of the oracle with the same values."""
 
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ from oracles.optimizers import make
 
 import onecycle
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 STEPS = 40
@@ -36,13 +36,13 @@ A_FEW = ("sgd-nesterov", "adamw", "muon")
 
 @pytest.fixture(scope="module")
 def data():
-    """The fixed batches that everybody trains on."""
+    """The fixed batches of all tests here."""
     return networks.batches(seed=1, n=STEPS + 12)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_weights_follow_the_oracle(case, data):
-    """Forty compiled steps with rate, momentum and decay scheduled end where the oracle ends, and nowhere else."""
+    """Forty compiled steps with everything scheduled have the weights of the oracle; constant values do not."""
     name, config = CASES[case]
     model, values = compiled(name, config), scheduled(config)
     onecycle.schedule_hyperparameters(model, **values)
@@ -50,7 +50,7 @@ def test_weights_follow_the_oracle(case, data):
     oracle = make(name, **config)
     expected = follow(oracle, data[:STEPS], values)
     assert networks.distance(model.get_weights(), expected) < SAME
-    assert getattr(oracle, "margin", 1.0) > SAME, "a sign of Lion's hangs by a rounding: the agreement would be luck"
+    assert getattr(oracle, "margin", 1.0) > SAME, "a sign of Lion depends on rounding, so an agreement would be chance"
     for changed in ("learning_rate", "momentum", "weight_decay"):
         constant = values | {changed: config.get(changed)}
         otherwise = follow(make(name, **config), data[:STEPS], constant)
@@ -60,7 +60,7 @@ def test_weights_follow_the_oracle(case, data):
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch allows one step per execution")
 @pytest.mark.parametrize("case", [*A_FEW, "rmsprop"])
 def test_several_steps_per_execution(case, data):
-    """Under `steps_per_execution=7`, the last block a short one, every step has its own values."""
+    """With `steps_per_execution=7`, and a shorter last block, every step has the values of its number."""
     name, config = CASES[case]
     model, values = compiled(name, config, steps_per_execution=7), scheduled(config)
     onecycle.schedule_hyperparameters(model, **values)
@@ -68,12 +68,12 @@ def test_several_steps_per_execution(case, data):
     assert networks.distance(model.get_weights(), follow(make(name, **config), data[:STEPS], values)) < SAME
 
 
-# What `torch.compile` imports warns of itself.
+# `torch.compile` imports modules that warn about themselves.
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("jit_compile", [True, False])
 @pytest.mark.parametrize("case", A_FEW)
 def test_with_and_without_jit_compile(case, jit_compile, data):
-    """The values hold whether or not the step is compiled by XLA, or on PyTorch by `torch.compile`."""
+    """The values are the same whether or not XLA, or on PyTorch `torch.compile`, compiles the step."""
     if BACKEND == "torch" and jit_compile and case != "adamw":
         pytest.skip("torch.compile takes ten seconds a model: one is enough")
     name, config = CASES[case]
@@ -87,7 +87,7 @@ def test_with_and_without_jit_compile(case, jit_compile, data):
 
 @pytest.mark.parametrize("case", A_FEW)
 def test_gradient_accumulation(case, data):
-    """Four micro-batches make one update, with the values of the last one's raw counter."""
+    """Four micro-batches make one update, with the values at the step of the last micro-batch."""
     name, config = CASES[case]
     config = config | {"gradient_accumulation_steps": 4}
     model, values = compiled(name, config), scheduled(config)
@@ -100,8 +100,8 @@ def test_gradient_accumulation(case, data):
 
 
 @pytest.mark.parametrize("case", [*A_FEW, "rmsprop", "nadam"])
-def test_on_a_trained_model_whose_step_is_compiled_already(case, data):
-    """After an earlier `fit` on the same compiled model the schedules hold, and the old trace is not used again."""
+def test_on_a_model_whose_step_is_compiled(case, data):
+    """After an earlier `fit` on the same compiled model the schedules apply, and the old trace is not used again."""
     name, config = CASES[case]
     model, oracle = compiled(name, config), make(name, **config)
     fit(model, data[:12])
@@ -117,7 +117,7 @@ def test_on_a_trained_model_whose_step_is_compiled_already(case, data):
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adam", "muon"])
 def test_one_schedule_after_another(case, data):
-    """A schedule, plain steps and a second schedule end where one oracle ends that saw all of it."""
+    """A schedule, unscheduled steps and a second schedule have the weights of an oracle with the same sequence."""
     name, config = CASES[case]
     model, oracle, weights = compiled(name, config), make(name, **config), networks.initial_weights(0)
     first = {"momentum": onecycle.OneCycle(0.1, 4).momentum(high=0.7, low=0.3)}
@@ -126,7 +126,6 @@ def test_one_schedule_after_another(case, data):
         onecycle.unschedule_hyperparameters(model)
         if values:
             onecycle.schedule_hyperparameters(model, **values)
-        oracle.bias_correction = "product" if values else "power"  # plain steps are Keras' own
         fit(model, data[begin:end])
         weights = follow(oracle, data[begin:end], values, weights=weights, start_step=begin)
         assert networks.distance(model.get_weights(), weights) < SAME, end
@@ -134,7 +133,7 @@ def test_one_schedule_after_another(case, data):
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
 def test_mixed_float16(case, data):
-    """Under loss scaling the weights are those of the oracle that is fed the gradients the optimizer got."""
+    """Under loss scaling the weights are those of the oracle with the gradients that the optimizer received."""
     name, config = CASES[case]
     model, values = compiled_in_float16(name, config), scheduled(config)
     recorded = Recorded(model)
@@ -149,7 +148,7 @@ def test_mixed_float16(case, data):
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
 def test_a_skipped_update_does_not_count(case, data):
-    """An update that loss scaling skips for a gradient that is not finite leaves the schedules where they are."""
+    """An update that loss scaling skips, because a gradient is not finite, does not advance the schedules."""
     name, config = CASES[case]
     found = list(data[:20])
     found[5] = (found[5][0], np.full_like(found[5][1], np.inf))
@@ -160,14 +159,14 @@ def test_a_skipped_update_does_not_count(case, data):
     assert recorded.updates() == 19
     expected = replay(make(name, **config), recorded.gradients(), values)
     assert networks.distance(model.get_weights(), expected) < SAME
-    counted = {key: lambda step, at=value.value_at: at(step + (step >= 5)) for key, value in values.items()}
-    not_lagging = replay(make(name, **config), recorded.gradients(), counted)
-    assert networks.distance(model.get_weights(), not_lagging) > 1e-4
+    advanced = {key: lambda step, at=value.value_at: at(step + (step >= 5)) for key, value in values.items()}
+    otherwise = replay(make(name, **config), recorded.gradients(), advanced)
+    assert networks.distance(model.get_weights(), otherwise) > 1e-4
 
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "rmsprop"])
-def test_a_momentum_of_zero_empties_the_velocity(case, data):
-    """Where a schedule reaches momentum 0 the velocity is begun anew, though Keras itself would skip it at 0."""
+def test_a_momentum_of_zero_resets_the_velocity(case, data):
+    """Where a schedule reaches momentum 0 the velocity starts again, though Keras would skip it at 0."""
     name, config = CASES[case]
     model = compiled(name, config)
     momentum = onecycle.OneCycle(0.1, 12, final_fraction=0.0).momentum(high=0.9, low=0.0)
@@ -179,8 +178,8 @@ def test_a_momentum_of_zero_empties_the_velocity(case, data):
 
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adamw"])
-def test_schedules_of_keras_itself(case, data):
-    """A schedule that knows only tensors, such as Keras' own, is followed as well, as rate and as momentum."""
+def test_schedules_of_keras(case, data):
+    """Schedules of Keras, which return tensors, work for the rate and for the momentum."""
     name, config = CASES[case]
     values = {
         "learning_rate": keras.optimizers.schedules.PiecewiseConstantDecay([3, 7], [0.02, 0.01, 0.03]),
@@ -189,16 +188,16 @@ def test_schedules_of_keras_itself(case, data):
     model = compiled(name, config)
     onecycle.schedule_hyperparameters(model, **values)
     fit(model, data[:12])
-    spoken = {
+    formulas = {
         "learning_rate": lambda step: 0.02 if step <= 3 else 0.01 if step <= 7 else 0.03,
         "momentum": lambda step: 0.5 + 0.4 * (1 - min(step, 10) / 10),
     }
-    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:12], spoken)) < SAME
+    assert networks.distance(model.get_weights(), follow(make(name, **config), data[:12], formulas)) < SAME
 
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adamw"])
 def test_plain_numbers(case, data):
-    """Numbers, those of NumPy too, are in force where the optimizer was built with others."""
+    """Numbers, also those of NumPy, replace those that the optimizer was built with."""
     name, config = CASES[case]
     values = {"learning_rate": np.float32(0.0078125), "momentum": 0.75, "weight_decay": np.float64(0.125)}
     model = compiled(name, config)
@@ -207,15 +206,13 @@ def test_plain_numbers(case, data):
     fit(model, data[1:12])
     oracle = make(name, **config)
     weights = follow(oracle, data[:1])
-    if hasattr(oracle, "bias_correction"):
-        oracle._product = 0.75  # numbers have no start_step: they are taken to have been in force from the first step
     expected = follow(oracle, data[1:12], values, weights=weights)
     assert networks.distance(model.get_weights(), expected) < SAME
 
 
 @pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
 def test_inner_optimizers_in_proportion(data):
-    """In a MultiOptimizer each inner optimizer follows the schedules with its own share of the rate."""
+    """In a MultiOptimizer each inner optimizer follows the schedules, with the rate in its proportion."""
     sgd = {"learning_rate": 0.05, "momentum": 0.9}
     adam = {"learning_rate": 0.01}
     model = networks.keras_model(seed=0)
@@ -225,7 +222,7 @@ def test_inner_optimizers_in_proportion(data):
     values = scheduled(sgd)
     onecycle.schedule_hyperparameters(model, **values)
     fit(model, data[:STEPS])
-    parts = Side(make("SGD", **sgd), slice(0, 2)), Side(make("Adam", **adam), slice(2, 4), proportion=0.2)
+    parts = Part(make("SGD", **sgd), slice(0, 2)), Part(make("Adam", **adam), slice(2, 4), proportion=0.2)
     expected = networks.initial_weights(0)
     for step, (x, y) in enumerate(data[:STEPS]):
         _, gradients = networks.loss_and_gradients(expected, x, y)
@@ -235,8 +232,8 @@ def test_inner_optimizers_in_proportion(data):
 
 
 @pytest.mark.parametrize("case", ["sgd-nesterov", "adam"])
-def test_one_optimizer_only_sees_its_own_schedule(case, data):
-    """Another model with an optimizer of the same kind, trained in between, is untouched by the schedule."""
+def test_a_schedule_affects_one_optimizer_only(case, data):
+    """Another model with an optimizer of the same class, trained in between, is not affected by the schedule."""
     name, config = CASES[case]
     model, other, values = compiled(name, config), compiled(name, config), scheduled(config, steps=12)
     onecycle.schedule_hyperparameters(model, **values)
@@ -247,8 +244,8 @@ def test_one_optimizer_only_sees_its_own_schedule(case, data):
     assert networks.distance(other.get_weights(), follow(make(name, **config), data[:12])) < SAME
 
 
-class Side:
-    """One inner optimizer's oracle, with the weights it is given."""
+class Part:
+    """The oracle of one inner optimizer, and the slice of the weights that it updates."""
 
     def __init__(self, oracle, part, proportion=1.0):
         self.oracle, self.part, self.proportion = oracle, part, proportion
@@ -259,11 +256,11 @@ class Side:
 
 
 class Recorded:
-    """Keeps every gradient that reaches the rule of the inner optimizer, in variables, so that it works compiled."""
+    """Records every gradient that the inner optimizer's update receives, in variables, so that it works compiled."""
 
     def __init__(self, model, steps=STEPS):
         self.optimizer = model.optimizer.inner_optimizer
-        self._kept = [
+        self._recorded = [
             self.optimizer.add_variable((steps, *variable.shape), name=f"recorded_{i}")
             for i, variable in enumerate(model.trainable_variables)
         ]
@@ -274,14 +271,14 @@ class Recorded:
         return int(ops.convert_to_numpy(self.optimizer._iterations.value))
 
     def gradients(self):
-        kept = [ops.convert_to_numpy(variable.value) for variable in self._kept]
-        return [[gradients[step] for gradients in kept] for step in range(self.updates())]
+        recorded = [ops.convert_to_numpy(variable.value) for variable in self._recorded]
+        return [[gradients[step] for gradients in recorded] for step in range(self.updates())]
 
     def _record(self, gradients, variables, learning_rate):
-        for kept, gradient in zip(self._kept, gradients, strict=True):
-            here = ops.one_hot(self.optimizer._iterations, kept.shape[0], dtype="float32")
+        for record, gradient in zip(self._recorded, gradients, strict=True):
+            here = ops.one_hot(self.optimizer._iterations, record.shape[0], dtype="float32")
             here = ops.reshape(here, (-1, *[1] * len(gradient.shape)))
-            kept.assign(ops.where(here > 0, gradient[None], kept.value))
+            record.assign(ops.where(here > 0, gradient[None], record.value))
         self._update(gradients, variables, learning_rate)
 
 
@@ -293,7 +290,7 @@ def compiled(name, config, **arguments):
 
 
 def compiled_in_float16(name, config):
-    """Return the network in mixed precision, with a loss scale at which no gradient of good data overflows."""
+    """Return the network in mixed precision, with a loss scale at which no gradient of finite data overflows."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -306,7 +303,7 @@ def compiled_in_float16(name, config):
 
 
 def scheduled(config, steps=STEPS, start_step=0):
-    """Return a cycle of the rate, its momentum, and a weight decay that falls."""
+    """Return a cycle of the rate, its momentum and a falling weight decay."""
     cycle = onecycle.OneCycle(config["learning_rate"], steps, start_step=start_step)
     decay = onecycle.WarmupLinearDecay(0.2, steps, start_step=start_step)
     return {"learning_rate": cycle, "momentum": cycle.momentum(high=0.95, low=0.7), "weight_decay": decay}
@@ -321,28 +318,28 @@ def fit(model, found):
 def follow(oracle, found, values=None, *, weights=None, start_step=0):
     """Return the oracle's weights after the same batches under the same values."""
     weights = networks.initial_weights(0) if weights is None else weights
-    spoken = {key: spoken_by(value, start_step) for key, value in (values or {}).items()}
-    return networks.train(oracle, weights, found, **spoken)[0]
+    functions = {key: as_function(value, start_step) for key, value in (values or {}).items()}
+    return networks.train(oracle, weights, found, **functions)[0]
 
 
 def replay(oracle, gradients, values):
     """Return the oracle's weights after recorded gradients."""
     weights = networks.initial_weights(0)
-    spoken = {key: spoken_by(value, 0) for key, value in values.items()}
+    functions = {key: as_function(value, 0) for key, value in values.items()}
     for step, now in enumerate(gradients):
-        weights = oracle.step(weights, now, **{k: v(step) if callable(v) else v for k, v in spoken.items()})
+        weights = oracle.step(weights, now, **{k: v(step) if callable(v) else v for k, v in functions.items()})
     return weights
 
 
-def spoken_by(value, start_step):
-    """Return a schedule as a function of the steps since `start_step`; numbers and functions stay."""
+def as_function(value, start_step):
+    """Return a schedule as a function of the steps since `start_step`; return numbers and functions unchanged."""
     at = getattr(value, "value_at", None)
     return value if at is None else lambda step: at(step + start_step)
 
 
 @contextmanager
 def recompilations_are_errors():
-    """On PyTorch, fail where `torch.compile` compiles anew for each value; Keras' own step is compiled twice."""
+    """On PyTorch, fail if `torch.compile` recompiles for each value; it compiles a step of Keras twice."""
     if BACKEND != "torch":
         yield
         return

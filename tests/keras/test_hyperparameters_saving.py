@@ -10,11 +10,11 @@ from oracles import networks
 
 import onecycle
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 BACKEND = keras.backend.backend()
-on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="a format of TensorFlow")
+on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
 
 CASES = {
     "SGD": {"learning_rate": 0.05, "momentum": 0.75},
@@ -27,8 +27,8 @@ each_case = pytest.mark.parametrize("name", CASES)
 
 
 @each_case
-def test_weights_files_fit_both_ways(name, tmp_path):
-    """A weights file of one loads into the other without a warning, optimizer variables and step counter included."""
+def test_weights_files_load_both_ways(name, tmp_path):
+    """A weights file of a plain model loads into a scheduled one and back, with all variables and without a warning."""
     plain, scheduled = trained(name, scheduled=False), trained(name, scheduled=True)
     for source, target, steps in [(plain, scheduled, 5), (scheduled, plain, 7)]:
         fit(source, 2)
@@ -43,7 +43,7 @@ def test_weights_files_fit_both_ways(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def loaded_elsewhere(tmp_path_factory, python):
-    """What plain Keras, in a process that cannot import onecycle, finds in models saved during and after a cycle."""
+    """What a process that cannot import onecycle reads from models saved during and after a cycle."""
     folder = tmp_path_factory.mktemp("saved")
     models = {}
     for name in CASES:
@@ -59,19 +59,19 @@ def loaded_elsewhere(tmp_path_factory, python):
 @each_case
 @pytest.mark.parametrize("when", ["during", "after"])
 def test_saved_model_loads_where_onecycle_is_missing(name, when, loaded_elsewhere):
-    """A model saved during or after a cycle is read by plain Keras, whole, with its original hyperparameters."""
+    """Plain Keras loads a model saved during or after a cycle completely, with its original hyperparameters."""
     model, found = loaded_elsewhere[f"{name}-{when}"]
     assert found["config"] == {key: pytest.approx(value) for key, value in CASES[name].items()}
     assert found["iterations"] == 3
     assert found["warnings"] == []
     assert networks.distance(map(np.array, found["weights"]), model.get_weights()) == 0
     assert found["optimizer"] == [as_list(variable) for variable in model.optimizer.variables]
-    assert found["steps in the end"] == (4 if when == "during" else 3), "it cannot be trained on"
+    assert found["steps in the end"] == (4 if when == "during" else 3), "the loaded model cannot be trained"
 
 
 @pytest.mark.parametrize("name", ["AdamW"])
-def test_training_goes_on_after_loading(name, tmp_path):
-    """A scheduled model that is saved, loaded and scheduled again ends where the uninterrupted one ends."""
+def test_training_continues_after_loading(name, tmp_path):
+    """A scheduled model that is saved, loaded and scheduled again ends with the weights of an uninterrupted one."""
     model, whole = trained(name, scheduled=True), trained(name, scheduled=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -82,8 +82,8 @@ def test_training_goes_on_after_loading(name, tmp_path):
 
 
 @pytest.mark.parametrize("wrapper", ["LossScaleOptimizer", "MultiOptimizer"])
-def test_wrapped_optimizers_are_saved_plain_too(wrapper, tmp_path):
-    """A scheduled optimizer inside a wrapper comes back from a file with its own values and its steps."""
+def test_wrapped_optimizers_are_saved_plain(wrapper, tmp_path):
+    """A scheduled optimizer inside a wrapper is loaded with its original hyperparameters and its step counter."""
     if not hasattr(keras.optimizers, wrapper):
         pytest.skip("new in Keras 3.15")
     inner = keras.optimizers.SGD(0.05, momentum=0.75)
@@ -101,7 +101,7 @@ def test_wrapped_optimizers_are_saved_plain_too(wrapper, tmp_path):
 
 @on_tensorflow
 def test_tensorflow_checkpoint(tmp_path):
-    """A `tf.train.Checkpoint` of a scheduled model is restored, whole, into a plain one."""
+    """A `tf.train.Checkpoint` of a scheduled model is restored completely into a plain one."""
     import tensorflow as tf
 
     scheduled, plain = trained("AdamW", scheduled=True), trained("AdamW", scheduled=False)
@@ -113,7 +113,7 @@ def test_tensorflow_checkpoint(tmp_path):
 
 @on_tensorflow
 def test_export(tmp_path):
-    """A model exported during a cycle serves the predictions of the model."""
+    """A model exported during a cycle makes the same predictions."""
     import tensorflow as tf
 
     model = trained("AdamW", scheduled=True)
@@ -123,7 +123,7 @@ def test_export(tmp_path):
     np.testing.assert_allclose(exported.serve(x), model.predict(x, verbose=0), rtol=1e-5)
 
 
-# Run where importing onecycle fails; prints one line of JSON.
+# A program that cannot import onecycle. It prints one line of JSON.
 LOADER = """
 import json, pathlib, sys, warnings
 sys.modules["onecycle"] = None
@@ -166,7 +166,7 @@ def trained(name, *, scheduled):
 
 
 def schedule(model):
-    """Schedule everything the optimizer has."""
+    """Schedule every hyperparameter of the optimizer."""
     decay = onecycle.WarmupLinearDecay(0.1, 12)
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum(), weight_decay=decay)
 
@@ -178,7 +178,7 @@ def fit(model, steps, start=0):
 
 
 def assert_same_variables(first, second):
-    """Check that two models, their optimizers included, hold the same numbers."""
+    """Check that two models and their optimizers have the same variables."""
     for one, other in ((first, second), (first.optimizer, second.optimizer)):
         assert len(one.variables) == len(other.variables)
         assert [as_list(variable) for variable in one.variables] == [as_list(variable) for variable in other.variables]
@@ -190,7 +190,7 @@ def steps_of(model):
 
 
 def as_list(variable):
-    """Return a variable's numbers."""
+    """Return a variable as nested lists."""
     return keras.ops.convert_to_numpy(variable.value).tolist()
 
 

@@ -1,46 +1,46 @@
-"""PyTorch: schedules are worked out once a step, on the host, without waiting for the device."""
+"""On PyTorch schedules are evaluated once per step, on the host, without waiting for the device."""
 
 import inspect
 
 import keras
 import numpy as np
 import pytest
-from oracles.scheduled import CYCLE, compiled, fit, served
+from oracles.scheduled import CYCLE, compiled, fit, optimizer_with_momentum
 
 import onecycle
 from onecycle.hyperparameters import installation
 from onecycle.keras_support import backends
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="says how PyTorch is spared work"),
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch only"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Muon"])
 @pytest.mark.parametrize("steps", [40, 2**18])
-def test_a_curve_is_evaluated_once_a_step(name, steps, monkeypatch):
-    """Not once a variable; of a cycle that is not too long not even that, but looked up; the counter is never read."""
+def test_a_schedule_is_evaluated_once_per_step(name, steps, monkeypatch):
+    """A schedule is evaluated once per step, or read from a table if it is short. The counter is never read."""
     import torch
 
     cycle = onecycle.OneCycle(0.1, steps)
-    model = compiled(served(name))
+    model = compiled(optimizer_with_momentum(name))
     onecycle.schedule_hyperparameters(model, learning_rate=cycle, momentum=cycle.momentum(), weight_decay=cycle)
     fit(model, 1)
-    evaluated, looked_up, reads, syncs = count_evaluations(monkeypatch), [], [], []
+    evaluated, table_reads, reads, syncs = count_evaluations(monkeypatch), [], [], []
     monkeypatch.setattr(backends, "to_numpy", lambda variable: reads.append(variable))
-    count_calls(monkeypatch, installation.ValueTable, "at", looked_up, within=installation.__file__)
+    count_calls(monkeypatch, installation.ValueTable, "at", table_reads, within=installation.__file__)
     for reader in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__"):
         count_calls(monkeypatch, torch.Tensor, reader, syncs, within=installation.__file__)
     fit(model, 20)
-    assert (len(looked_up), len(evaluated)) == ((20, 0) if steps == 40 else (0, 3 * 20))
+    assert (len(table_reads), len(evaluated)) == ((20, 0) if steps == 40 else (0, 3 * 20))
     assert (reads, syncs) == ([], [])
 
 
 @pytest.mark.parametrize("how", ["assign", "load"])
 def test_an_outside_write_to_the_counter_is_noticed(how, tmp_path):
-    """When the step counter is written from outside, between two steps, the schedules go on from the new step."""
+    """If the step counter is assigned between two steps, the schedules continue from the new step."""
     model = compiled(keras.optimizers.SGD(0.5, momentum=0.9))
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
     fit(model, 1)
@@ -63,8 +63,8 @@ def test_an_outside_write_to_the_counter_is_noticed(how, tmp_path):
     assert np.array(seen) == pytest.approx(np.array(expected))
 
 
-def test_values_in_force_are_plain_numbers():
-    """On PyTorch the rate and momentum in force are Python floats, also of a schedule that knows only tensors."""
+def test_current_values_are_floats():
+    """On PyTorch the rate and momentum of a step are Python floats, also from a schedule that returns tensors."""
     model = compiled(keras.optimizers.SGD(0.5, momentum=0.9))
     decay = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
     onecycle.schedule_hyperparameters(model, learning_rate=decay, momentum=decay, weight_decay=decay)
@@ -79,7 +79,7 @@ def test_values_in_force_are_plain_numbers():
 
 
 def count_evaluations(monkeypatch):
-    """Return a list that gets one entry for each evaluation of one of our curves, on the host or as tensors."""
+    """Return a list that gets an entry for each evaluation of a schedule of onecycle, on the host or as tensors."""
     evaluated = []
     base = next(c for c in type(CYCLE).__mro__ if "value_at" in vars(c))
     value_at, call = base.value_at, base.__call__
@@ -89,7 +89,7 @@ def count_evaluations(monkeypatch):
 
 
 def count_calls(monkeypatch, owner, name, calls, within):
-    """Note calls of a method that were made directly from one source file."""
+    """Record the calls of a method that one source file makes directly."""
     method = getattr(owner, name)
 
     def counted(self, *arguments, **keywords):

@@ -1,4 +1,4 @@
-"""Schedules in wrapped optimizers, and beside what else an optimizer or a layer does to a step."""
+"""Schedules in wrapped optimizers, and together with clipping, averaging, constraints and regularisers."""
 
 import keras
 import numpy as np
@@ -9,14 +9,14 @@ from oracles.scheduled import CYCLE, compiled, fit, read, sgd, unchanged
 import onecycle
 from onecycle.hyperparameters import scheduling
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 needs_multi_optimizer = pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
 
 
-def test_loss_scale_optimizer_is_looked_through():
-    """The optimizer inside a LossScaleOptimizer is scheduled, and the wrapper shows its rate."""
+def test_the_optimizer_inside_a_loss_scale_optimizer_is_scheduled():
+    """The optimizer inside a LossScaleOptimizer is scheduled, and the wrapper returns its learning rate."""
     inner = keras.optimizers.SGD(0.5, momentum=0.9)
     model = compiled(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0))
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
@@ -29,26 +29,26 @@ def test_loss_scale_optimizer_is_looked_through():
 
 @needs_multi_optimizer
 def test_multi_optimizer_with_a_schedule_inside_is_refused():
-    """Where an inner optimizer holds a schedule there is no proportion to keep, and the error says so."""
-    own = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
-    inner = keras.optimizers.SGD(own, momentum=0.9), keras.optimizers.Adam(0.1)
+    """An inner optimizer with a schedule has no proportion to the others, and the error says so."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
+    inner = keras.optimizers.SGD(schedule, momentum=0.9), keras.optimizers.Adam(0.1)
     optimizer = multi(*inner)
     with unchanged(*inner), pytest.raises(ValueError, match=r"only where each is a number.*one by one"):
         onecycle.schedule_hyperparameters(optimizer, learning_rate=CYCLE)
-    onecycle.schedule_hyperparameters(optimizer, momentum=0.5)  # the rates are left alone
+    onecycle.schedule_hyperparameters(optimizer, momentum=0.5)  # without the learning rates
 
 
 @needs_multi_optimizer
 def test_multi_optimizer_refuses_as_a_whole():
-    """If one inner optimizer lacks a momentum none is changed."""
+    """If one inner optimizer has no momentum, none is changed."""
     inner = keras.optimizers.SGD(0.5, momentum=0.9), keras.optimizers.Adagrad(0.1)
     with unchanged(*inner), pytest.raises(ValueError, match="Adagrad has no `momentum`"):
         onecycle.schedule_hyperparameters(multi(*inner), learning_rate=CYCLE, momentum=0.5)
 
 
 @needs_multi_optimizer
-def test_multi_optimizer_that_knows_its_optimizers_only_later():
-    """One that chooses by a function and is not built yet is refused, instead of nothing being scheduled."""
+def test_multi_optimizer_that_is_not_built():
+    """A MultiOptimizer that selects its optimizers when it is built is refused before, and accepted afterwards."""
     inner = keras.optimizers.SGD(0.5, momentum=0.9)
     model = compiled(keras.optimizers.MultiOptimizer(lambda variable: inner))
     with pytest.raises(ValueError, match=r"Call `optimizer\.build"):
@@ -61,7 +61,7 @@ def test_multi_optimizer_that_knows_its_optimizers_only_later():
 
 @needs_multi_optimizer
 def test_multi_optimizer_with_an_idle_optimizer_counts_its_steps():
-    """An inner optimizer that has no variables, and so never counts, does not hide that steps were made."""
+    """An inner optimizer without variables, which never counts, does not hide that steps were made."""
     model = networks.keras_model(seed=0)
     chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.5))
     chosen["nowhere"] = keras.optimizers.Adam(0.1)
@@ -73,19 +73,19 @@ def test_multi_optimizer_with_an_idle_optimizer_counts_its_steps():
 
 @needs_multi_optimizer
 def test_proportion_of_a_schedule_of_keras():
-    """A schedule that knows only tensors is scaled for the slower inner optimizer too."""
+    """A schedule of Keras is scaled for an inner optimizer with a lower rate."""
     inner = keras.optimizers.SGD(0.5), keras.optimizers.Adam(0.125)
     optimizer = multi(*inner)
     onecycle.schedule_hyperparameters(
         optimizer, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     )
     assert [float(one.learning_rate) for one in inner] == pytest.approx([0.1, 0.025])
-    scaled = scheduling.Scaled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
+    scaled = scheduling.ScaledSchedule(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
     assert scaled.value_at(10) == pytest.approx(0.0125)
 
 
 def test_frozen_layers_stay():
-    """A frozen layer keeps its weights while the rest follows the schedule."""
+    """A frozen layer keeps its weights while the other layers are trained with the schedule."""
     model = networks.keras_model(seed=0)
     model.layers[0].trainable = False
     model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
@@ -98,7 +98,7 @@ def test_frozen_layers_stay():
 
 @pytest.mark.parametrize("extra", [{"clipnorm": 0.5}, {"clipvalue": 0.05}, {"global_clipnorm": 0.5}])
 def test_clipping_keeps_working(extra):
-    """Gradients are clipped as before, and the scheduled step is made from what is left."""
+    """The scheduled step uses the clipped gradients."""
     model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, **extra))
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
     fit(model, 6)
@@ -108,7 +108,7 @@ def test_clipping_keeps_working(extra):
 
 
 def test_averaged_weights_keep_working():
-    """With `use_ema` the weights after `fit` are the moving average of those the oracle passes through."""
+    """With `use_ema` the weights after `fit` are the moving average of the oracle's weights."""
     model = compiled(keras.optimizers.SGD(0.5, momentum=0.9, use_ema=True, ema_momentum=0.75))
     onecycle.schedule_hyperparameters(model, learning_rate=CYCLE, momentum=CYCLE.momentum())
     fit(model, 6)
@@ -122,7 +122,7 @@ def test_averaged_weights_keep_working():
 
 
 def test_constraints_and_regularisers_keep_working():
-    """A constraint holds after every scheduled step, and a regulariser's gradient enters it."""
+    """A constraint holds after every scheduled step, and the step uses the gradient of a regulariser."""
     model = keras.Sequential(
         [
             keras.Input((networks.INPUTS,)),
@@ -145,11 +145,11 @@ def test_constraints_and_regularisers_keep_working():
         constrain=lambda weights: [np.maximum(weights[0], 0), *weights[1:]],
     )
     assert networks.distance(model.get_weights(), expected) < 1e-5
-    assert (expected[0] == 0).any(), "the constraint was never felt: the agreement says nothing of it"
+    assert (expected[0] == 0).any(), "the constraint never had an effect, so the agreement does not test it"
 
 
 def multi(first, second):
-    """Return a MultiOptimizer that has two optimizers."""
+    """Return a MultiOptimizer of two optimizers."""
     return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(first, {"second/.*": second}))
 
 

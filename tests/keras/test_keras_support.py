@@ -1,8 +1,8 @@
-"""The private names of Keras (and of what is behind it) that onecycle uses still mean what they meant.
+"""The private names of Keras that onecycle uses have the meaning that onecycle assumes.
 
-One test for each name in `keras_internals.py` and `backends/`; those of optimizers and of what is behind the backends
-have files of their own. Checked on Keras 3.15.1, TensorFlow 2.21, JAX 0.10 and PyTorch 2.13: where one of them fails
-after an upgrade, look at what uses the name before anything else.
+There is a test for each name that a module of `onecycle.keras_support` lists. Those of optimizers, of the backends and
+of models are in files named after them. Checked on Keras 3.15.1, TensorFlow 2.21, JAX 0.10 and PyTorch 2.13. If one of
+these tests fails after an upgrade, look first at the code that uses the name.
 """
 
 import keras
@@ -17,16 +17,16 @@ from onecycle.keras_support.callback_list import (
     backups_to_restore,
     call_first,
     call_last,
-    callbacks_beside,
-    on_error_of_callbacks,
+    fit_callbacks,
+    on_callback_error,
 )
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import (
-    carry_variable,
-    compiled_parts,
-    drop_variable,
-    keeps_what_is_assigned,
-    metrics_of,
+    add_state_variable,
+    compiled_metrics,
+    in_stateless_scope,
+    loss_and_metrics,
+    remove_state_variable,
 )
 from onecycle.keras_support.random_state import (
     global_seed,
@@ -39,22 +39,22 @@ from onecycle.keras_support.random_state import (
 from onecycle.keras_support.running_fit import called_by_fit, is_fitting
 from onecycle.keras_support.train_function import remake_train_function
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 BACKEND = keras.backend.backend()
 
-# The model and its training function
+# The training function
 
 
-@pytest.mark.parametrize("renewed", [True, False])
-def test_training_function_is_remade(renewed):
-    """After a change of a hyperparameter, the remade function uses it; on JAX only since the step is a new function."""
+@pytest.mark.parametrize("remade", [True, False])
+def test_a_remade_training_function_is_traced_again(remade):
+    """A changed hyperparameter is used by the remade function. On JAX Keras' own way would use the old trace."""
     model = compiled(keras.optimizers.SGD(0.05, momentum=0.9))
     fit(model, 2)
     model.optimizer.momentum = 0.0
     before = model.train_function
-    if renewed:
+    if remade:
         remake_train_function(model)
     else:
         model.make_train_function(force=True)
@@ -63,12 +63,12 @@ def test_training_function_is_remade(renewed):
     velocity_before = [read(v) for v in model.optimizer.momentums]
     fit(model, 1)
     moved = networks.distance(map(read, model.optimizer.momentums), velocity_before)
-    # Momentum 0 leaves the velocity alone. If the trap is gone (this fails on JAX), `_renewed` can go too.
-    trapped = BACKEND == "jax" and not renewed
-    assert (moved > 0) == trapped
+    # Momentum 0 leaves the velocity alone. If this fails on JAX, `retrace_train_function` has become unnecessary.
+    uses_old_trace = BACKEND == "jax" and not remade
+    assert (moved > 0) == uses_old_trace
 
 
-def test_a_model_without_a_training_function_has_none():
+def test_the_training_function_is_made_by_fit():
     """`train_function` is None until the first `fit`, and again after `compile`."""
     model = compiled(keras.optimizers.SGD())
     assert model.train_function is None
@@ -81,7 +81,7 @@ def test_a_model_without_a_training_function_has_none():
 
 
 def test_fit_begins_by_calling_make_train_function():
-    """`fit` itself calls the model instance's `make_train_function`, and nothing else does while it trains."""
+    """`fit` itself calls `make_train_function` of the model instance, and nothing else calls it during training."""
     model, callers = compiled(keras.optimizers.SGD()), []
     make = model.make_train_function
 
@@ -96,44 +96,47 @@ def test_fit_begins_by_calling_make_train_function():
     assert callers[1:] == [(False, False)]
 
 
-def test_seed_generators_travel_with_the_state():
-    """The state of what is in `_seed_generators` is carried through training steps, but is no weight."""
+# The state of a model
+
+
+def test_seed_generators_are_part_of_the_state():
+    """The state of what is in `_seed_generators` is a non-trainable variable of the model, but no weight."""
     model = compiled(keras.optimizers.SGD())
     carried = keras.Variable(0, trainable=False, dtype="int32")
     weights, saved = len(model.weights), len(model.get_weights())
-    carry_variable(model, carried)
+    add_state_variable(model, carried)
     assert any(variable is carried for variable in model.non_trainable_variables)
     assert (len(model.weights), len(model.get_weights())) == (weights, saved)
-    drop_variable(model, carried)
+    remove_state_variable(model, carried)
     assert not any(variable is carried for variable in model.non_trainable_variables)
 
 
 def test_stateless_scope():
-    """`in_stateless_scope` tells whether a scope is open that keeps what is assigned."""
-    assert not keeps_what_is_assigned()
+    """`in_stateless_scope` is true inside a `StatelessScope`, which keeps the values that are assigned."""
+    assert not in_stateless_scope()
     variable = keras.Variable(1.0)
     with keras.StatelessScope() as scope:
-        assert keeps_what_is_assigned()
+        assert in_stateless_scope()
         variable.assign(2.0)
     assert float(ops.convert_to_numpy(scope.get_current_value(variable))) == 2.0
     assert read(variable) == 1.0
 
 
 def test_compiled_loss_and_metrics():
-    """`_compile_loss` and `_compile_metrics` are what `compile` made, and are built by the first batch."""
+    """`_compile_loss` and `_compile_metrics` are made by `compile` and built by the first batch."""
     model = compiled(keras.optimizers.SGD(), metrics=["mae"])
-    parts = compiled_parts(model)
+    parts = loss_and_metrics(model)
     assert parts == (model._compile_loss, model._compile_metrics)
     assert [part.built for part in parts] == [False, False]
     fit(model)
-    assert [part.built for part in compiled_parts(model)] == [True, True]
-    bare = networks.keras_model(seed=0)
-    assert compiled_parts(bare) == (None, None)
+    assert [part.built for part in loss_and_metrics(model)] == [True, True]
+    uncompiled = networks.keras_model(seed=0)
+    assert loss_and_metrics(uncompiled) == (None, None)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="is of TensorFlow")
-def test_a_training_step_asks_for_its_loss_once():
-    """`train_step` calls the instance's `compute_loss` once, and what is told is the loss of that batch alone."""
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
+def test_a_training_step_computes_its_loss_once():
+    """`train_step` calls `compute_loss` of the instance once, which returns the loss of that batch alone."""
     model = compiled(keras.optimizers.SGD(0.0))
     batches = [networks.stacked([batch]) for batch in networks.batches(seed=1, n=2)]
     with captured_losses(model) as losses:
@@ -145,20 +148,20 @@ def test_a_training_step_asks_for_its_loss_once():
     assert [float(loss) for loss in losses] == pytest.approx(expected, rel=1e-5)
 
 
-def test_metrics_wait_in_what_compile_was_given():
-    """Before the first batch a metric is only in `_user_metrics` or `_user_weighted_metrics`."""
+def test_metrics_before_the_first_batch():
+    """Before the first batch a metric is found only in `_user_metrics` or `_user_weighted_metrics`."""
     plain, weighted = keras.metrics.MeanAbsoluteError(), keras.metrics.MeanSquaredError()
     model = compiled(keras.optimizers.SGD(), metrics=[plain], weighted_metrics=[weighted])
-    assert {id(plain), id(weighted)} <= {id(metric) for metric in metrics_of(model)}
+    assert {id(plain), id(weighted)} <= {id(metric) for metric in compiled_metrics(model)}
     fit(model)
-    assert {id(plain), id(weighted)} <= {id(metric) for metric in metrics_of(model)}
+    assert {id(plain), id(weighted)} <= {id(metric) for metric in compiled_metrics(model)}
 
 
 # Global state
 
 
 def test_global_seed():
-    """What `set_random_seed` was given is kept under the name we read."""
+    """The argument of `set_random_seed` is kept under the name that onecycle reads."""
     before = global_seed()
     keras.utils.set_random_seed(1234)
     assert global_seed() == 1234
@@ -167,7 +170,7 @@ def test_global_seed():
 
 
 def test_global_seed_generator():
-    """What a layer without a seed of its own draws from is kept under the name we read and write."""
+    """The generator of layers without a seed is kept under the name that onecycle reads and writes."""
     keras.utils.set_random_seed(5)
     keras.random.normal(())
     generator = global_seed_generator()
@@ -181,8 +184,8 @@ def test_global_seed_generator():
     assert global_seed_generator() is generator
 
 
-def test_random_states_come_back():
-    """Every generator that is put back draws the same numbers again."""
+def test_random_states_are_restored():
+    """Every generator draws the same numbers again after its state is restored."""
     states = random_states()
     first = draws()
     assert draws() != first
@@ -194,7 +197,7 @@ def test_random_states_come_back():
 
 
 def test_callbacks_are_found_from_within_a_hook():
-    """From a hook the `CallbackList` that is calling is found, with all the callbacks of the `fit`."""
+    """A hook finds the `CallbackList` that calls it, with all callbacks of the `fit`."""
     found, order = [], []
 
     class Last(keras.callbacks.Callback):
@@ -203,7 +206,7 @@ def test_callbacks_are_found_from_within_a_hook():
 
     class Looking(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            found.extend(callbacks_beside(self))
+            found.extend(fit_callbacks(self))
             order.append("looking")
             call_last(self, Last())
 
@@ -212,7 +215,7 @@ def test_callbacks_are_found_from_within_a_hook():
             order.append("other")
 
     looking, other = Looking(), Other()
-    assert callbacks_beside(looking) == []
+    assert fit_callbacks(looking) == []
     fit(compiled(keras.optimizers.SGD()), callbacks=[looking, other])
     assert {id(looking), id(other)} <= {id(callback) for callback in found}
     assert order == ["looking", "other", "last"]
@@ -220,12 +223,12 @@ def test_callbacks_are_found_from_within_a_hook():
 
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end", "on_test_begin", "on_epoch_end"])
 def test_errors_of_callbacks_are_noticed(hook):
-    """A hook of the calling `CallbackList` can be replaced: the training loop looks it up on the instance."""
+    """A hook of the running `CallbackList` can be replaced, since the training loop looks it up on the instance."""
     noticed = []
 
     class Guarding(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            on_error_of_callbacks(self, lambda: noticed.append(hook))
+            on_callback_error(self, lambda: noticed.append(hook))
 
     def failing(*args, **kwargs):
         raise ArithmeticError
@@ -238,10 +241,10 @@ def test_errors_of_callbacks_are_noticed(hook):
 
 
 def test_backups_are_found_before_training(tmp_path):
-    """`_training_metadata_path` of a `BackupAndRestore` is there exactly when there is something to restore."""
+    """The file at `_training_metadata_path` of a `BackupAndRestore` exists exactly when there is a backup."""
     seen = []
 
-    class Asking(keras.callbacks.Callback):
+    class Reading(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             seen.append(backups_to_restore(self))
 
@@ -249,13 +252,13 @@ def test_backups_are_found_before_training(tmp_path):
             seen.append(backups_to_restore(self))
 
     model = compiled(keras.optimizers.SGD())
-    fit(model, callbacks=[Asking(), keras.callbacks.BackupAndRestore(tmp_path)], epochs=2)
-    # The backup of the second epoch is gone when training has ended, and the folder with it.
-    assert seen == [((str(tmp_path),), there) for there in (False, False, True)]
+    fit(model, callbacks=[Reading(), keras.callbacks.BackupAndRestore(tmp_path)], epochs=2)
+    # Keras deletes the folder when training has ended, with the backup of the second epoch.
+    assert seen == [((str(tmp_path),), exists) for exists in (False, False, True)]
 
 
 def test_a_callback_can_be_called_first():
-    """A callback that moves itself to the front while the list is calling: each is called once, and it first later."""
+    """A callback that moves itself to the front is called first later, and no hook is called twice or skipped."""
     called = []
 
     class Named(keras.callbacks.Callback):

@@ -1,6 +1,4 @@
-"""The private names of Keras' backends, and of what is behind them, still mean what they meant; see
-test_keras_internals.py.
-"""
+"""The private names of TensorFlow, JAX and PyTorch and of Keras on them; see test_keras_support."""
 
 import keras
 import pytest
@@ -13,16 +11,16 @@ from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
 
-# Keras 3.15's own way of reading a variable trips over NumPy 2's protocol; nothing of ours is in that call.
+# Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 BACKEND = keras.backend.backend()
-only = {name: pytest.mark.skipif(name != BACKEND, reason=f"is of {name}") for name in ("tensorflow", "jax", "torch")}
+only = {name: pytest.mark.skipif(name != BACKEND, reason=f"{name} only") for name in ("tensorflow", "jax", "torch")}
 
 
 @only["jax"]
 def test_jax_state_of_a_training_step():
-    """`fit` on JAX gives and takes the state in the order we know, and keeps it in `_jax_state` until it is synced."""
+    """A training function on JAX takes and returns the state in the order that onecycle assumes."""
     model = compiled(keras.optimizers.SGD(0.05), metrics=["mae"])
     fit(model)
     results = []
@@ -46,48 +44,48 @@ def test_jax_state_of_a_training_step():
 
 
 @only["jax"]
-def test_jax_state_can_be_attached_and_forgotten():
-    """`jax_state_sync` writes `_jax_state` into the variables unless `_jax_state_synced` says it has been done."""
+def test_jax_state_can_be_written_back_or_discarded():
+    """`jax_state_sync` writes `_jax_state` into the variables, unless `_jax_state_synced` is true."""
     model = compiled(keras.optimizers.SGD(0.05))
     fit(model)
     names = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
-    _, state = backends.result_with_state_of(model, (None, None))
+    _, state = backends.result_with_state(model, (None, None))
     changed = [value + 1 for value in state[0]], *state[1:]
     before = model.get_weights()
     model._jax_state, model._jax_state_synced = dict(zip(names, changed, strict=True)), False
-    backends.forget_state(model)
+    backends.discard_state(model)
     model.jax_state_sync()
     assert networks.distance(model.get_weights(), before) == 0
-    backends.attach_state(model, (None, changed))
+    backends.write_back_state(model, (None, changed))
     assert networks.distance(model.get_weights(), [weight + 1 for weight in before]) < 1e-6
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="has no tracing")
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch does not trace")
 @pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, keras.optimizers.RMSprop])
-def test_a_traced_momentum_is_asked_whether_it_is_zero(optimizer):
-    """SGD and RMSprop ask the momentum `!= 0` or `> 0` while tracing, and otherwise only cast and multiply it."""
+def test_a_traced_momentum_is_compared_with_zero(optimizer):
+    """While tracing, SGD and RMSprop compare the momentum by `!= 0` or `> 0`, and else only cast and multiply it."""
     model = compiled(optimizer(0.05, momentum=0.9))
-    asked = []
+    comparisons = []
 
-    class Asked(backends._NonZeroTensor):
+    class Compared(backends.NonZeroTensor):
         def __ne__(self, other):
-            asked.append("!=")
+            comparisons.append("!=")
             return True
 
         def __gt__(self, other):
-            asked.append(">")
+            comparisons.append(">")
             return True
 
         __hash__ = object.__hash__
 
-    set_untracked(model.optimizer, momentum=Asked(ops.convert_to_tensor(0.5, dtype="float32")))
+    set_untracked(model.optimizer, momentum=Compared(ops.convert_to_tensor(0.5, dtype="float32")))
     fit(model)
-    assert set(asked) == {"!=" if optimizer is keras.optimizers.SGD else ">"}
+    assert set(comparisons) == {"!=" if optimizer is keras.optimizers.SGD else ">"}
 
 
 @only["torch"]
 def test_torch_counts_writes_to_a_variable():
-    """`_version` of a variable's tensor grows by one with each step and each assignment, and with nothing else."""
+    """`_version` of a variable's tensor grows by one with each step, grows with an assignment, and not by reading."""
     optimizer = keras.optimizers.SGD(0.1)
     counter = optimizer._iterations
     step(optimizer)
@@ -103,9 +101,9 @@ def test_torch_counts_writes_to_a_variable():
 
 
 @only["torch"]
-def test_torch_optimizers_take_a_float():
-    """Keras' optimizers on PyTorch take Python floats where it has variables, also a momentum that is tiny."""
-    for name, momentum in (("SGD", backends.answering_not_zero(0.0)), ("RMSprop", 0.5)):
+def test_torch_optimizers_take_floats():
+    """Keras' optimizers on PyTorch take Python floats in place of variables, also a tiny momentum."""
+    for name, momentum in (("SGD", backends.traceable_momentum(0.0)), ("RMSprop", 0.5)):
         optimizer = getattr(keras.optimizers, name)(0.5, momentum=0.9)
         set_untracked(optimizer, momentum=momentum, _get_current_learning_rate=lambda: 0.25)
         step(optimizer)
@@ -114,7 +112,7 @@ def test_torch_optimizers_take_a_float():
 
 @only["torch"]
 def test_torch_state_is_more_than_variables():
-    """Training leaves a gradient on each variable and modules in evaluation mode, and both can be put back."""
+    """Training leaves gradients on the variables and modules in evaluation mode, and both can be restored."""
     model = compiled(keras.optimizers.SGD())
     model.train()
     before = backends.torch_state(model)
@@ -127,37 +125,42 @@ def test_torch_state_is_more_than_variables():
 
 
 @only["torch"]
-def test_torch_compile_can_leave_a_function_out():
-    """A function that is left out of `torch.compile` is called as it is."""
+def test_torch_compile_can_exclude_a_function():
+    """A function that is excluded from `torch.compile` is called uncompiled."""
     import torch
 
     inside = []
-    function = backends.uncompiled(lambda: inside.append(torch.compiler.is_compiling()))
+    function = backends.exclude_from_compilation(lambda: inside.append(torch.compiler.is_compiling()))
     torch.compile(lambda: function(), backend="eager")()
     assert inside == [False]
 
 
 @only["tensorflow"]
 def test_tensorflow_strategy_of_a_model():
-    """`distribute_strategy` of a model is the default one, with one replica, where nobody asked for another."""
+    """By default `distribute_strategy` has one replica and `_distribute_strategy` is None."""
     model = compiled(keras.optimizers.SGD())
+    assert model._distribute_strategy is None
+    assert not backends.is_distributed(model)
     assert model.distribute_strategy.num_replicas_in_sync == 1
-    with backends.placement(model):
+    with backends.strategy_scope(model):
         assert read(keras.Variable(1.0)) == 1.0
 
 
 @only["tensorflow"]
 def test_tensorflow_wraps_lists():
-    """An optimizer's list of variables is TensorFlow's wrapper, whose items are in `_storage`."""
+    """An optimizer's list of variables is TensorFlow's wrapper, which keeps its items in `_storage`."""
     optimizer = keras.optimizers.SGD()
     assert backends.is_tracked_list(optimizer._variables)
     assert [id(variable) for variable in optimizer._variables._storage] == [id(v) for v in optimizer.variables]
     assert not backends.is_tracked_list([1, 2])
+    optimizer.mapping = {"a": 1}
+    assert backends.is_tracked_dict(optimizer.mapping)
+    assert not backends.is_tracked_dict({"a": 1})
 
 
 @only["tensorflow"]
 def test_tensorflow_keeps_its_seed_in_the_context():
-    """The eager context's `_seed` and `_rng` are what `tf.random.set_seed` sets and random operations draw from."""
+    """`tf.random.set_seed` sets `_seed` of the eager context, and random operations draw from its `_rng`."""
     import tensorflow as tf
 
     states = random_states()
@@ -171,7 +174,7 @@ def test_tensorflow_keeps_its_seed_in_the_context():
     assert context._seed == states["tensorflow"][0]
 
 
-def test_computed_on_host():
-    """`keras.device("cpu")` is where a schedule of tensors can be computed as a number."""
+def test_evaluation_on_the_cpu():
+    """Within `keras.device("cpu")` a schedule of tensors is evaluated to a number."""
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
-    assert backends.computed_on_host(schedule, 10) == pytest.approx(0.05)
+    assert backends.evaluate_on_cpu(schedule, 10) == pytest.approx(0.05)

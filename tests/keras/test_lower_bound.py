@@ -1,4 +1,4 @@
-"""The run on the lowest Keras really is on it."""
+"""A test that `make test-lower-bound` runs with the lowest supported Keras."""
 
 import os
 
@@ -7,6 +7,6 @@ import pytest
 
 
 @pytest.mark.lower_bound
-def test_keras_is_the_one_asked_for():
-    """`make test-lower-bound` names a version in ONECYCLE_KERAS, and that one is imported."""
+def test_keras_version_is_the_requested_one():
+    """The imported Keras is the version in ONECYCLE_KERAS, which `make test-lower-bound` sets."""
     assert keras.__version__ == os.environ.get("ONECYCLE_KERAS", keras.__version__)

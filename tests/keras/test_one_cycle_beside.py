@@ -1,4 +1,4 @@
-"""`OneCycleScheduler` beside Keras' other callbacks, and its arguments."""
+"""Tests of `OneCycleScheduler` together with the callbacks of Keras, and of its arguments."""
 
 import csv
 import importlib.util
@@ -6,7 +6,7 @@ import importlib.util
 import keras
 import pytest
 from oracles import networks
-from oracles.cycles import STEPS, T, apart, compiled, fit
+from oracles.cycles import STEPS, T, compiled, fit, weight_distance
 
 import onecycle
 from onecycle import LearningRateFinder, OneCycle, OneCycleScheduler, WarmupLinearDecay
@@ -15,8 +15,8 @@ SGD = keras.optimizers.SGD
 
 
 def observers(folder):
-    """Callbacks that watch or save, each of which must leave the cycle alone."""
-    found = [
+    """Return callbacks that only observe or save."""
+    callbacks = [
         keras.callbacks.ModelCheckpoint(str(folder / "{epoch}.keras")),
         keras.callbacks.ModelCheckpoint(str(folder / "{epoch}.weights.h5"), save_weights_only=True),
         keras.callbacks.EarlyStopping("loss", patience=10),
@@ -25,31 +25,31 @@ def observers(folder):
         keras.callbacks.TerminateOnNaN(),
     ]
     if importlib.util.find_spec("tensorboard"):
-        found.append(keras.callbacks.TensorBoard(str(folder / "logs")))
-    return found
+        callbacks.append(keras.callbacks.TensorBoard(str(folder / "logs")))
+    return callbacks
 
 
 @pytest.fixture(scope="module")
-def alone():
-    """The model after a cycle with no other callback."""
+def model_alone():
+    """Return the model after a cycle with no other callback."""
     model = compiled()
     fit(model, OneCycleScheduler(0.1))
     return model
 
 
 @pytest.mark.parametrize("place", [0, None])
-def test_observers_in_any_order(alone, tmp_path, place):
-    """Checkpoints, logs, backups and early stopping beside it change nothing, wherever it stands among them."""
-    model, beside = compiled(), observers(tmp_path)
-    beside.insert(len(beside) if place is None else place, OneCycleScheduler(0.1))
-    assert fit(model, *beside).onecycle.total_steps == T
-    assert apart(model, alone) == 0
+def test_observers_do_not_affect_the_cycle(model_alone, tmp_path, place):
+    """Checkpoints, logs, backups and early stopping do not change the training, in any order of the callbacks."""
+    model, callbacks = compiled(), observers(tmp_path)
+    callbacks.insert(len(callbacks) if place is None else place, OneCycleScheduler(0.1))
+    assert fit(model, *callbacks).onecycle.total_steps == T
+    assert weight_distance(model, model_alone) == 0
     with (tmp_path / "log.csv").open() as log:
         assert len(list(csv.DictReader(log))) == T // STEPS
 
 
-def test_checkpoints_of_a_cycle_are_plain(tmp_path):
-    """What ModelCheckpoint saved in mid-cycle loads as a plain model, with its own rate, momentum and step."""
+def test_checkpoints_during_a_cycle_load_as_plain_models(tmp_path):
+    """A checkpoint saved during a cycle loads as a plain model with the optimizer's own rate, momentum and step."""
     model = compiled()
     fit(model, OneCycleScheduler(0.1), *observers(tmp_path)[:2])
     whole, weights = keras.saving.load_model(tmp_path / "2.keras"), compiled()
@@ -61,10 +61,10 @@ def test_checkpoints_of_a_cycle_are_plain(tmp_path):
         assert loaded.optimizer.momentum == 0.9
         assert int(keras.ops.convert_to_numpy(loaded.optimizer.iterations)) == 2 * STEPS
         fit(loaded)
-    assert apart(whole, weights) == 0
+    assert weight_distance(whole, weights) == 0
 
 
-RIVALS = {
+CONFLICTING = {
     "LearningRateScheduler": lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
     "ReduceLROnPlateau": lambda: keras.callbacks.ReduceLROnPlateau("loss"),
     "LearningRateFinder": LearningRateFinder,
@@ -72,13 +72,13 @@ RIVALS = {
 }
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", CONFLICTING)
 @pytest.mark.parametrize("first", [True, False])
-def test_rivals_are_refused(name, first):
-    """Another callback that sets the rate is an error before the first step, before or behind it in the list."""
+def test_conflicting_callbacks_are_refused(name, first):
+    """Another callback that sets the learning rate is refused before the first step, in any order."""
     model = compiled()
     with pytest.raises(ValueError, match=f"OneCycleScheduler.*{name}|{name}.*OneCycleScheduler"):
-        fit(model, *[OneCycleScheduler(0.1), RIVALS[name]()][:: 1 if first else -1])
+        fit(model, *[OneCycleScheduler(0.1), CONFLICTING[name]()][:: 1 if first else -1])
     assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
 
 
@@ -106,14 +106,14 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_arguments(case):
-    """Arguments that make no sense raise where the callback is made, naming the argument."""
+    """The constructor refuses bad arguments, and the error names the argument."""
     arguments, error, message = BAD[case]
     with pytest.raises(error, match=message):
         OneCycleScheduler(**arguments)
 
 
-def test_callable_that_makes_no_schedule():
-    """A callable given as `schedule` that returns a number, or no cycle for a pair, raises before the first step."""
+def test_callable_must_return_a_schedule():
+    """A `schedule` callable must return a schedule, with a momentum pair a cycle, else `fit` refuses it."""
     model = compiled()
     with pytest.raises(TypeError, match=r"schedule\(15\) -> 0.1"):
         fit(model, OneCycleScheduler(schedule=lambda steps: 0.1))
@@ -124,18 +124,18 @@ def test_callable_that_makes_no_schedule():
 
 
 @pytest.mark.parametrize("optimizer", [SGD, keras.optimizers.Adagrad])
-def test_optimizer_without_momentum(optimizer):
-    """Where there is no momentum a pair is an error before the first step, and "auto" cycles the rate alone."""
+def test_optimizer_without_momentum_cycles_the_rate_only(optimizer):
+    """Without momentum, a pair is refused before the first step, and "auto" cycles the learning rate only."""
     model, by_hand = compiled(optimizer(0.02)), compiled(optimizer(0.02))
     with pytest.raises(ValueError, match="momentum"):
         fit(model, OneCycleScheduler(0.1, momentum=(0.95, 0.85)))
     assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
     assert fit(model, OneCycleScheduler(0.1)).onecycle.momentum is None
     fit(onecycle.schedule_hyperparameters(by_hand, learning_rate=OneCycle(0.1, T)))
-    assert apart(model, by_hand) == 0
+    assert weight_distance(model, by_hand) == 0
 
 
-def test_model_that_is_not_compiled():
+def test_model_must_be_compiled():
     """A model that is not compiled is refused with the remedy."""
     model = networks.keras_model(0)
     with pytest.raises(ValueError, match="compile"):
@@ -144,13 +144,13 @@ def test_model_that_is_not_compiled():
 
 SCHEDULES = {
     "callable": (lambda steps: OneCycle(0.2, steps), lambda start: OneCycle(0.2, T, start_step=start)),
-    "Keras": (keras.optimizers.schedules.CosineDecay(0.1, T), lambda start: Later(SCHEDULES["Keras"][0], start)),
+    "Keras": (keras.optimizers.schedules.CosineDecay(0.1, T), lambda start: Delayed(SCHEDULES["Keras"][0], start)),
 }
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
-def test_schedule_begins_with_the_fit(kind):
-    """A schedule given in place of a peak begins at the fit's first step, in a second fit too."""
+def test_schedule_starts_with_the_fit(kind):
+    """A schedule or callable starts at the first step of the fit, in a second fit too."""
     schedule, shifted = SCHEDULES[kind]
     model, by_hand = compiled(), compiled()
     callback = OneCycleScheduler(schedule=schedule)
@@ -161,21 +161,21 @@ def test_schedule_begins_with_the_fit(kind):
         rates = shifted(start)
         momentum = rates.momentum() if kind == "callable" else None
         fit(onecycle.schedule_hyperparameters(by_hand, learning_rate=rates, momentum=momentum))
-    assert apart(model, by_hand) < 1e-6
+    assert weight_distance(model, by_hand) < 1e-6
 
 
-def test_ready_schedule_of_ours_and_of_a_person():
-    """A schedule of ours keeps its own length; a person's own without a config is told of by its name."""
+def test_report_describes_the_given_schedule():
+    """A onecycle schedule keeps its own length, and a schedule without a config is reported by its class name."""
     model = compiled()
     report = fit(model, OneCycleScheduler(schedule=OneCycle(0.1, 20, start_step=7))).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, 20, T)
-    report = fit(model, OneCycleScheduler(schedule=Later(OneCycle(0.1, 20), 0))).onecycle
-    assert report.schedule == f"Later from step {T}"
+    report = fit(model, OneCycleScheduler(schedule=Delayed(OneCycle(0.1, 20), 0))).onecycle
+    assert report.schedule == f"Delayed from step {T}"
     assert report.momentum is None
 
 
-class Later(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule begun at a later step."""
+class Delayed(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that starts at a later step."""
 
     def __init__(self, schedule, start):
         self.schedule, self.start = schedule, start

@@ -1,4 +1,4 @@
-"""A cycle that was interrupted is gone on with, from a backup or from a saved model."""
+"""Tests of resuming an interrupted cycle from a backup or a saved model."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from oracles import networks
-from oracles.cycles import STEPS, apart, compiled, fit, scheduled
+from oracles.cycles import STEPS, compiled, fit, scheduled, weight_distance
 
 import onecycle
 from onecycle import OneCycleScheduler, unschedule_hyperparameters
@@ -17,11 +17,11 @@ T = EPOCHS * STEPS
 
 
 class Crash(Exception):
-    """What ends the first run."""
+    """The error that ends the first run."""
 
 
 class CrashAt(keras.callbacks.Callback):
-    """Raises at a batch of an epoch, or (batch None) at the epoch's end."""
+    """Raises Crash after a batch of an epoch, or at the end of the epoch if `batch` is None."""
 
     def __init__(self, epoch, batch=None):
         super().__init__()
@@ -41,7 +41,7 @@ class CrashAt(keras.callbacks.Callback):
 
 @pytest.fixture
 def backup(tmp_path):
-    """Makes another `BackupAndRestore` on the same folder each time, as a new process would."""
+    """Return a function that makes a new `BackupAndRestore` for the same folder."""
 
     def make(**options):
         return keras.callbacks.BackupAndRestore(str(tmp_path / "backup"), **options)
@@ -50,15 +50,15 @@ def backup(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole():
-    """The model at the end of an uninterrupted run."""
+def uninterrupted():
+    """Return the model at the end of an uninterrupted run."""
     model = compiled("Adam")
     fit(model, OneCycleScheduler(0.1), epochs=EPOCHS)
     return model
 
 
 def run(model, *callbacks, **arguments):
-    """Train for the whole four epochs."""
+    """Train for four epochs."""
     return fit(model, *callbacks, **{"epochs": EPOCHS, **arguments})
 
 
@@ -69,19 +69,19 @@ def crash(model, *callbacks, **arguments):
 
 
 @pytest.mark.parametrize("backup_first", [True, False])
-def test_new_model_resumes(whole, backup, backup_first):
-    """A rebuilt model goes on with the original cycle, whichever callback comes first."""
+def test_new_model_resumes_the_cycle(uninterrupted, backup, backup_first):
+    """A new model resumes the original cycle, in either order of the callbacks."""
     order = 1 if backup_first else -1
     crash(compiled("Adam"), *[backup(), OneCycleScheduler(0.1)][::order], CrashAt(1))
     model = compiled("Adam")
     report = run(model, *[backup(), OneCycleScheduler(0.1)][::order]).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, T, T)
-    assert apart(model, whole) < 1e-6
+    assert weight_distance(model, uninterrupted) < 1e-6
 
 
 @pytest.mark.parametrize("between", ["nothing", "unschedule", "plain fit and compile"])
-def test_same_model_resumes(whole, backup, between):
-    """The same model resumes too, wherever its step counter is by then and however the cycle was taken out."""
+def test_same_model_resumes_the_cycle(uninterrupted, backup, between):
+    """The same model resumes the cycle, whatever its step counter and however the cycle was removed."""
     model = compiled("Adam")
     crash(model, OneCycleScheduler(0.1), backup(), CrashAt(2, batch=3))
     if between == "unschedule":
@@ -91,37 +91,37 @@ def test_same_model_resumes(whole, backup, between):
         model.compile(keras.optimizers.Adam(0.01), "mse")
     report = run(model, OneCycleScheduler(0.1), backup()).onecycle
     assert (report.start_step, report.total_steps) == (0, T)
-    assert apart(model, whole) < 1e-6
+    assert weight_distance(model, uninterrupted) < 1e-6
     assert not [name for name in vars(model) if name.startswith("_onecycle")]
 
 
-def test_interrupted_twice_in_a_later_cycle(backup):
-    """A second cycle that is interrupted twice is one whole cycle, begun where it had begun first."""
+def test_later_cycle_resumes_after_two_interruptions(backup):
+    """A second cycle that is interrupted twice is one full cycle from its original start."""
     model, by_hand = compiled(), compiled()
     fit(model)
     crash(model, OneCycleScheduler(0.1), backup(), CrashAt(0))
     crash(model, OneCycleScheduler(0.1), backup(), CrashAt(2, batch=1))
     report = run(model, OneCycleScheduler(0.1), backup()).onecycle
-    begun = 3 * STEPS
-    assert (report.start_step, report.total_steps) == (begun, T)
+    start = 3 * STEPS
+    assert (report.start_step, report.total_steps) == (start, T)
     fit(by_hand)
-    # Keras writes the backup of an epoch before or after the crash at its end, by the order of the callbacks.
-    run(scheduled(by_hand, steps=T, start=begun))
-    assert apart(model, by_hand) < 1e-6
+    # The order of the callbacks decides whether Keras writes the backup of an epoch before the crash at its end.
+    run(scheduled(by_hand, steps=T, start=start))
+    assert weight_distance(model, by_hand) < 1e-6
 
 
-def test_initial_epoch(whole, backup):
-    """With `initial_epoch` the original cycle had the epochs from there on, and so has the resumed one."""
+def test_resuming_with_initial_epoch(uninterrupted, backup):
+    """With `initial_epoch` the original and the resumed cycle both have the epochs from there on."""
     crash(compiled("Adam"), backup(), OneCycleScheduler(0.1), CrashAt(2), initial_epoch=1, epochs=5)
     model = compiled("Adam")
     report = run(model, backup(), OneCycleScheduler(0.1), initial_epoch=1, epochs=5).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, T, T)
-    assert apart(model, whole) < 1e-6
+    assert weight_distance(model, uninterrupted) < 1e-6
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_backup_in_mid_epoch(backup, epoch):
-    """From a backup in mid-epoch, whose epoch begins anew, the cycle stays as long; then the last rate is held."""
+def test_resuming_from_a_backup_within_an_epoch(backup, epoch):
+    """A backup within an epoch restarts that epoch; the cycle keeps its length, and the steps exceed it."""
     crash(compiled(), backup(save_freq=3), OneCycleScheduler(0.1), CrashAt(epoch, batch=3))
     model = compiled()
     report = run(model, backup(save_freq=3), OneCycleScheduler(0.1)).onecycle
@@ -130,29 +130,29 @@ def test_backup_in_mid_epoch(backup, epoch):
     assert "OneCycle(max_learning_rate=0.1, total_steps=20)" in report.summary()
 
 
-def test_run_after_a_finished_one_is_new(backup):
-    """A run after a resumed and finished one has a cycle of its own."""
+def test_run_after_a_finished_run_has_a_new_cycle(backup):
+    """A run after a resumed and finished run has a new cycle."""
     model = compiled()
     crash(model, backup(), OneCycleScheduler(0.1), CrashAt(1, batch=2))
     run(model, backup(), OneCycleScheduler(0.1))
     history = run(model, backup(), OneCycleScheduler(0.1))
-    # Keras begins at the epoch of the last restoration again: `BackupAndRestore` never resets it.
+    # Keras starts at the epoch of the last restoration again, because `BackupAndRestore` never resets it.
     assert history.onecycle.start_step == T
     assert history.onecycle.steps == history.onecycle.total_steps == len(history.epoch) * STEPS
 
 
-def test_saved_model_goes_on(whole, tmp_path):
-    """A model that ModelCheckpoint saved in mid-cycle goes on under the rest of the cycle, put in by hand."""
+def test_saved_model_continues_with_the_same_schedules(uninterrupted, tmp_path):
+    """A model saved during the cycle and loaded continues with the same schedules to the same weights."""
     checkpoint = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"))
     run(compiled("Adam"), OneCycleScheduler(0.1), checkpoint)
     model = keras.saving.load_model(tmp_path / "2.keras")
     assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.01)
     run(scheduled(model, steps=T), initial_epoch=2)
-    assert apart(model, whole) < 1e-6
+    assert weight_distance(model, uninterrupted) < 1e-6
 
 
-def test_fresh_process_resumes(python, backup, tmp_path, whole):
-    """A run that crashed is gone on with by another process, and ends as one that never crashed."""
+def test_new_process_resumes_the_cycle(python, backup, tmp_path, uninterrupted):
+    """A crashed run that another process resumes ends with the weights of an uninterrupted run."""
     crash(compiled("Adam"), OneCycleScheduler(0.1), backup(), CrashAt(1))
     program = (
         "import sys, keras, numpy, onecycle\n"
@@ -165,4 +165,4 @@ def test_fresh_process_resumes(python, backup, tmp_path, whole):
     folders = Path(networks.__file__).parents[1], Path(onecycle.__file__).parents[1]
     python(program, backup().backup_dir, tmp_path / "end.npz", PYTHONPATH=os.pathsep.join(map(str, folders)))
     with np.load(tmp_path / "end.npz") as end:
-        assert networks.distance(end.values(), whole.get_weights()) < 1e-6
+        assert networks.distance(end.values(), uninterrupted.get_weights()) < 1e-6

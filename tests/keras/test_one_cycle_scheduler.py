@@ -1,4 +1,4 @@
-"""`OneCycleScheduler`: one cycle in one call of `fit`, whatever the data and the optimizer."""
+"""Tests of `OneCycleScheduler`, which runs one cycle in a call of `fit`, with all kinds of data and optimizers."""
 
 import warnings
 
@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 from oracles import networks
-from oracles.cycles import EPOCHS, OPTIMIZERS, STEPS, T, X, Y, apart, compiled, fit, scheduled
+from oracles.cycles import EPOCHS, OPTIMIZERS, STEPS, T, X, Y, compiled, fit, scheduled, weight_distance
 from oracles.optimizers import make
 
 from onecycle import OneCycle, OneCycleScheduler
 
 
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
-def test_cycle_is_that_of_the_schedules_and_of_the_oracle(name):
-    """A fit with the callback trains as with the schedules put in by hand, and as a float64 transcription."""
+def test_cycle_equals_schedules_and_float64_transcription(name):
+    """Training with the callback equals training with the schedules, and agrees with a float64 transcription."""
     peak = 10 * OPTIMIZERS[name]["learning_rate"]
     model, by_hand = compiled(name), scheduled(compiled(name), peak)
     fit(model, OneCycleScheduler(peak))
@@ -28,26 +28,28 @@ def test_cycle_is_that_of_the_schedules_and_of_the_oracle(name):
         learning_rate=lambda step: rates[step],
         momentum=lambda step: momenta[step],
     )
-    assert apart(model, by_hand) == 0
+    assert weight_distance(model, by_hand) == 0
     assert networks.distance(model.get_weights(), weights) < 1e-5
 
 
-def test_momentum_is_cycled_and_none_leaves_it_alone():
-    """`momentum=None` trains with the optimizer's own momentum; "auto" and another pair end elsewhere."""
-    ends = {}
+def test_momentum_none_keeps_that_of_the_optimizer():
+    """With `momentum=None` the optimizer's momentum is used; "auto" and another pair give other weights."""
+    final_weights = {}
     for momentum in ("auto", (0.9, 0.5), None):
         model = compiled()
-        told = fit(model, OneCycleScheduler(0.1, momentum=momentum)).onecycle.momentum
-        assert told == ((0.95, 0.85) if momentum == "auto" else momentum)
-        ends[momentum] = model.get_weights()
+        reported = fit(model, OneCycleScheduler(0.1, momentum=momentum)).onecycle.momentum
+        assert reported == ((0.95, 0.85) if momentum == "auto" else momentum)
+        final_weights[momentum] = model.get_weights()
     plain = compiled(keras.optimizers.SGD(OneCycle(0.1, T), momentum=0.9))
     fit(plain)
-    assert networks.distance(ends[None], plain.get_weights()) < 1e-6
-    assert networks.distance(ends["auto"], ends[None]) > 1e-2
-    assert networks.distance(ends["auto"], ends[(0.9, 0.5)]) > 1e-2
+    assert networks.distance(final_weights[None], plain.get_weights()) < 1e-6
+    assert networks.distance(final_weights["auto"], final_weights[None]) > 1e-2
+    assert networks.distance(final_weights["auto"], final_weights[(0.9, 0.5)]) > 1e-2
 
 
-class _Pieces(keras.utils.PyDataset):
+class IndexedBatches(keras.utils.PyDataset):
+    """The batches as a `PyDataset` of known or unknown length."""
+
     def __init__(self, known):
         super().__init__()
         self._known = known
@@ -63,18 +65,21 @@ class _Pieces(keras.utils.PyDataset):
         return X[rows], Y[rows]
 
 
-def _endless():
+def endless_batches():
+    """Yield the first batch without end."""
     while True:
         yield X[: networks.BATCH_SIZE], Y[: networks.BATCH_SIZE]
 
 
-def _tf_data(*, known):
+def tf_dataset(*, known):
+    """Return the batches as a `tf.data.Dataset` of known or unknown length."""
     tf = pytest.importorskip("tensorflow")
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(networks.BATCH_SIZE)
     return data if known else data.filter(lambda x, y: True)
 
 
-def _loader():
+def torch_loader():
+    """Return the batches as a PyTorch `DataLoader`."""
     data = pytest.importorskip("torch.utils.data")
     torch = pytest.importorskip("torch")
     return data.DataLoader(data.TensorDataset(torch.tensor(X), torch.tensor(Y)), batch_size=networks.BATCH_SIZE)
@@ -82,69 +87,69 @@ def _loader():
 
 LENGTHS = {
     "arrays": lambda: ({}, T),
-    "PyDataset": lambda: ({"x": _Pieces(True), "y": None}, T),
-    "tf.data": lambda: ({"x": _tf_data(known=True), "y": None}, T),
-    "DataLoader": lambda: ({"x": _loader(), "y": None}, T),
-    "generator": lambda: ({"x": _endless(), "y": None, "steps_per_epoch": 4}, 4 * EPOCHS),
+    "PyDataset": lambda: ({"x": IndexedBatches(True), "y": None}, T),
+    "tf.data": lambda: ({"x": tf_dataset(known=True), "y": None}, T),
+    "DataLoader": lambda: ({"x": torch_loader(), "y": None}, T),
+    "generator": lambda: ({"x": endless_batches(), "y": None, "steps_per_epoch": 4}, 4 * EPOCHS),
     "initial_epoch": lambda: ({"initial_epoch": 1}, T - STEPS),
     "validation, short last batch": lambda: ({"x": X[:-3], "y": Y[:-3], "validation_data": (X, Y)}, T),
 }
 
 
 @pytest.mark.parametrize("kind", LENGTHS)
-def test_length_is_that_of_the_fit(kind):
-    """T is the epochs to come times the steps per epoch, wherever the data's length is known."""
+def test_cycle_is_as_long_as_the_fit(kind):
+    """If the length of the data is known, the cycle has the remaining epochs times the steps per epoch."""
     arguments, length = LENGTHS[kind]()
     report = fit(compiled(), OneCycleScheduler(0.1), **arguments).onecycle
     assert (report.total_steps, report.steps, report.start_step, report.skipped_steps) == (length, length, 0, 0)
 
 
 UNKNOWN = {
-    "generator": _endless,
-    "PyDataset": lambda: _Pieces(False),
-    "tf.data": lambda: _tf_data(known=False),
+    "generator": endless_batches,
+    "PyDataset": lambda: IndexedBatches(False),
+    "tf.data": lambda: tf_dataset(known=False),
 }
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
-def test_unknown_length_asks_for_total_steps(kind):
-    """Data of unknown length is refused before the first step with the remedy, and the remedy works."""
+def test_unknown_length_needs_total_steps(kind):
+    """Data of unknown length is refused before the first step unless `total_steps` is given."""
     model, before = compiled(), networks.initial_weights(0)
     with pytest.raises(ValueError, match="total_steps"):
         fit(model, OneCycleScheduler(0.1), x=UNKNOWN[kind](), y=None)
     assert networks.distance(model.get_weights(), before) == 0
     if kind != "tf.data":
-        return  # the others have no end
+        return  # the other kinds are endless
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow tells of the end of the data
+        warnings.simplefilter("ignore")  # TensorFlow warns at the end of the data
         report = fit(model, OneCycleScheduler(0.1, total_steps=7), x=UNKNOWN[kind](), y=None, epochs=2).onecycle
     assert report.total_steps == 7
-    assert report.steps >= 2 * STEPS  # TensorFlow counts the end of such data as a step, with or without a cycle
+    assert report.steps >= 2 * STEPS  # on TensorFlow the end of such data counts as a step in any `fit`
 
 
-def test_total_steps_holds_the_last_rate():
-    """A cycle shorter than the fit ends early, and its last rate and momentum are held."""
+def test_last_values_are_kept_after_the_cycle():
+    """After a cycle shorter than the fit, the last learning rate and momentum are kept."""
     model, by_hand = compiled(), scheduled(compiled(), steps=8)
     fit(model, OneCycleScheduler(0.1, total_steps=8))
     fit(by_hand)
-    assert apart(model, by_hand) == 0
+    assert weight_distance(model, by_hand) == 0
 
 
 @pytest.mark.parametrize("option", ["steps_per_execution", "jit_compile", "run_eagerly"])
 def test_compile_options(option, backend):
-    """The cycle is exact under `steps_per_execution`, `jit_compile` and `run_eagerly`."""
+    """The cycle is exact with `steps_per_execution`, `jit_compile` and `run_eagerly`."""
     if backend == "torch" and option != "run_eagerly":
-        pytest.skip("torch makes one step per execution, and torch.compile takes a minute")
+        pytest.skip("PyTorch allows one step per execution, and torch.compile is slow")
     if backend == "jax" and option != "steps_per_execution":
-        pytest.skip("jit_compile is the default on JAX, and without it a step takes long")
+        pytest.skip("jit_compile is the default on JAX, and eager steps are slow")
     model, by_hand = compiled(**{option: 7 if option == "steps_per_execution" else True}), scheduled(compiled())
     assert fit(model, OneCycleScheduler(0.1)).onecycle.steps == T
     fit(by_hand)
-    assert apart(model, by_hand) < 1e-5
+    assert weight_distance(model, by_hand) < 1e-5
 
 
 def test_gradient_accumulation_counts_micro_batches():
-    """With gradient accumulation the cycle is as long as the micro-batches, and each update has its own step's rate."""
+    """With gradient accumulation the cycle counts micro-batches, and each update uses the values of its own step."""
     settings = {"learning_rate": 0.02, "momentum": 0.9, "gradient_accumulation_steps": 3}
     model = compiled(keras.optimizers.SGD(**settings))
     fit(model, OneCycleScheduler(0.1))
@@ -160,21 +165,21 @@ def test_gradient_accumulation_counts_micro_batches():
 
 
 def test_multi_optimizer():
-    """Each inner optimizer of a MultiOptimizer follows the cycle in proportion, and gets its own rate back."""
+    """The inner optimizers of a `MultiOptimizer` follow the cycle in proportion and get their own rates back."""
     if not hasattr(keras.optimizers, "MultiOptimizer"):
-        pytest.skip("MultiOptimizer came with Keras 3.15")
-    model, by_hand = compiled(_multi()), compiled(_multi())
+        pytest.skip("MultiOptimizer was added in Keras 3.15")
+    model, by_hand = compiled(multi_optimizer()), compiled(multi_optimizer())
     by_hand.optimizer.build(by_hand.trainable_variables)
     scheduled(by_hand)
     assert fit(model, OneCycleScheduler(0.1)).onecycle.steps == T
     fit(by_hand)
-    assert apart(model, by_hand) == 0
+    assert weight_distance(model, by_hand) == 0
     rates = [float(keras.ops.convert_to_numpy(inner.learning_rate)) for inner in model.optimizer.optimizers]
     np.testing.assert_allclose(sorted(rates), [0.01, 0.02], rtol=1e-6)
 
 
-def test_skipped_updates_are_told():
-    """Under mixed_float16 History says how many batches loss scaling skipped, by which the cycle lags."""
+def test_skipped_updates_are_reported():
+    """With mixed_float16 the report has the number of updates that loss scaling skipped, by which the cycle lags."""
     keras.config.set_dtype_policy("mixed_float16")
     try:
         inner = keras.optimizers.SGD(0.02, momentum=0.9)
@@ -190,6 +195,7 @@ def test_skipped_updates_are_told():
     assert float(keras.ops.convert_to_numpy(inner.learning_rate)) == pytest.approx(0.02)
 
 
-def _multi():
+def multi_optimizer():
+    """Return a `MultiOptimizer` with a slower inner optimizer for the biases."""
     slow, fast = (keras.optimizers.SGD(rate, momentum=0.9) for rate in (0.01, 0.02))
     return keras.optimizers.MultiOptimizer(lambda variable: slow if "bias" in variable.path else fast)

@@ -1,4 +1,4 @@
-"""Bad arguments of the range test are refused before any training, in Keras' form, and nothing has changed."""
+"""Tests of how `find_learning_rate` and `LearningRateFinder` refuse bad arguments."""
 
 import keras
 import numpy as np
@@ -8,16 +8,16 @@ from oracles import states
 import onecycle
 
 
-def model():
-    """A compiled model."""
-    made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    made.compile("sgd", "mse")
-    return made
+def linear_model():
+    """Return a compiled linear model."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
 
 
 X, Y = np.ones((64, 4), "float32"), np.ones((64, 1), "float32")
 
-RAMP = {
+COMMON = {
     "reversed": ({"min_learning_rate": 1.0, "max_learning_rate": 0.1}, "max_learning_rate"),
     "equal": ({"min_learning_rate": 0.1, "max_learning_rate": 0.1}, "max_learning_rate"),
     "zero": ({"min_learning_rate": 0.0}, "min_learning_rate"),
@@ -32,7 +32,7 @@ RAMP = {
     "rule": ({"rule": "best"}, "rule"),
     "no rule": ({"rule": None}, "rule"),
 }
-ONLY_OF_THE_FUNCTION = {
+FUNCTION_ONLY = {
     "no repeats": ({"repeats": 0}, "repeats"),
     "half a repeat": ({"repeats": 1.5}, "repeats"),
     "batch size": ({"batch_size": 0}, "batch_size"),
@@ -44,46 +44,46 @@ ONLY_OF_THE_FUNCTION = {
 }
 
 
-@pytest.mark.parametrize("case", [*RAMP, *ONLY_OF_THE_FUNCTION])
-def test_the_function_refuses_bad_arguments(case):
-    """The error names the argument and what was received; model and optimizer are untouched."""
-    options, name = {**RAMP, **ONLY_OF_THE_FUNCTION}[case]
-    tested = model()
-    before, attributes = states.of_model(tested), dict(vars(tested))
+@pytest.mark.parametrize("case", [*COMMON, *FUNCTION_ONLY])
+def test_function_refuses_bad_arguments(case):
+    """The error names the argument and the value received, and the model and the optimizer are unchanged."""
+    options, name = {**COMMON, **FUNCTION_ONLY}[case]
+    model = linear_model()
+    before, attributes = states.of_model(model), dict(vars(model))
     arguments = {"x": X, "y": Y, "verbose": 0, **options}
     with pytest.raises(ValueError, match=name) as raised:
-        onecycle.find_learning_rate(tested, arguments.pop("x"), arguments.pop("y"), **arguments)
+        onecycle.find_learning_rate(model, arguments.pop("x"), arguments.pop("y"), **arguments)
     assert "eceived" in str(raised.value)
-    assert states.difference(before, states.of_model(tested)) == []
-    assert dict(vars(tested)) == attributes
-    assert tested.train_function is None
+    assert states.difference(before, states.of_model(model)) == []
+    assert dict(vars(model)) == attributes
+    assert model.train_function is None
 
 
-@pytest.mark.parametrize("case", RAMP)
-def test_the_callback_refuses_them_where_it_is_made(case):
-    """`LearningRateFinder` raises the same errors in its constructor."""
-    options, name = RAMP[case]
+@pytest.mark.parametrize("case", COMMON)
+def test_callback_refuses_bad_arguments(case):
+    """The constructor of `LearningRateFinder` raises the same errors."""
+    options, name = COMMON[case]
     with pytest.raises(ValueError, match=name):
         onecycle.LearningRateFinder(**options)
 
 
-def test_a_model_must_be_compiled():
-    """Without an optimizer there is nothing to test, and the error says what to call."""
-    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+def test_model_must_be_compiled():
+    """A model that is not compiled is refused, and the error names `compile`."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"compile\("):
-        onecycle.find_learning_rate(plain, X, Y)
+        onecycle.find_learning_rate(model, X, Y)
 
 
-def test_data_sets_without_a_batch_are_refused():
-    """An empty generator is an error and no result."""
+def test_data_without_a_batch_is_refused():
+    """A generator that yields nothing is refused."""
     with pytest.raises(ValueError, match="at least one batch"):
-        onecycle.find_learning_rate(model(), (pair for pair in ()), verbose=0)
+        onecycle.find_learning_rate(linear_model(), (pair for pair in ()), verbose=0)
 
 
-def test_a_generator_is_refused_where_its_batches_would_be_missed():
-    """It cannot be repeated, nor give its first batch to a model that has yet to make its weights."""
+def test_generator_is_refused_if_batches_would_be_lost():
+    """A generator is refused with repeats, and with a model whose weights have to be built from a batch."""
     with pytest.raises(ValueError, match="repeats"):
-        onecycle.find_learning_rate(model(), ((X, Y) for _ in range(99)), repeats=2)
+        onecycle.find_learning_rate(linear_model(), ((X, Y) for _ in range(99)), repeats=2)
     unbuilt = keras.Sequential([keras.layers.Dense(1)])
     unbuilt.compile("sgd", "mse")
     with pytest.raises(ValueError, match="weights"):

@@ -1,4 +1,4 @@
-"""`find_learning_rate` takes every kind of data that `Model.fit` takes, and every kind of model."""
+"""Tests of `find_learning_rate` with every kind of data and model that `Model.fit` takes."""
 
 import itertools
 
@@ -16,38 +16,38 @@ BATCH = 8
 
 
 def arrays(batches=12):
-    """Inputs and targets that a linear model can learn."""
+    """Return inputs and targets that a linear model can learn."""
     rng = np.random.default_rng(6)
     x = rng.normal(size=(batches * BATCH, 4)).astype("float32")
     return x, (x[:, :1] - x[:, 1:2]).astype("float32")
 
 
-def pairs(batches=12):
-    """The arrays as a list of batches."""
+def batches_of_arrays(batches=12):
+    """Return the arrays as a list of batches."""
     x, y = arrays(batches)
     return [(x[i : i + BATCH], y[i : i + BATCH]) for i in range(0, len(x), BATCH)]
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches by index."""
+    """The batches as a `PyDataset`."""
 
     def __len__(self):
         return 12
 
     def __getitem__(self, index):
-        return pairs()[index]
+        return batches_of_arrays()[index]
 
 
-def dataset(known=True):
-    """A `tf.data.Dataset` of twelve batches."""
+def batched_dataset(known=True):
+    """Return a `tf.data.Dataset` of twelve batches, of known or unknown length."""
     import tensorflow as tf
 
-    found = tf.data.Dataset.from_tensor_slices(arrays()).batch(BATCH)
-    return found if known else found.filter(lambda *batch: True)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays()).batch(BATCH)
+    return dataset if known else dataset.filter(lambda *batch: True)
 
 
 def loader():
-    """A PyTorch `DataLoader`."""
+    """Return a PyTorch `DataLoader` of twelve batches."""
     import torch
 
     data = torch.utils.data.TensorDataset(*map(torch.tensor, arrays()))
@@ -55,40 +55,40 @@ def loader():
 
 
 def linear(model_class=keras.Model, **compiled):
-    """A linear model, compiled."""
+    """Return a compiled linear model."""
     inputs = keras.Input((4,))
     model = model_class(inputs, keras.layers.Dense(1)(inputs))
     model.compile(keras.optimizers.SGD(0.01), **{"loss": "mse", **compiled})
     return model
 
 
-def find(model, *data, **options):
-    """A short test that does not diverge."""
+def range_test(model, *data, **options):
+    """Run a short range test that does not diverge."""
     arguments = {"num_steps": STEPS, "min_learning_rate": 1e-4, "max_learning_rate": 0.05, "verbose": 0, **options}
     return onecycle.find_learning_rate(model, *data, **arguments)
 
 
 KINDS = {
     "arrays": lambda: arrays(),
-    "dataset": lambda: (dataset(),),
-    "dataset of unknown length": lambda: (dataset(known=False),),
+    "dataset": lambda: (batched_dataset(),),
+    "dataset of unknown length": lambda: (batched_dataset(known=False),),
     "PyDataset": lambda: (Batches(),),
     "DataLoader": lambda: (loader(),),
-    "endless generator": lambda: ((pair for pair in itertools.cycle(pairs())),),
-    "other tensors": lambda: [ops.convert_to_tensor(array) for array in arrays()],
+    "endless generator": lambda: ((pair for pair in itertools.cycle(batches_of_arrays())),),
+    "tensors": lambda: [ops.convert_to_tensor(array) for array in arrays()],
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_data_of_every_kind_is_taken(kind):
-    """Twice twelve batches give their true losses, every one of them once a round."""
+def test_every_kind_of_data_is_accepted(kind):
+    """For each kind of data, two epochs give the true losses, each batch once per epoch."""
     model, data = linear(), KINDS[kind]()
     options = {"batch_size": BATCH} if len(data) == 2 else {}
-    result = find(model, *data, **options, min_learning_rate=1e-9, max_learning_rate=1e-8)
+    result = range_test(model, *data, **options, min_learning_rate=1e-9, max_learning_rate=1e-8)
     assert (len(result.losses), result.stop_reason) == (STEPS, StopReason.COMPLETED)
     kernel = model.get_weights()[0].astype("float64")
-    expected = [np.mean((x @ kernel - y) ** 2) for x, y in pairs()]
-    # The rates are too low to change anything, so that each round through the data has its mean loss.
+    expected = [np.mean((x @ kernel - y) ** 2) for x, y in batches_of_arrays()]
+    # The learning rates are too low to change anything, so each epoch has the mean loss of the data.
     assert result.losses[:12].mean() == pytest.approx(np.mean(expected), rel=1e-5)
     assert result.losses[12:].mean() == pytest.approx(np.mean(expected), rel=1e-5)
     if "generator" in kind or "dataset" in kind:
@@ -97,26 +97,26 @@ def test_data_of_every_kind_is_taken(kind):
 
 
 @pytest.mark.parametrize("per_execution", [None, "auto"])
-def test_a_finite_generator_ends_the_test(per_execution):
-    """What a one-shot generator gives is used once; the result says that the data ended."""
-    result = find(linear(), (pair for pair in pairs()), steps_per_execution=per_execution)
+def test_finite_generator_ends_the_range_test(per_execution):
+    """Each batch of a finite generator is used once, and the result says that the data ended."""
+    result = range_test(linear(), (pair for pair in batches_of_arrays()), steps_per_execution=per_execution)
     assert result.stop_reason is StopReason.DATA_ENDED
     assert len(result.losses) == 12
 
 
-def test_data_of_unknown_length_is_read_again_a_step_at_a_time():
-    """Where each call does one step, its end is met between two of them, and the next round goes on unharmed."""
+def test_dataset_of_unknown_length_is_repeated():
+    """With one step per call, a dataset of unknown length is repeated, and each epoch has the true losses."""
     options = {"min_learning_rate": 1e-9, "max_learning_rate": 1e-8, "num_steps": 30, "steps_per_execution": None}
     model = linear()
-    result = find(model, dataset(known=False), **options)
+    result = range_test(model, batched_dataset(known=False), **options)
     kernel = model.get_weights()[0].astype("float64")
-    expected = [np.mean((x @ kernel - y) ** 2) for x, y in pairs()]
+    expected = [np.mean((x @ kernel - y) ** 2) for x, y in batches_of_arrays()]
     np.testing.assert_allclose(result.losses, (3 * expected)[:30], rtol=1e-5)
     np.testing.assert_allclose(result.learning_rates, np.geomspace(1e-9, 1e-8, 30))
 
 
 def test_nested_inputs_and_outputs():
-    """Dicts of inputs, lists of targets and a loss for each output."""
+    """A model with a dict of inputs, a list of outputs and a weighted loss for each output is tested and restored."""
     first, second = keras.Input((4,), name="first"), keras.Input((4,), name="second")
     joined = keras.layers.Concatenate()([first, second])
     outputs = [keras.layers.Dense(1, name="one")(joined), keras.layers.Dense(2, name="two")(joined)]
@@ -126,57 +126,57 @@ def test_nested_inputs_and_outputs():
     inputs, targets = {"first": x, "second": -x}, [y, np.concatenate([y, -y], axis=1)]
     one, two = model.predict({name: value[:BATCH] for name, value in inputs.items()}, verbose=0)
     before = states.of_model(model)
-    result = find(model, *({name: value[:BATCH] for name, value in inputs.items()}, [t[:BATCH] for t in targets]))
+    result = range_test(model, *({name: value[:BATCH] for name, value in inputs.items()}, [t[:BATCH] for t in targets]))
     expected = np.mean((one - targets[0][:BATCH]) ** 2) + 0.5 * np.mean(np.abs(two - targets[1][:BATCH]))
     assert result.losses[0] == pytest.approx(expected, rel=1e-5)
     assert states.difference(before, states.of_model(model)) == []
 
 
-class OwnLoss(keras.Model):
-    """Its loss is twice the mean absolute error."""
+class CustomLoss(keras.Model):
+    """A model whose loss is twice the mean absolute error."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return 2.0 * ops.mean(ops.abs(y_pred - y))
 
 
-class OldLoss(keras.Model):
-    """The same, written before Keras 3.3 had the argument `training`."""
+class LossWithoutTraining(keras.Model):
+    """The same loss, without the argument `training` that Keras 3.3 added."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         return 2.0 * ops.mean(ops.abs(y_pred - y))
 
 
-class OwnMetrics(OwnLoss):
-    """It lists the metrics that are reset and reported itself."""
+class CustomMetrics(CustomLoss):
+    """A model that overrides `metrics`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.mine = keras.metrics.Mean(name="mine")
+        self.extra_mean = keras.metrics.Mean(name="extra_mean")
 
     @property
     def metrics(self):
-        return [self._loss_tracker, self.mine]
+        return [self._loss_tracker, self.extra_mean]
 
 
-class OwnStep(OwnLoss):
-    """Its training step does a thing of its own and leaves the rest to Keras."""
+class CustomStep(CustomLoss):
+    """A model that overrides `train_step` and calls that of Keras."""
 
     def train_step(self, *args):
         return super().train_step(*args)
 
 
-@pytest.mark.parametrize("kind", [OwnLoss, OldLoss, OwnMetrics, OwnStep])
-def test_losses_of_ones_own_are_recorded(kind):
-    """An overridden `compute_loss`, old or new, beside overridden `metrics`, and a `train_step` that calls it."""
+@pytest.mark.parametrize("kind", [CustomLoss, LossWithoutTraining, CustomMetrics, CustomStep])
+def test_custom_losses_are_recorded(kind):
+    """The loss of an overridden `compute_loss` is recorded, also with overridden `metrics` or `train_step`."""
     model = linear(kind, loss=None)
     expected = 2 * np.mean(np.abs(model.predict(arrays()[0][:BATCH], verbose=0) - arrays()[1][:BATCH]))
-    result = find(model, *(array[:BATCH] for array in arrays()))
+    result = range_test(model, *(array[:BATCH] for array in arrays()))
     assert result.losses[0] == pytest.approx(expected, rel=1e-5)
     assert len(result.losses) == STEPS
 
 
-class Silent(keras.Model):
-    """Its training step computes a loss of its own and tells nobody."""
+class UnrecordedLoss(keras.Model):
+    """A model whose training step does not call `compute_loss`."""
 
     def train_step(self, *args):
         data = args[-1]
@@ -186,8 +186,8 @@ class Silent(keras.Model):
         return {"loss": ops.mean(data[0])}
 
 
-class Twice(OwnLoss):
-    """Its loss asks Keras' loss function once more by the public name."""
+class TwoLosses(CustomLoss):
+    """A model whose `compute_loss` calls itself once more."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if training is None:
@@ -195,22 +195,24 @@ class Twice(OwnLoss):
         return self.compute_loss(x, y, y_pred, sample_weight, training=None)
 
 
-@pytest.mark.parametrize(("kind", "told"), [(Silent, "saw no loss"), (Twice, r"saw \d+ losses in \d+ updates")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [(UnrecordedLoss, "saw no loss"), (TwoLosses, r"saw \d+ losses in \d+ updates")]
+)
 @pytest.mark.parametrize("steps", [STEPS, 10])
-def test_a_step_whose_loss_is_not_seen_is_refused(kind, told, steps):
-    """Without a call of `compute_loss`, or with more than one a step, an error says so, and nothing has changed."""
+def test_step_with_other_than_one_loss_is_refused(kind, message, steps):
+    """A training step that calls `compute_loss` never or more than once is refused, and the model is unchanged."""
     model = linear(kind)
     before, attributes = states.of_model(model), set(vars(model))
-    with pytest.raises(ValueError, match=told):
-        find(model, *arrays(), batch_size=BATCH, num_steps=steps)
+    with pytest.raises(ValueError, match=message):
+        range_test(model, *arrays(), batch_size=BATCH, num_steps=steps)
     assert states.difference(before, states.of_model(model)) == []
     assert set(vars(model)) == attributes
 
 
-def test_on_jax_a_step_that_loses_the_state_is_refused():
-    """A `train_step` that calls `compute_loss` outside of what JAX keeps state in is told what to call."""
+def test_stateless_step_that_drops_the_recorder_is_refused():
+    """On JAX, a `train_step` that drops the recorded loss is refused, and the error names the method to call."""
     if keras.backend.backend() != "jax":
-        pytest.skip("of JAX")
+        pytest.skip("only JAX has a stateless training step")
     import jax
 
     class Outside(keras.Model):
@@ -229,17 +231,17 @@ def test_on_jax_a_step_that_loses_the_state_is_refused():
     model.fit(*arrays(), verbose=0)
     before = states.of_model(model)
     with pytest.raises(ValueError, match="compute_loss_and_updates"):
-        find(model, *arrays())
+        range_test(model, *arrays())
     assert states.difference(before, states.of_model(model)) == []
 
 
 def test_updates_skipped_by_loss_scaling_are_left_out():
-    """Under a loss scale that overflows, each rate has the loss of the batch that was applied with it."""
+    """Updates that loss scaling skips are left out, and each learning rate keeps the loss of its own batch."""
     model = linear()
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), initial_scale=2.0**126)
     model.compile(scaled, "mse")
     x, y = arrays()
-    result = find(model, x, 8 * y, batch_size=BATCH)
+    result = range_test(model, x, 8 * y, batch_size=BATCH)
     assert np.all(np.diff(result.learning_rates) > 0)
     np.testing.assert_allclose(result.learning_rates, np.geomspace(1e-4, 0.05, STEPS)[: len(result.learning_rates)])
     assert 10 < len(result.losses) < STEPS

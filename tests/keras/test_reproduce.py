@@ -1,4 +1,4 @@
-"""`reproduce` whole, on the real Boston Housing, with a protocol that is short."""
+"""`reproduce` with a short protocol on the real Boston Housing data."""
 
 import dataclasses
 
@@ -12,24 +12,24 @@ SHORT = {"epochs": 3, "cycles": (2,), "seeds": 1, "side_seeds": 1, "grid_epochs"
 
 @pytest.fixture
 def short(monkeypatch, data_dir):
-    """The experiment with three constant rates, of which the outer ones are far too small and far too large."""
+    """The experiment with three constant rates, of which the outer ones are far too low and far too high."""
     protocol = dataclasses.replace(PROTOCOLS["boston-housing"], grid=(1e-5, 10**-2.5, 1.0), **SHORT)
     monkeypatch.setenv("ONECYCLE_DATA", str(data_dir))
     monkeypatch.setitem(PROTOCOLS, "boston-housing", protocol)
 
 
-def test_an_experiment_of_the_article_is_run_whole_and_then_read(short, tmp_path):
-    """Grid, main arms and side arms; asked once more it trains nothing, and says the same."""
-    found = reproduction.reproduce("boston-housing", directory=tmp_path, verbose=0)
+def test_experiment_is_run_and_then_read(short, tmp_path):
+    """Grid, main arms and side arms are trained once. A second call trains nothing and gives the same summary."""
+    result = reproduction.reproduce("boston-housing", directory=tmp_path, verbose=0)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     again = reproduction.reproduce("boston-housing", directory=tmp_path, verbose=0)
 
-    assert found.tuned == {0.0: 10**-2.5, 0.9: 10**-2.5}
-    assert [run["config"]["batch_size"] for run in found.main.runs] == [32] * 5
-    assert len(found.side.arms) == 4
-    assert found.side.runs[0]["history"] == found.main.runs[0]["history"]
-    assert all(run["finder"]["steps"] > 0 for run in found.main.of(CYCLE))
-    assert "1cycle" in found.summary()
-    assert [one["reference"] for one in found.facts()["savings"]] == list(found.main.arms[:3])
-    assert again.summary() == found.summary()
+    assert result.tuned == {0.0: 10**-2.5, 0.9: 10**-2.5}
+    assert [run["config"]["batch_size"] for run in result.main.runs] == [32] * 5
+    assert len(result.side.arms) == 4
+    assert result.side.runs[0]["history"] == result.main.runs[0]["history"]
+    assert all(run["finder"]["steps"] > 0 for run in result.main.of(CYCLE))
+    assert "1cycle" in result.summary()
+    assert [one["reference"] for one in result.facts()["savings"]] == list(result.main.arms[:3])
+    assert again.summary() == result.summary()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == written

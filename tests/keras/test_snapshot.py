@@ -1,4 +1,4 @@
-"""A range test leaves no trace: training after it ends, to the last bit, where training without it ends."""
+"""A range test leaves no trace: training after it gives the same bits as training without it."""
 
 import functools
 
@@ -14,34 +14,34 @@ EPOCHS = 3  # of 17 steps, the last batch short: 51 steps
 
 
 def sgd():
-    """SGD with momentum."""
+    """Return SGD with momentum."""
     return keras.optimizers.SGD(0.05, momentum=0.9)
 
 
 def sgd_averaged():
-    """SGD that keeps moving averages of the weights, and writes them into the model when training ends."""
+    """Return SGD with moving averages of the weights, which replace the weights when training ends."""
     return keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9)
 
 
 def loss_scaled():
-    """SGD under loss scaling."""
+    """Return SGD with loss scaling."""
     return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05, momentum=0.9))
 
 
 def adam():
-    """Adam."""
+    """Return Adam."""
     return keras.optimizers.Adam(0.01)
 
 
 def data(rows=262):
-    """Arrays that a small network can learn."""
+    """Return arrays that a small network can learn."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(rows, 4)).astype("float32")
     return x, (np.sin(x[:, :1]) + x[:, 1:2]).astype("float32")
 
 
 def make(optimizer, loss="mse"):
-    """A small model with every kind of state: weights, BatchNormalization, dropout's seed, metrics, an optimizer."""
+    """Return a small model with all kinds of state: weights, BatchNormalization, a seed, metrics and an optimizer."""
     states.seed(7)
     layers = keras.layers
     model = keras.Sequential(
@@ -52,7 +52,7 @@ def make(optimizer, loss="mse"):
 
 
 def prepare(model, prior):
-    """Bring a new model into the condition in which the range test finds it."""
+    """Return a new model in the state in which the range test begins."""
     if prior == "built":
         model.optimizer.build(model.trainable_variables)
     elif prior == "trained":
@@ -68,7 +68,7 @@ def train(model):
 
 @functools.cache
 def without_a_test(optimizer, prior):
-    """Return the state after training where there was no range test, and what is drawn next."""
+    """Return the state after training without a range test, and the next random numbers."""
     return train(prepare(make(optimizer), prior)), states.draws()
 
 
@@ -79,8 +79,8 @@ def find(model, **options):
 
 
 @pytest.mark.parametrize(("optimizer", "prior"), [(sgd, "fresh"), (sgd, "trained"), (adam, "fresh"), (adam, "built")])
-def test_training_goes_on_as_if_there_had_been_no_test(optimizer, prior):
-    """51 steps after a range test end with the same bits in every variable, and the same random numbers follow."""
+def test_training_after_a_test_is_the_same(optimizer, prior):
+    """After 51 steps every variable, and every next random number, is the same with and without a range test."""
     without, drawn = without_a_test(optimizer, prior)
     model = prepare(make(optimizer), prior)
     before = states.of_model(model)
@@ -93,8 +93,8 @@ def test_training_goes_on_as_if_there_had_been_no_test(optimizer, prior):
 
 
 @pytest.mark.parametrize(("optimizer", "prior"), [(sgd_averaged, "fresh"), (loss_scaled, "trained")])
-def test_optimizers_with_more_to_remember_are_given_back_whole(optimizer, prior):
-    """Moving averages of weights, and the scale of a scaled loss with its counters, are as if there was no test."""
+def test_optimizers_with_more_state_are_restored(optimizer, prior):
+    """Moving averages of weights, and the scale and counters of loss scaling, are as without a test."""
     without, drawn = without_a_test(optimizer, prior)
     model = prepare(make(optimizer), prior)
     find(model)
@@ -103,7 +103,7 @@ def test_optimizers_with_more_to_remember_are_given_back_whole(optimizer, prior)
 
 
 class Failing(keras.utils.PyDataset):
-    """The arrays batch by batch, and then an error."""
+    """The arrays batch by batch, followed by an error."""
 
     def __len__(self):
         return 100
@@ -151,8 +151,8 @@ def interrupted(where, model, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["step", "read", "between", "second", "data"])
-def test_an_exception_or_ctrl_c_leaves_no_trace_either(where, monkeypatch):
-    """Whether it strikes in the compiled step, as losses are read, between steps, in a repeat or in the data."""
+def test_an_exception_leaves_no_trace(where, monkeypatch):
+    """An exception in the compiled step, while reading losses, between steps, in a repeat or in the data is undone."""
     without, drawn = without_a_test(sgd_averaged, "fresh")
     model = make(sgd_averaged)
     before = states.of_model(model)
@@ -163,11 +163,11 @@ def test_an_exception_or_ctrl_c_leaves_no_trace_either(where, monkeypatch):
     assert states.draws() == drawn
 
 
-def test_the_model_around_its_variables_is_given_back_too():
-    """History, `stop_training`, compiled functions, steps per execution and the rate are the very ones from before."""
+def test_the_attributes_of_the_model_are_restored():
+    """History, `stop_training`, compiled functions, steps per execution and the rate are the same objects as before."""
     model = prepare(make(sgd), "trained")
     model.evaluate(*data(), verbose=0)
-    model.stop_training = "mine"
+    model.stop_training = "a value"
     names = "history", "stop_training", "train_function", "test_function", "compute_loss", "steps_per_execution"
     before = {name: getattr(model, name) for name in names}
     attributes = set(vars(model)), set(vars(model.optimizer))
@@ -177,8 +177,8 @@ def test_the_model_around_its_variables_is_given_back_too():
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
-def test_steps_per_execution_is_given_back():
-    """A model compiled with four steps per execution still has four after a test that chose its own."""
+def test_steps_per_execution_is_restored():
+    """A model compiled with four steps per execution has four after a range test with seven."""
     if keras.backend.backend() == "torch":
         pytest.skip("PyTorch allows one")
     model = make(sgd)
@@ -191,8 +191,8 @@ def test_steps_per_execution_is_given_back():
     assert len(batches) == 5
 
 
-def test_a_schedule_of_ones_own_goes_on():
-    """Schedules that were installed before the test are in force after it, at the step where they were."""
+def test_installed_schedules_continue():
+    """Schedules that were installed before the test apply after it, at the same step."""
     trained = []
     for tested in (False, True):
         model = make(adam)

@@ -1,4 +1,4 @@
-"""A range test leaves no trace in what is rarer: models without weights, saved files, PyTorch's own state."""
+"""A range test leaves no trace in rarer cases: models without weights, saved files, state of PyTorch."""
 
 import functools
 
@@ -11,7 +11,7 @@ import onecycle
 
 
 def data(classes=None):
-    """Arrays that a small network can learn."""
+    """Return arrays that a small network can learn."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(262, 4)).astype("float32")
     y = (np.sin(x[:, :1]) + x[:, 1:2]).astype("float32")
@@ -19,7 +19,7 @@ def data(classes=None):
 
 
 def dense(optimizer="sgd", **compiled):
-    """A small compiled model with its weights."""
+    """Return a small compiled model with weights."""
     keras.utils.set_random_seed(7)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
     model.compile(optimizer, "mse", **compiled)
@@ -27,7 +27,7 @@ def dense(optimizer="sgd", **compiled):
 
 
 class Subclassed(keras.Model):
-    """A model whose weights are made by its first batch."""
+    """A model whose weights are created by its first batch."""
 
     def __init__(self):
         super().__init__()
@@ -40,15 +40,15 @@ class Subclassed(keras.Model):
 
 
 def unbuilt_sequential():
-    """A Sequential model that was not told its input."""
+    """Return a Sequential model without an input shape."""
     return keras.Sequential(
         [keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     )
 
 
 @pytest.mark.parametrize("build", [Subclassed, unbuilt_sequential])
-def test_a_model_without_weights_gets_those_it_would_have_got(build):
-    """It stays built, its optimizer does not, and training ends with the bits that it ends with without a test."""
+def test_a_model_without_weights_gets_the_same_weights(build):
+    """The model stays built, its optimizer does not, and training gives the same bits as without a test."""
     trained = []
     for tested in (False, True):
         keras.utils.set_random_seed(7)
@@ -64,7 +64,7 @@ def test_a_model_without_weights_gets_those_it_would_have_got(build):
 
 
 def test_saving_and_loading_work_afterwards(tmp_path):
-    """A model tested, trained, saved and loaded has every variable, and goes on training like the one saved."""
+    """A model that is tested, trained, saved and loaded has every variable, and trains on like the saved model."""
     model = dense(keras.optimizers.Adam(0.01))
     onecycle.find_learning_rate(model, *data(), num_steps=30, verbose=0)
     model.fit(*data(), verbose=0)
@@ -79,10 +79,10 @@ def test_saving_and_loading_work_afterwards(tmp_path):
 
 
 def test_checkpoints_of_tensorflow_work_afterwards(tmp_path):
-    """`tf.train.Checkpoint` writes and reads the variables of an optimizer that a test had built and given back."""
+    """`tf.train.Checkpoint` writes and reads the variables of an optimizer that was first built by a test."""
     tf = pytest.importorskip("tensorflow")
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("of TensorFlow")
+        pytest.skip("TensorFlow only")
     model = dense(keras.optimizers.Adam(0.01))
     onecycle.find_learning_rate(model, *data(), num_steps=30, verbose=0)
     model.fit(*data(), verbose=0)
@@ -98,7 +98,7 @@ def test_checkpoints_of_tensorflow_work_afterwards(tmp_path):
 
 @pytest.mark.parametrize("given", ["instance", "function"])
 def test_metrics_that_build_themselves_are_unbuilt_again(given):
-    """A metric that makes its variables on the first batch has none after the test, and counts right afterwards."""
+    """A metric that creates its variables in the first batch has none after the test, and is correct afterwards."""
     f1 = keras.metrics.F1Score(average="micro") if given == "instance" else "accuracy"
     keras.utils.set_random_seed(7)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
@@ -110,13 +110,13 @@ def test_metrics_that_build_themselves_are_unbuilt_again(given):
         assert not f1._built
     logs = model.evaluate(*data(classes=2), verbose=0, return_dict=True)
     share = np.mean(np.argmax(model.predict(data()[0], verbose=0), 1) == (data()[0][:, 0] > 0))
-    # Of two exclusive classes the micro-averaged F1 score is the share of right answers.
+    # For two exclusive classes the micro-averaged F1 score is the accuracy.
     assert logs["f1_score" if given == "instance" else "accuracy"] == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="needs a MultiOptimizer")
-def test_several_optimizers_are_given_back_whole():
-    """A `MultiOptimizer` that chooses among optimizers when it is built trains after a test as without one."""
+def test_several_optimizers_are_restored():
+    """A `MultiOptimizer` that selects its optimizers when it is built trains the same after a test."""
     trained = []
     for tested in (False, True):
         model = dense()
@@ -131,10 +131,10 @@ def test_several_optimizers_are_given_back_whole():
     assert states.difference(*trained) == []
 
 
-def test_pytorchs_modes_and_gradients_are_given_back():
-    """Each module's `training` and each parameter's `grad` are those from before, on PyTorch."""
+def test_modes_and_gradients_of_pytorch_are_restored():
+    """On PyTorch each module's `training` and each parameter's `grad` are the same after a test."""
     if keras.backend.backend() != "torch":
-        pytest.skip("of PyTorch")
+        pytest.skip("PyTorch only")
     model = dense()
     model.train()
     model.layers[0].eval()
@@ -147,8 +147,8 @@ def test_pytorchs_modes_and_gradients_are_given_back():
     assert model.layers[1].kernel.value.grad is None
 
 
-def test_mixed_precision_is_given_back_whole():
-    """A `mixed_float16` model trains after a test as without one, the scale of its loss included."""
+def test_mixed_precision_is_restored():
+    """A `mixed_float16` model trains the same after a test, with the same scale of its loss."""
     trained = []
     for tested in (False, True):
         keras.utils.set_random_seed(7)

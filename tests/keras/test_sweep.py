@@ -1,4 +1,4 @@
-"""`sweep_learning_rates`: short annealed runs from where the model is, judged on data they never see."""
+"""Tests of `sweep_learning_rates`, which trains short annealed runs and scores them on held-out data."""
 
 import dataclasses
 
@@ -25,8 +25,8 @@ Y = (X @ RNG.normal(size=(4, 1)) + 0.1 * RNG.normal(size=(ROWS, 1))).astype("flo
 OPTIONS = {"epochs": EPOCHS, "batch_size": BATCH, "budget": 0.8, "seed": 3, "verbose": 0}
 
 
-def make(optimizer=None, loss="mse", outputs=1, normalise=False):
-    """A small compiled model, always with the same weights."""
+def compiled_model(optimizer=None, loss="mse", outputs=1, normalise=False):
+    """Return a small compiled model, always with the same weights."""
     keras.utils.set_random_seed(1)
     body = [layers.Dense(8, "tanh"), *([layers.BatchNormalization(), layers.Dropout(0.1)] if normalise else [])]
     model = keras.Sequential([keras.Input((4,)), *body, layers.Dense(outputs)])
@@ -35,57 +35,58 @@ def make(optimizer=None, loss="mse", outputs=1, normalise=False):
 
 
 @pytest.fixture(scope="module")
-def swept():
-    """A model that made some steps, what it was before the sweep, and the sweep judged on data given."""
-    model = make(keras.optimizers.Adam(0.01), normalise=True)
+def sweep_run():
+    """Return a model with some training, its state before the sweep, and the sweep with validation data."""
+    model = compiled_model(keras.optimizers.Adam(0.01), normalise=True)
     model.fit(X[:16], Y[:16], verbose=0)
     before, attributes = states.of_model(model), set(vars(model))
     states.seed(5)
-    drawn = states.draws()
+    expected_draws = states.draws()
     states.seed(5)
     result = sweep_learning_rates(model, X, Y, validation_data=(X[:64], Y[:64]), **OPTIONS)
-    assert states.draws() == drawn
+    # Checked here, before a test draws random numbers or trains.
+    assert states.draws() == expected_draws
     assert set(vars(model)) == attributes
     return model, before, result
 
 
-def put_back(model, before):
-    """Give the model the state that it was in before the sweep."""
+def restore(model, before):
+    """Restore the state of the model before the sweep."""
     for variables, values in ((model.variables, before["model"]), (model.optimizer.variables, before["optimizer"])):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
 
-def test_the_model_is_left_as_it_was(swept):
-    """Weights, BatchNorm, the optimizer's state; random generators and attributes are looked at as it ends."""
-    model, before, _ = swept
+def test_sweep_restores_the_model(sweep_run):
+    """A sweep restores the weights, the batch normalization statistics and the optimizer's variables."""
+    model, before, _ = sweep_run
     assert states.difference(before, states.of_model(model)) == []
 
 
-def test_a_sweep_repeats(swept):
-    """With the same seed the result is the same, whatever was drawn meanwhile."""
-    model, before, result = swept
-    put_back(model, before)
+def test_same_seed_gives_the_same_sweep(sweep_run):
+    """Two sweeps with the same seed are equal, whatever random numbers were drawn in between."""
+    model, before, result = sweep_run
+    restore(model, before)
     assert sweep_learning_rates(model, X, Y, validation_data=(X[:64], Y[:64]), **OPTIONS) == result
 
 
-def test_it_keeps_to_its_budget(swept):
-    """All steps, range test included, are at most the share of the whole run that was asked for, and told."""
-    result = swept[2]
+def test_cost_stays_within_the_budget(sweep_run):
+    """A sweep takes at most the given share of the steps of a whole run, range test included, and reports its cost."""
+    result = sweep_run[2]
     assert result.total_steps == TOTAL
     assert result.cost == (result.steps.sum() + len(result.range_test.learning_rates)) / TOTAL
     assert 0.4 < result.cost <= 0.8
 
 
-def test_the_evidence_is_whole(swept, tmp_path):
-    """The runs with their curves and scores, the pick with its interval, and all of it comes back."""
-    result = swept[2]
+def test_result_is_complete_and_can_be_saved(sweep_run, tmp_path):
+    """The result has every run with its curve and score and a pick inside its interval, and loads as it was saved."""
+    result = sweep_run[2]
     assert isinstance(result, Sweep)
     assert result.config["epochs"] == EPOCHS
     longest = result.steps == result.steps.max()
     assert longest.sum() in (len(FACTORS), len(FACTORS) + 1)
-    for own in (longest, ~longest):  # there are shorter ones where the range test suggested nothing
-        assert (np.diff(result.learning_rates[own]) > 0).all()
+    for selected in (longest, ~longest):  # shorter runs exist if the range test suggested nothing
+        assert (np.diff(result.learning_rates[selected]) > 0).all()
     assert np.isfinite(result.scores[longest]).all()
     parts = np.isfinite(result.curves).sum(axis=1)
     np.testing.assert_array_equal(parts[longest], np.minimum(result.steps[longest], 200))
@@ -98,44 +99,44 @@ def test_the_evidence_is_whole(swept, tmp_path):
     assert onecycle.load(tmp_path / "sweep.json") == result
 
 
-def test_a_score_is_what_fit_would_have_ended_with(swept):
-    """The plain way, step by step: the model as it was, `fit` with the cycle on the same rows, `evaluate`."""
-    model, before, result = swept
+def test_score_equals_that_of_fit(sweep_run):
+    """The score of a run is that of `fit` with the cycle on the same rows, followed by `evaluate`."""
+    model, before, result = sweep_run
     held_out = X[:64], Y[:64]
     random = np.random.RandomState(OPTIONS["seed"])
     data = prepare_sweep_data(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
     seed = int(random.randint(2**31))
     for run in (0, -1):
         steps = int(result.steps[run])
-        assert steps < data.train_steps_per_epoch  # so that the run is one epoch of a part
+        assert steps < data.train_steps_per_epoch  # the run is one epoch on a part of the rows
         x, y, _ = data.first(steps)
-        model.fit(x, y, batch_size=BATCH, verbose=0)  # compiles, and builds what is not built
-        put_back(model, before)
+        model.fit(x, y, batch_size=BATCH, verbose=0)  # compiles, and builds the variables
+        restore(model, before)
         keras.utils.set_random_seed(seed)
         cycle = onecycle.OneCycleScheduler(result.learning_rates[run])
-        read = {"x": x, "y": y, "batch_size": BATCH}
+        batches = {"x": x, "y": y, "batch_size": BATCH}
         if COMPILED:
-            read = reading.as_programs_do((x, y), seed=seed, batch_size=BATCH, epochs=1)
-        model.fit(**read, verbose=0, callbacks=[cycle])
+            batches = reading.in_program_order((x, y), seed=seed, batch_size=BATCH, epochs=1)
+        model.fit(**batches, verbose=0, callbacks=[cycle])
         score = model.evaluate(*held_out, batch_size=BATCH, verbose=0)
         assert result.scores[run] == pytest.approx(score, rel=1e-3)
 
 
-def test_a_training_takes_its_peak_from_a_sweep():
-    """Of a classifier with AdamW, judged on rows held out; `fit_one_cycle` tells what picked the peak and its cost."""
-    kinds = (Y[:, 0] > 0).astype("int64")
+def test_fit_one_cycle_takes_its_peak_from_a_sweep():
+    """`fit_one_cycle` takes its peak from the sweep of a classifier with AdamW, and reports the sweep and its cost."""
+    labels = (Y[:, 0] > 0).astype("int64")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model = make(keras.optimizers.AdamW(0.01), loss, outputs=2)
-    result = sweep_learning_rates(model, X, kinds, **OPTIONS)
+    model = compiled_model(keras.optimizers.AdamW(0.01), loss, outputs=2)
+    result = sweep_learning_rates(model, X, labels, **OPTIONS)
     assert result.held_out == "Judged on 40 of 200 training rows, drawn at random and not trained on in the sweep."
-    report = fit_one_cycle(model, X, kinds, epochs=2, max_learning_rate=result, verbose=0).onecycle
+    report = fit_one_cycle(model, X, labels, epochs=2, max_learning_rate=result, verbose=0).onecycle
     assert (report.max_learning_rate, report.sweep, report.range_test) == (result.learning_rate, result, None)
     assert f"cost {result.cost:.2g} of a run" in report.summary()
 
 
-def test_one_factor_on_all_rates_of_a_multi_optimizer():
-    """The pick is the rate of the inner optimizer with the largest; the other keeps its proportion."""
-    model = make()
+def test_sweep_takes_a_multi_optimizer():
+    """A model with a `MultiOptimizer` can be swept, and is unchanged afterwards."""
+    model = compiled_model()
     fast, slow = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.001)
     model.compile(keras.optimizers.MultiOptimizer(lambda variable: slow if "bias" in variable.path else fast), "mse")
     before = states.of_model(model)
@@ -144,17 +145,16 @@ def test_one_factor_on_all_rates_of_a_multi_optimizer():
     assert states.difference(before, states.of_model(model)) == []
 
 
-def test_data_sets_are_held_in_part():
-    """Of a data set batches are drawn, some of them held out; the pick is found as of arrays."""
+def test_a_part_of_a_dataset_is_drawn():
+    """A sweep draws training and held-out rows from a part of a dataset, and refuses a dataset of unknown length."""
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    held = prepare_sweep_data(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
-    assert held.batch_size == BATCH
-    assert held.steps_per_epoch == ROWS // BATCH
-    drawn = training_data.rows(held.train) + len(held.validation[0])
-    assert drawn < ROWS
-    assert "held" not in held.description
+    data = prepare_sweep_data(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
+    assert data.batch_size == BATCH
+    assert data.steps_per_epoch == ROWS // BATCH
+    assert training_data.count_rows(data.train) + len(data.validation[0]) < ROWS
+    assert "held" not in data.description
     with pytest.raises(ValueError, match="length of an epoch"):
         prepare_sweep_data(
             dataset.filter(lambda *_: True), None, None, batch_size=None, validation_data=None, random=RNG, share=1.0
@@ -162,7 +162,7 @@ def test_data_sets_are_held_in_part():
 
 
 class Rows(keras.utils.PyDataset):
-    """The data, batch by batch."""
+    """The training data as a `PyDataset`."""
 
     def __len__(self):
         return ROWS // BATCH
@@ -171,8 +171,8 @@ class Rows(keras.utils.PyDataset):
         return X[BATCH * k : BATCH * (k + 1)], Y[BATCH * k : BATCH * (k + 1)]
 
 
-def data_set():
-    """The kind of data set that users of the backend have."""
+def backend_dataset():
+    """Return a dataset of the kind that users of the backend have."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -184,35 +184,35 @@ def data_set():
     return Rows()
 
 
-def test_a_data_set_is_swept():
-    """From its first batch to the pick; the length of the whole run is that of all its batches."""
-    model = make()
+def test_sweep_takes_a_dataset():
+    """A dataset can be swept, and the length of the whole run is that of all its batches."""
+    model = compiled_model()
     before = states.of_model(model)
     options = {name: value for name, value in OPTIONS.items() if name != "batch_size"}
-    result = sweep_learning_rates(model, data_set(), **options)
+    result = sweep_learning_rates(model, backend_dataset(), **options)
     assert (result.total_steps, result.config["batch_size"]) == (TOTAL, BATCH)
     assert result.learning_rate > 0
     assert states.difference(before, states.of_model(model)) == []
 
 
-def test_what_is_judged_on_is_never_trained_on():
-    """Held-out and training rows are all rows, each once; targets and weights go with their rows."""
+def test_held_out_rows_are_not_trained_on():
+    """Each row is either trained on or held out, and targets and weights stay with their rows."""
     rows = np.arange(50)
-    held = prepare_sweep_data(
+    data = prepare_sweep_data(
         {"a": rows}, rows, rows, batch_size=7, validation_data=None, random=np.random.RandomState(0), share=1.0
     )  # fmt: skip
-    (x, y, weights), (x_out, y_out, weights_out) = held.train, held.validation
+    (x, y, weights), (x_out, y_out, weights_out) = data.train, data.validation
     assert sorted([*y, *y_out]) == rows.tolist()
     assert len(y_out) == 10
     for one, other in ((x["a"], y), (weights, y), (x_out["a"], y_out), (weights_out, y_out)):
         np.testing.assert_array_equal(one, other)
-    assert held.train_steps_per_epoch == 6
-    assert len(held.first(2)[1]) == 14
+    assert data.train_steps_per_epoch == 6
+    assert len(data.first(2)[1]) == 14
 
 
 @pytest.mark.parametrize("total_steps", [140, 500, 100_000])
-def test_a_sweep_never_exceeds_its_budget(total_steps):
-    """The parts of a sweep fit its budget, however often the best run has the lowest or the highest rate."""
+def test_parts_of_a_sweep_fit_its_budget(total_steps):
+    """The parts of a sweep fit its budget, even if the search is extended as often as it may be."""
     for share in (0.8, 1.0, 3.0):
         budget = SweepBudget(total_steps, share)
         assert MIN_STEPS_PER_RUN <= budget.search_steps <= budget.steps_per_run(0)
@@ -222,20 +222,20 @@ def test_a_sweep_never_exceeds_its_budget(total_steps):
             )
 
 
-def test_without_a_pick_there_is_no_number(swept):
-    """The rate is an error with the reason, for a person and for a training."""
-    none = dataclasses.replace(swept[2], pick=Pick(None, None, "Every run diverged."))
+def test_sweep_without_a_pick_raises_with_the_reason(sweep_run):
+    """The learning rate of a sweep without a pick is an error with the reason, and so is training with that sweep."""
+    none = dataclasses.replace(sweep_run[2], pick=Pick(None, None, "Every run diverged."))
     with pytest.raises(ValueError, match="picks no learning rate"):
         _ = none.learning_rate
     with pytest.raises(ValueError, match="Every run diverged"):
-        fit_one_cycle(make(), X, Y, epochs=1, max_learning_rate=none)
+        fit_one_cycle(compiled_model(), X, Y, epochs=1, max_learning_rate=none)
     assert "picks no learning rate" in none.summary()
 
 
 BAD = {
     "epochs": ({"epochs": 0}, "`epochs` must be >= 1"),
     "budget": ({"budget": 0.0}, "`budget` must be > 0"),
-    "little": ({"budget": 0.1}, "Pass a larger `budget`"),
+    "small budget": ({"budget": 0.1}, "Pass a larger `budget`"),
     "schedule": ({"schedule": onecycle.OneCycle(0.1, 10)}, "callable"),
     "momentum": ({"momentum": (0.8, 0.9)}, "momentum"),
     "seed": ({"seed": -1}, "`seed` must be >= 0"),
@@ -244,49 +244,56 @@ BAD = {
     "validation": ({"validation_data": (X,)}, "validation_data"),
     "no data": ({"x": None}, "`x`"),
     "few rows": ({"x": X[:20], "y": Y[:20], "budget": 30.0}, "too few"),
-    "frame": ({"x": dict, "y": None}, "length of an epoch"),
+    "unknown length": ({"x": dict, "y": None}, "length of an epoch"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_arguments(case):
-    """What makes no sense raises before any training, and the model is as it was."""
+    """A bad argument is refused before any training, and the model is unchanged."""
     arguments, message = BAD[case]
-    model = make()
+    model = compiled_model()
     before = states.of_model(model)
     with pytest.raises(ValueError, match=message):
         sweep_learning_rates(model, **{"x": X, "y": Y, **OPTIONS, **arguments})
     assert states.difference(before, states.of_model(model)) == []
 
 
-def test_what_is_no_schedule_is_refused():
-    """The callable must return a schedule; an optimizer without momentum has none to cycle."""
+def test_schedule_and_momentum_must_be_possible():
+    """A callable that returns no schedule is refused, and so is momentum for an optimizer that has none."""
     with pytest.raises(TypeError, match="must return a keras LearningRateSchedule"):
-        sweep_learning_rates(make(), X, Y, **OPTIONS, schedule=lambda steps, peak: peak)
+        sweep_learning_rates(compiled_model(), X, Y, **OPTIONS, schedule=lambda steps, peak: peak)
     with pytest.raises(ValueError, match="no velocity"):
-        sweep_learning_rates(make(keras.optimizers.SGD(0.1)), X, Y, **OPTIONS, momentum=(0.95, 0.85))
+        sweep_learning_rates(compiled_model(keras.optimizers.SGD(0.1)), X, Y, **OPTIONS, momentum=(0.95, 0.85))
 
 
-def test_fit_one_cycle_sweeps_by_itself(monkeypatch):
-    """With "sweep" the runs see neither `validation_data` nor what `validation_split` cuts off."""
-    seen = {}
+def test_validation_rows_are_kept_out_of_the_sweep(monkeypatch):
+    """With "sweep", `fit_one_cycle` gives the sweep neither `validation_data` nor the rows of `validation_split`."""
+    received = {}
 
-    def spied(model, x, y, **options):
-        seen.update(options, rows=len(x))
+    def stub(model, x, y, **options):
+        received.update(options, rows=len(x))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("onecycle.training.peak.sweep_learning_rates", spied)
+    monkeypatch.setattr("onecycle.training.peak.sweep_learning_rates", stub)
     with pytest.raises(KeyboardInterrupt):
         fit_one_cycle(
-            make(), X, Y, epochs=EPOCHS, max_learning_rate="sweep", validation_split=0.25, initial_epoch=2, verbose=0
+            compiled_model(),
+            X,
+            Y,
+            epochs=EPOCHS,
+            max_learning_rate="sweep",
+            validation_split=0.25,
+            initial_epoch=2,
+            verbose=0,
         )
-    assert (seen["rows"], seen["epochs"]) == (150, EPOCHS - 2)
-    assert "validation_data" not in seen
+    assert (received["rows"], received["epochs"]) == (150, EPOCHS - 2)
+    assert "validation_data" not in received
 
 
-def test_where_the_range_test_suggests_nothing_shorter_runs_look_for_the_place():
-    """On a model that is trained already no loss falls clearly: runs over decades come first, then those around."""
-    model = make(keras.optimizers.SGD(0.1))
+def test_short_runs_search_if_the_range_test_suggests_nothing():
+    """If the range test suggests nothing, short runs search over decades first, and the budget still holds."""
+    model = compiled_model(keras.optimizers.SGD(0.1))
     model.fit(X, Y, batch_size=BATCH, epochs=60, verbose=0)
     model.compile(keras.optimizers.SGD(0.1), "mse")
     noisy = (Y + RNG.normal(size=Y.shape)).astype("float32")

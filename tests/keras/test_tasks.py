@@ -1,4 +1,4 @@
-"""The tasks' models: compiled, repeatable, of the size they always had, and able to learn."""
+"""The models of the tasks: they never change, their weights are reproducible, and they learn."""
 
 import keras
 import numpy as np
@@ -7,14 +7,14 @@ import pytest
 from onecycle.tasks import load_task, models
 from onecycle.tasks.task import Task
 
-# These sizes are part of the tasks: a change makes every number measured before incomparable.
+# The models never change, so that results of different versions of onecycle are comparable.
 WEIGHTS = {"digits": 13_706, "boston-housing": 5_121, "fashion-mnist": 207_066, "cifar10": 505_450}
 SHAPES = {"digits": (8, 8, 1), "boston-housing": (13,), "fashion-mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_models_are_fixed(name):
-    """Each model is compiled, takes its task's inputs, and has the number of weights it always had."""
+    """Each model is compiled and has a fixed input shape and number of weights."""
     model = models.build(name, seed=0, optimizer=None)
 
     assert model.compiled
@@ -23,7 +23,7 @@ def test_models_are_fixed(name):
 
 
 def test_default_optimizer():
-    """Where no optimizer is named, it is SGD at Keras' own rate with momentum 0.9."""
+    """The default optimizer is SGD with the default learning rate of Keras and momentum 0.9."""
     optimizer = models.build("boston-housing", seed=None, optimizer=None).optimizer
 
     assert isinstance(optimizer, keras.optimizers.SGD)
@@ -31,16 +31,16 @@ def test_default_optimizer():
     assert optimizer.momentum == 0.9
 
 
-def test_own_optimizer():
-    """An optimizer that is given is the one the model is compiled with."""
+def test_given_optimizer():
+    """The model is compiled with the given optimizer."""
     optimizer = keras.optimizers.Adam(1e-3)
 
     assert models.build("digits", seed=None, optimizer=optimizer).optimizer is optimizer
 
 
 @pytest.mark.lower_bound
-def test_same_seed_same_weights():
-    """Two models built with one seed start with the same weights; another seed gives others."""
+def test_seed_sets_the_initial_weights():
+    """Two models built with the same seed have the same initial weights; another seed gives other weights."""
     first, second, other = (models.build("digits", seed=seed, optimizer=None).get_weights() for seed in (1, 1, 2))
 
     assert all(np.array_equal(one, two) for one, two in zip(first, second, strict=True))
@@ -48,8 +48,8 @@ def test_same_seed_same_weights():
 
 
 @pytest.mark.lower_bound
-def test_digits_are_learnt():
-    """Two epochs of plain SGD read 85 in 100 of the test digits."""
+def test_digits_model_learns():
+    """After two epochs of SGD the test accuracy on the digits is at least 85 %."""
     task = load_task("digits")
     (x, y), test = task.data
     model = task.build(seed=0)
@@ -58,8 +58,8 @@ def test_digits_are_learnt():
     assert model.evaluate(*test, verbose=0, return_dict=True)[task.metric] >= 0.85
 
 
-def test_boston_is_learnt(data_dir):
-    """Ten epochs at a rate of 0.001 bring the mean error on Boston's test rows below 4, from 22."""
+def test_boston_model_learns(data_dir):
+    """Ten epochs with learning rate 0.001 lower the mean absolute error on the test rows from 22 to below 4."""
     task = load_task("boston-housing", data_dir)
     (x, y), test = task.data
     model = task.build(seed=0, optimizer=keras.optimizers.SGD(1e-3, momentum=0.9))
@@ -69,8 +69,8 @@ def test_boston_is_learnt(data_dir):
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
-def test_pictures_are_learnt(name, data_dir):
-    """On real pictures the second fifty steps have a loss a twentieth lower than the first fifty."""
+def test_image_models_learn(name, data_dir):
+    """On real images, the training loss of the second 50 steps is at least 5 % lower than that of the first 50."""
     task = load_task(name, data_dir)
     (x, y), _ = task.data
     model = task.build(seed=0)
@@ -80,7 +80,7 @@ def test_pictures_are_learnt(name, data_dir):
 
 
 def test_task_is_frozen():
-    """A task cannot be changed once it is loaded, and shows itself without its data."""
+    """A task cannot be changed, and its `repr` does not show the data."""
     task = load_task("digits")
 
     with pytest.raises(AttributeError):

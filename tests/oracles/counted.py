@@ -1,4 +1,4 @@
-"""A small comparison in a folder, which counts the models that it builds."""
+"""A small comparison in a folder, with a count of the models it builds."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ BUILT = []
 
 
 def build():
-    """A net of a few weights; counts how often it is made."""
+    """Return a net with a few weights, and count it."""
     BUILT.append(1)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -23,17 +23,17 @@ ARMS = {"plain": {}, "A cycle": {"max_learning_rate": 0.1}}
 
 
 def compared(directory, *, arms=ARMS, make=build, data=DATA, **options):
-    """A small comparison in that folder."""
+    """Return a small comparison with its records in the folder."""
     return compare(make, data, arms, **{"seeds": 2, "epochs": 1, "verbose": 0, "directory": directory, **options})
 
 
 def trained():
-    """How many runs were made since the last call; each comparison builds one model more, to look at it."""
+    """Return the number of runs made since the last call. Each comparison builds one more model for its dry run."""
     count = len(BUILT) - 1
     BUILT.clear()
     return count
 
 
 def files(directory):
-    """The folder's files by name."""
+    """Return name -> content of the folder's files."""
     return {path.name: path.read_bytes() for path in directory.iterdir()}

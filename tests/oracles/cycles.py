@@ -1,4 +1,4 @@
-"""The small network trained with a cycle: by the callback, and by schedules put in by hand."""
+"""The small network trained with a cycle: by the callback, and by schedules installed directly."""
 
 import keras
 
@@ -16,7 +16,7 @@ OPTIMIZERS = {
 
 
 def compiled(optimizer="SGD", **options):
-    """Return the network, always with the same weights, compiled with an optimizer or the one of that name above."""
+    """Return the network with fixed weights, compiled with an optimizer or with the one of that name above."""
     model = networks.keras_model(0)
     if isinstance(optimizer, str):
         optimizer = getattr(keras.optimizers, optimizer)(**OPTIMIZERS[optimizer])
@@ -25,18 +25,18 @@ def compiled(optimizer="SGD", **options):
 
 
 def fit(model, *callbacks, x=X, y=Y, epochs=EPOCHS, **arguments):
-    """Fit in silence and in a fixed order, by default on arrays of STEPS batches."""
+    """Fit without output and in a fixed order, by default on arrays of STEPS batches."""
     if y is not None:
         arguments["batch_size"] = networks.BATCH_SIZE
     return model.fit(x, y, epochs=epochs, shuffle=False, verbose=0, callbacks=list(callbacks), **arguments)
 
 
 def scheduled(model, peak=0.1, steps=T, start=0):
-    """Put the cycle in by hand."""
+    """Install the cycle without the callback."""
     cycle = OneCycle(peak, steps, start_step=start)
     return schedule_hyperparameters(model, learning_rate=cycle, momentum=cycle.momentum())
 
 
-def apart(first, second):
+def weight_distance(first, second):
     """Return the largest difference between the weights of two models."""
     return networks.distance(first.get_weights(), second.get_weights())

@@ -1,7 +1,7 @@
-"""A dense network small enough to differentiate by hand: float64 in NumPy, and the same one in Keras.
+"""A dense network small enough to differentiate by hand, in float64 with NumPy, and the same network in Keras.
 
-Dense(8, tanh) → Dense(1) on four inputs, mean squared error. One kernel is wide (4, 8), one is tall (8, 1),
-and the biases have one dimension: every branch of Muon is visited.
+Dense(8, tanh) → Dense(1) on four inputs, mean squared error. One kernel is wide (4, 8), one is tall (8, 1), and the
+biases have one dimension, so every branch of Muon is tested.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ def initial_weights(seed):
     """Return kernel, bias, kernel, bias: float64 numbers that float32 represents exactly."""
     rng = np.random.default_rng(seed)
     shapes = (INPUTS, UNITS), (UNITS,), (UNITS, 1), (1,)
-    # Biases too begin away from zero, so that weight decay and Lamb's ratio have something to act on.
+    # The biases are not zero, so that weight decay and Lamb's ratio affect them.
     return [_exact(rng.normal(scale=0.5, size=shape)) for shape in shapes]
 
 
@@ -49,7 +49,7 @@ def loss_and_gradients(weights, x, y):
 def train(oracle, weights, found, *, learning_rate=None, momentum=None, weight_decay=None):
     """Return the weights after one step of `oracle` per batch, and the loss before each step.
 
-    Each hyperparameter is None (as the oracle is configured), a number, or a function of the step 0, 1, 2 …
+    Each hyperparameter is None (the oracle's configuration), a number, or a function of the step 0, 1, 2 …
     """
     losses = []
     for step, (x, y) in enumerate(found):
@@ -61,7 +61,7 @@ def train(oracle, weights, found, *, learning_rate=None, momentum=None, weight_d
 
 
 def keras_model(seed):
-    """Return the same network as an uncompiled Keras model that holds `initial_weights(seed)`."""
+    """Return the same network as an uncompiled Keras model with `initial_weights(seed)`."""
     import keras
 
     model = keras.Sequential(

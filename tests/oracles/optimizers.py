@@ -1,19 +1,17 @@
-"""Slow, literal float64 transcriptions of Keras 3's optimizers; hyperparameters may change every step.
+"""Slow, literal float64 versions of Keras 3's optimizers, whose hyperparameters may change every step.
 
-They are here to be believed, not to be fast: each rule is written as one reads it in
-`keras/src/optimizers/*.py`, in plain NumPy, one weight at a time. Nothing here imports keras.
+They are made to be easily checked, not to be fast: each rule is written as in `keras/src/optimizers/*.py`, in plain
+NumPy, one weight at a time. Nothing here imports keras.
 
     oracle = make("Adam", learning_rate=0.01, beta_1=0.9)
     weights = oracle.step(weights, gradients, learning_rate=0.02, momentum=0.85)
 
-`make` takes Keras' own argument names, so one dictionary makes both the optimizer and its oracle.
+`make` takes Keras' argument names, so one dictionary makes both the optimizer and its oracle.
 """
 
 from abc import ABC, abstractmethod
 
 import numpy as np
-
-BIAS_CORRECTIONS = ("product", "power")
 
 
 def make(name, *, gradient_accumulation_steps=None, **config):
@@ -21,10 +19,8 @@ def make(name, *, gradient_accumulation_steps=None, **config):
 
     Args:
         name: The name of the class in `keras.optimizers`.
-        gradient_accumulation_steps: An integer k; the oracle then wants one call of `step` per micro-batch.
-        **config: That optimizer's own arguments, in Keras' words and with Keras' defaults; besides, for
-            Adam, AdamW, Adamax, Lamb and Muon, `bias_correction`: "product" divides by one minus the
-            product of every beta_1 so far, "power" by one minus the current beta_1 to the power t.
+        gradient_accumulation_steps: An integer k; the oracle then needs one call of `step` per micro-batch.
+        **config: The arguments of that optimizer, with Keras' names and defaults.
     """
     oracle = ORACLES[name](**config)
     if gradient_accumulation_steps:
@@ -35,7 +31,7 @@ def make(name, *, gradient_accumulation_steps=None, **config):
 class Oracle(ABC):
     """One optimizer: its state and its update rule.
 
-    `momentum` always means what the optimizer itself calls momentum or beta_1.
+    `momentum` is what the optimizer calls momentum or beta_1.
     """
 
     def __init__(self, learning_rate, momentum, weight_decay):
@@ -46,7 +42,7 @@ class Oracle(ABC):
         self._state = {}
 
     def step(self, weights, gradients, learning_rate=None, momentum=None, weight_decay=None):
-        """Return the weights after one update; what is None stays as configured."""
+        """Return the weights after one update. A hyperparameter that is None has its configured value."""
         self.t += 1
         rate = self.learning_rate if learning_rate is None else learning_rate
         self._begin_step(momentum)
@@ -61,7 +57,7 @@ class Oracle(ABC):
         return updated
 
     def _begin_step(self, momentum):
-        """What happens once per step, before any weight is touched."""
+        """Do what happens once per step, before any weight is updated."""
         self._beta = self.momentum if momentum is None else momentum
 
     def _decay_of(self, weight):
@@ -69,12 +65,12 @@ class Oracle(ABC):
 
     @abstractmethod
     def _update(self, index, weight, gradient, rate):
-        """Return the decayed `weight` after its update; its state is kept under `index`."""
+        """Return the decayed `weight` after its update. Its state is stored under `index`."""
 
     def _old(self, name, index, like):
         return self._state.get((name, index), np.zeros_like(like))
 
-    def _keep(self, name, index, value):
+    def _store(self, name, index, value):
         self._state[name, index] = value
         return value
 
@@ -87,7 +83,7 @@ class SGD(Oracle):
         self.nesterov = nesterov
 
     def _update(self, index, weight, gradient, rate):
-        velocity = self._keep("v", index, self._beta * self._old("v", index, weight) - rate * gradient)
+        velocity = self._store("v", index, self._beta * self._old("v", index, weight) - rate * gradient)
         if self.nesterov:
             return weight + self._beta * velocity - rate * gradient
         return weight + velocity
@@ -104,44 +100,32 @@ class RMSprop(Oracle):
 
     def _update(self, index, weight, gradient, rate):
         rho = self.rho
-        square = self._keep("v", index, rho * self._old("v", index, weight) + (1 - rho) * gradient**2)
+        square = self._store("v", index, rho * self._old("v", index, weight) + (1 - rho) * gradient**2)
         variance = square
         if self.centered:
-            mean = self._keep("a", index, rho * self._old("a", index, weight) + (1 - rho) * gradient)
+            mean = self._store("a", index, rho * self._old("a", index, weight) + (1 - rho) * gradient)
             variance = square - mean**2
         # Here epsilon is inside the root.
         increment = rate * gradient / np.sqrt(variance + self.epsilon)
-        return weight - self._keep("m", index, self._beta * self._old("m", index, weight) + increment)
+        return weight - self._store("m", index, self._beta * self._old("m", index, weight) + increment)
 
 
 class BiasCorrected(Oracle):
-    """An optimizer whose running mean of gradients is divided by the total weight it has given them."""
+    """An optimizer whose running mean of gradients is divided by one minus the current beta_1 to the power t."""
 
-    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay, bias_correction):
+    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay):
         super().__init__(learning_rate, beta_1, weight_decay)
-        if bias_correction not in BIAS_CORRECTIONS:
-            raise ValueError(
-                f"Argument `bias_correction` must be one of {BIAS_CORRECTIONS}. "
-                f"Received: bias_correction={bias_correction!r}"
-            )
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.bias_correction = bias_correction
-        self._product = 1.0
 
     def _begin_step(self, momentum):
         super()._begin_step(momentum)
-        self._weigh(self._beta)
-
-    def _weigh(self, beta_1):
-        self._product *= beta_1
-        power = self._product if self.bias_correction == "product" else beta_1**self.t
-        self._total = 1 - power
+        self._total = 1 - self._beta**self.t
 
     def _means(self, index, gradient, beta_1):
-        mean = self._keep("m", index, beta_1 * self._old("m", index, gradient) + (1 - beta_1) * gradient)
+        mean = self._store("m", index, beta_1 * self._old("m", index, gradient) + (1 - beta_1) * gradient)
         square = self._old("v", index, gradient)
-        return mean, self._keep("v", index, self.beta_2 * square + (1 - self.beta_2) * gradient**2)
+        return mean, self._store("v", index, self.beta_2 * square + (1 - self.beta_2) * gradient**2)
 
     def _adam(self, index, weight, gradient, rate, beta_1):
         mean, square = self._means(index, gradient, beta_1)
@@ -160,16 +144,15 @@ class Adam(BiasCorrected):
         beta_2=0.999,
         epsilon=1e-7,
         weight_decay=None,
-        bias_correction="product",
     ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, bias_correction)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
     def _update(self, index, weight, gradient, rate):
         return self._adam(index, weight, gradient, rate, self._beta)
 
 
 class AdamW(BiasCorrected):
-    """Adam, with weight decay unless told otherwise."""
+    """Adam with weight decay by default."""
 
     def __init__(
         self,
@@ -178,16 +161,15 @@ class AdamW(BiasCorrected):
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-7,
-        bias_correction="product",
     ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, bias_correction)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
     def _update(self, index, weight, gradient, rate):
         return self._adam(index, weight, gradient, rate, self._beta)
 
 
 class Adamax(BiasCorrected):
-    """Adam with a fading maximum of |g| in place of the root; only the mean is corrected."""
+    """Adam with a decaying maximum of |g| in place of the root; only the mean is corrected."""
 
     def __init__(
         self,
@@ -196,20 +178,19 @@ class Adamax(BiasCorrected):
         beta_2=0.999,
         epsilon=1e-7,
         weight_decay=None,
-        bias_correction="product",
     ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, bias_correction)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
     def _update(self, index, weight, gradient, rate):
         beta_1 = self._beta
-        mean = self._keep("m", index, beta_1 * self._old("m", index, weight) + (1 - beta_1) * gradient)
-        faded = self.beta_2 * self._old("u", index, weight)
-        norm = self._keep("u", index, np.maximum(faded, np.abs(gradient)))
+        mean = self._store("m", index, beta_1 * self._old("m", index, weight) + (1 - beta_1) * gradient)
+        decayed = self.beta_2 * self._old("u", index, weight)
+        norm = self._store("u", index, np.maximum(decayed, np.abs(gradient)))
         return weight - rate * mean / (self._total * (norm + self.epsilon))
 
 
 class Lamb(BiasCorrected):
-    """Adam's direction, made as long as the (decayed) weight itself, times the rate."""
+    """Adam's direction, scaled to the length of the (decayed) weight, times the rate."""
 
     def __init__(
         self,
@@ -218,9 +199,8 @@ class Lamb(BiasCorrected):
         beta_2=0.999,
         epsilon=1e-7,
         weight_decay=None,
-        bias_correction="product",
     ):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, bias_correction)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
     def _update(self, index, weight, gradient, rate):
         mean, square = self._means(index, gradient, self._beta)
@@ -235,7 +215,7 @@ class Lamb(BiasCorrected):
 class Nadam(Oracle):
     """Nesterov's Adam: beta_1 is warmed up, u_t = beta_1·(1 - 0.96ᵗ/2), corrected by the product of the u's.
 
-    The look-ahead u_{t+1} is made, as in Keras, from the *current* beta_1.
+    As in Keras, the look-ahead u_{t+1} is computed from the *current* beta_1.
     """
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=None):
@@ -252,8 +232,8 @@ class Nadam(Oracle):
 
     def _update(self, index, weight, gradient, rate):
         beta_1, beta_2 = self._beta, self.beta_2
-        mean = self._keep("m", index, beta_1 * self._old("m", index, weight) + (1 - beta_1) * gradient)
-        square = self._keep("v", index, beta_2 * self._old("v", index, weight) + (1 - beta_2) * gradient**2)
+        mean = self._store("m", index, beta_1 * self._old("m", index, weight) + (1 - beta_1) * gradient)
+        square = self._store("v", index, beta_2 * self._old("v", index, weight) + (1 - beta_2) * gradient**2)
         ahead = self._next_u * mean / (1 - self._product * self._next_u)
         now = (1 - self._u) * gradient / (1 - self._product)
         root = np.sqrt(square / (1 - beta_2**self.t))
@@ -261,10 +241,10 @@ class Nadam(Oracle):
 
 
 class Lion(Oracle):
-    """Every weight moves by exactly the rate, along the sign of a blend of momentum and gradient.
+    """Every weight moves by exactly the rate, in the direction of the sign of a blend of momentum and gradient.
 
-    `margin` is the smallest |blend| met so far: an implementation in float32 can only be expected to follow
-    while its own rounding stays below it.
+    `margin` is the smallest |blend| so far. An implementation in float32 can agree only while its rounding errors are
+    smaller.
     """
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, weight_decay=None):
@@ -276,15 +256,15 @@ class Lion(Oracle):
         mean = self._old("m", index, weight)
         blend = self._beta * mean + (1 - self._beta) * gradient
         self.margin = min(self.margin, np.abs(blend).min())
-        self._keep("m", index, self.beta_2 * mean + (1 - self.beta_2) * gradient)
+        self._store("m", index, self.beta_2 * mean + (1 - self.beta_2) * gradient)
         return weight - rate * np.sign(blend)
 
 
 class Muon(BiasCorrected):
     """Orthogonalised momentum for matrices, Adam for the rest, each with its own weight decay.
 
-    A `momentum` or `weight_decay` given to `step` drives both branches. Embeddings and excluded layers,
-    which Keras also gives to Adam, are not known here: a weight of two dimensions is a matrix.
+    A `momentum` or `weight_decay` passed to `step` applies to both branches. Every weight of two dimensions is a
+    matrix: embeddings and excluded layers, for which Keras uses Adam too, are not supported.
     """
 
     def __init__(
@@ -303,9 +283,8 @@ class Muon(BiasCorrected):
         ns_steps=5,
         nesterov=True,
         rms_rate=0.2,
-        bias_correction="product",
     ):
-        super().__init__(learning_rate, momentum, adam_beta_2, epsilon, weight_decay, bias_correction)
+        super().__init__(learning_rate, momentum, adam_beta_2, epsilon, weight_decay)
         self.adam_beta_1 = adam_beta_1
         self.adam_weight_decay = adam_weight_decay
         self.coefficients = (muon_a, muon_b, muon_c)
@@ -317,17 +296,17 @@ class Muon(BiasCorrected):
     def _begin_step(self, momentum):
         self._beta = self.momentum if momentum is None else momentum
         self._adam_beta = self.adam_beta_1 if momentum is None else momentum
-        self._weigh(self._adam_beta)
+        self._total = 1 - self._adam_beta**self.t
 
     def _decay_of(self, weight):
-        # Both are multiplied by the bare rate, adam_lr_ratio or not.
+        # Both are multiplied by the rate without adam_lr_ratio.
         return self.weight_decay if weight.ndim == 2 else self.adam_weight_decay
 
     def _update(self, index, weight, gradient, rate):
         if weight.ndim != 2:
             return self._adam(index, weight, gradient, rate * self.adam_lr_ratio, self._adam_beta)
-        # This momentum is a sum, not a mean: the gradient enters whole.
-        momentum = self._keep("m", index, self._beta * self._old("m", index, weight) + gradient)
+        # This momentum is a sum, not a mean, so the gradient has no factor.
+        momentum = self._store("m", index, self._beta * self._old("m", index, weight) + gradient)
         direction = gradient + self._beta * momentum if self.nesterov else momentum
         update = rate * newton_schulz(direction, self.ns_steps, *self.coefficients)
         if self.rms_rate is not None:
@@ -336,7 +315,7 @@ class Muon(BiasCorrected):
 
 
 def newton_schulz(matrix, steps, a, b, c):
-    """Push the singular values towards one by `steps` rounds of x ← a·x + (b·xxᵀ + c·(xxᵀ)²)·x."""
+    """Move the singular values towards one by `steps` iterations of x ← a·x + (b·xxᵀ + c·(xxᵀ)²)·x."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (np.sqrt(np.sum(x**2)) + 1e-7)
@@ -347,10 +326,10 @@ def newton_schulz(matrix, steps, a, b, c):
 
 
 class Accumulated:
-    """Any oracle under `gradient_accumulation_steps=k`: averages k gradients and steps on every k-th.
+    """Any oracle under `gradient_accumulation_steps=k`: it averages k gradients and updates at every k-th call.
 
-    The hyperparameters in force are those of the k-th micro-batch's own call, for in Keras a schedule sees
-    the raw counter of micro-batches; Adam's t counts the updates.
+    The hyperparameters of an update are those of the call for the k-th micro-batch, because in Keras a schedule counts
+    micro-batches. Adam's t counts updates.
     """
 
     def __init__(self, oracle, steps):
@@ -360,7 +339,7 @@ class Accumulated:
         self._sums = None
 
     def step(self, weights, gradients, learning_rate=None, momentum=None, weight_decay=None):
-        """Take in one micro-batch; return the weights, changed only by every k-th."""
+        """Return the weights after one micro-batch; only every k-th changes them."""
         self.micro_batches += 1
         gradients = [np.asarray(gradient, dtype=np.float64) for gradient in gradients]
         if self._sums is not None:

@@ -2,16 +2,16 @@
 
 from onecycle.results.runs import RunRecord
 
-PER_EPOCH = 10
+STEPS_PER_EPOCH = 10
 
 
 def run(arm, seed, values, finder_steps=0, diverged=None):
-    """A record whose metric took these values."""
+    """Return a record whose metric has these values."""
     epochs = range(1, len(values) + 1)
     return RunRecord(
         arm=arm, seed=seed, identity="", config={"batch_size": 1},
         history={"loss": [1.0] * len(values), "val_accuracy": list(values)},
-        steps=[PER_EPOCH * epoch for epoch in epochs], samples=list(epochs),
+        steps=[STEPS_PER_EPOCH * epoch for epoch in epochs], samples=list(epochs),
         seconds=[float(epoch) for epoch in epochs], finder={"steps": finder_steps} if finder_steps else {},
         diverged=diverged, versions={}, machine={},
     )  # fmt: skip

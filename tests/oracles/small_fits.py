@@ -1,4 +1,4 @@
-"""The small network compiled and trained for a step or two, and optimizers that step by themselves."""
+"""The small network compiled and trained for a few steps, and optimizers that step without a model."""
 
 import random
 
@@ -17,7 +17,7 @@ def compiled(optimizer, **arguments):
 
 
 def fit(model, steps=1, *, callbacks=None, epochs=1, validate=False):
-    """Train on that many of the fixed batches."""
+    """Train on some of the fixed batches."""
     x, y = networks.stacked(networks.batches(seed=1, n=steps))
     model.fit(
         x,
@@ -45,7 +45,7 @@ def read(variable):
 
 
 def draws():
-    """Return a number of every global generator that Keras or its data pipelines draw from."""
+    """Return a number from every global generator that Keras or its data pipelines draw from."""
     drawn = [random.random(), float(np.random.random())]  # noqa: NPY002 - Keras draws from it
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

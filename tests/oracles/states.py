@@ -1,4 +1,4 @@
-"""What training can change in a model and around it, read out so that it can be compared bit for bit."""
+"""The state that training can change in a model and around it, to be compared to the bit."""
 
 import random
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def of_model(model):
-    """Return every variable of a model by what holds it: weights and seed generators, metrics, optimizer."""
+    """Return the variables of the model (weights and seed generators), of its metrics and of its optimizer."""
     groups = {
         "model": model.variables,
         "metrics": model.metrics_variables,
@@ -16,7 +16,7 @@ def of_model(model):
 
 
 def difference(one, other):
-    """Return where two states of `of_model` differ by a bit or a variable: names, none where they are equal."""
+    """Return the names of the variables in which two results of `of_model` differ, by a bit or by their number."""
     found = []
     for group in one:
         if len(one[group]) != len(other[group]):
@@ -28,7 +28,7 @@ def difference(one, other):
 
 
 def seed(number):
-    """Seed every global random number generator; Keras leaves PyTorch's alone on other backends."""
+    """Seed every global random number generator. On other backends Keras does not seed that of PyTorch."""
     import keras
     import torch
 
@@ -37,7 +37,7 @@ def seed(number):
 
 
 def draws():
-    """Return the next numbers of every global random number generator, TensorFlow's and PyTorch's on any backend."""
+    """Return the next numbers of every global random number generator, those of all backends included."""
     import keras
     import tensorflow as tf
     import torch
@@ -54,6 +54,6 @@ def draws():
 def _numpy(variable):
     import keras
 
-    if keras.backend.backend() == "tensorflow":  # also what tf.distribute mirrors
+    if keras.backend.backend() == "tensorflow":  # also variables that tf.distribute mirrors
         return np.array(variable.value.numpy())
     return np.array(keras.ops.convert_to_numpy(variable.value))

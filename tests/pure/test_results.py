@@ -1,4 +1,4 @@
-"""The range test's record: what it says, and that it comes back whole from disk."""
+"""The result of a range test: its fields, its texts, and how it is saved and loaded."""
 
 import dataclasses
 import json
@@ -8,17 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from onecycle.results import RangeTest, StopReason, Suggestion, codec, load
+from onecycle.results import RangeTest, StopReason, Suggestion, load
 from onecycle.suggestions import RULES
 
-HEAD = {"format": "onecycle-result", "version": 1}
 
-
-def measured(n=200, seed=0):
-    """Rates and losses that fall around 0.01 and explode from 1 on."""
+def fall_and_explosion(n=200, seed=0):
+    """Return rates, and losses that fall around 0.01 and explode from 1 on."""
     rates = np.geomspace(1e-6, 10, n)
-    place = np.log10(rates)
-    losses = 0.8 + 1.5 / (1 + np.exp(4 * (place + 2))) + np.expm1(np.maximum(0, place) * 5)
+    log_rates = np.log10(rates)
+    losses = 0.8 + 1.5 / (1 + np.exp(4 * (log_rates + 2))) + np.expm1(np.maximum(0, log_rates) * 5)
     return rates, losses + 0.05 * np.random.default_rng(seed).standard_normal(n)
 
 
@@ -26,7 +24,7 @@ def measured(n=200, seed=0):
 def result():
     """A range test with a suggestion and every field set."""
     return RangeTest.from_losses(
-        *measured(),
+        *fall_and_explosion(),
         StopReason.DIVERGED,
         num_steps=300,
         batch_size=32,
@@ -38,13 +36,26 @@ def result():
 
 
 @pytest.fixture
-def silent():
-    """A range test that suggests nothing."""
+def without_suggestion():
+    """A range test that suggests no rate."""
     return RangeTest.from_losses(np.geomspace(1e-6, 1, 50), np.ones(50), StopReason.COMPLETED)
 
 
-def test_from_losses_asks_every_rule(result):
-    """The suggestions are those of all rules, in their order, and the default rule's is the result's."""
+def non_finite_range_test():
+    """Return a range test with NaN and infinities, for which JSON has no tokens."""
+    losses = np.stack([fall_and_explosion(seed=seed)[1] for seed in range(2)])
+    losses[0, 190:] = np.nan
+    losses[1, [3, 199]] = np.inf, -np.inf
+    return RangeTest.from_losses(fall_and_explosion()[0], losses, StopReason.NON_FINITE, spacing="linear")
+
+
+def empty_range_test():
+    """Return a range test that ended before its first step."""
+    return RangeTest.from_losses([], [], StopReason.DATA_ENDED)
+
+
+def test_from_losses_applies_every_rule(result):
+    """The suggestions are those of all rules in their order, and the default rule decides."""
     assert list(RULES) == list(result.suggestions)
     assert result.suggestion is result.suggestions["one_cycle"]
     assert result.suggestion.learning_rate == result.learning_rate
@@ -52,62 +63,62 @@ def test_from_losses_asks_every_rule(result):
     assert result.smoothed.shape == (200,)
 
 
-def test_another_rule_may_decide():
-    """The rule named decides."""
-    result = RangeTest.from_losses(*measured(), StopReason.DIVERGED, rule="minimum")
+def test_named_rule_decides():
+    """The suggested rate is that of the rule."""
+    result = RangeTest.from_losses(*fall_and_explosion(), StopReason.DIVERGED, rule="minimum")
     assert result.learning_rate == result.suggestions["minimum"].learning_rate
 
 
-def test_a_rule_of_ones_own_may_decide():
-    """A function decides, and stands beside the others under its name."""
+def test_custom_rule_decides():
+    """A function as rule decides, and its suggestion is listed under its name."""
 
     def careful(learning_rates, losses):
         return Suggestion(float(learning_rates[0]), "The lowest.")
 
-    result = RangeTest.from_losses(*measured(), StopReason.DIVERGED, rule=careful)
+    result = RangeTest.from_losses(*fall_and_explosion(), StopReason.DIVERGED, rule=careful)
     assert result.rule == "careful"
     assert result.learning_rate == pytest.approx(1e-6)
 
 
-def test_an_unknown_rule_is_refused():
+def test_unknown_rule_is_an_error():
     """The error lists the rules."""
     with pytest.raises(ValueError, match=r"one_cycle, blow_up, minimum.*'best'"):
-        RangeTest.from_losses(*measured(), StopReason.DIVERGED, rule="best")
+        RangeTest.from_losses(*fall_and_explosion(), StopReason.DIVERGED, rule="best")
 
 
-def test_without_a_suggestion_the_learning_rate_is_an_error_that_says_why(silent):
-    """The error carries the rule's reason and how the test ended, and never a number."""
+def test_learning_rate_without_a_suggestion_is_an_error(without_suggestion):
+    """The error holds the reason of the rule and how the test ended."""
     with pytest.raises(ValueError, match=r"loss is constant.*raise `max_learning_rate`"):
-        _ = silent.learning_rate
+        _ = without_suggestion.learning_rate
 
 
-def test_the_record_cannot_be_changed(result):
-    """Neither fields nor arrays can be written, and the arrays given stay the caller's own."""
-    rates, losses = measured()
-    record = RangeTest.from_losses(rates, losses, StopReason.DIVERGED)
+def test_result_is_immutable():
+    """Neither fields nor arrays can be changed, and the result holds copies of the arrays given."""
+    rates, losses = fall_and_explosion()
+    result = RangeTest.from_losses(rates, losses, StopReason.DIVERGED)
     losses[0] = 99
-    assert record.losses[0] != 99
+    assert result.losses[0] != 99
     with pytest.raises(ValueError, match="read-only"):
-        record.losses[0] = 1
+        result.losses[0] = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        record.rule = "minimum"
+        result.rule = "minimum"
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 200)])
-def test_shapes_that_do_not_fit_are_refused(result, shape):
-    """Losses must have one column a rate."""
+def test_shapes_that_do_not_match_are_an_error(result, shape):
+    """Losses must have one column for each rate."""
     with pytest.raises(ValueError, match="A range test needs"):
         dataclasses.replace(result, losses=np.ones(shape))
 
 
-def test_a_stop_reason_must_be_one(result):
-    """A plain text as stop reason is refused at once, not when it is saved."""
+def test_stop_reason_must_be_a_stop_reason(result):
+    """A string as stop reason is an error when the result is made."""
     with pytest.raises(TypeError, match="StopReason"):
         dataclasses.replace(result, stop_reason="diverged")
 
 
-def test_the_summary_tells_the_rate_the_test_and_each_rule(result):
-    """The text holds the number, the facts, the stop reason and every rule's line."""
+def test_summary_has_rate_settings_and_rules(result):
+    """The text holds the suggested rate, the settings, the stop reason and a line for every rule."""
     text = result.summary()
     assert f"suggests {result.learning_rate:.3g} (one_cycle)" in text
     assert "200 of 300 steps" in text
@@ -116,28 +127,19 @@ def test_the_summary_tells_the_rate_the_test_and_each_rule(result):
     assert all(name in text and suggestion.reason in text for name, suggestion in result.suggestions.items())
 
 
-def test_the_summary_says_when_there_is_no_suggestion(silent):
-    """No number is made up where there is none."""
-    assert "suggests no learning rate" in silent.summary()
+def test_summary_without_a_suggestion_says_so(without_suggestion):
+    """The text has no rate where there is no suggestion."""
+    assert "suggests no learning rate" in without_suggestion.summary()
 
 
-def test_the_summary_takes_an_empty_test():
-    """A test that ended before its first step still has a summary."""
-    empty = RangeTest.from_losses([], [], StopReason.DATA_ENDED)
-    assert "0 steps" in empty.summary()
+def test_summary_of_an_empty_test():
+    """A test that ended before its first step has a summary."""
+    assert "0 steps" in empty_range_test().summary()
 
 
-def strange():
-    """A range test with all that JSON has no word for."""
-    losses = np.stack([measured(seed=seed)[1] for seed in range(2)])
-    losses[0, 190:] = np.nan
-    losses[1, [3, 199]] = np.inf, -np.inf
-    return RangeTest.from_losses(measured()[0], losses, StopReason.NON_FINITE, spacing="linear")
-
-
-@pytest.mark.parametrize("make", [strange, lambda: RangeTest.from_losses([], [], StopReason.DATA_ENDED)])
-def test_a_saved_result_comes_back_whole(make, tmp_path):
-    """NaN, both infinities, repeats, empty arrays: what is loaded equals what was saved, bit for bit."""
+@pytest.mark.parametrize("make", [non_finite_range_test, empty_range_test])
+def test_loaded_result_equals_the_saved_one(make, tmp_path):
+    """NaN, both infinities, repeats and empty arrays are restored bit for bit."""
     result = make()
     result.save(tmp_path / "test.json")
     loaded = load(tmp_path / "test.json")
@@ -147,17 +149,17 @@ def test_a_saved_result_comes_back_whole(make, tmp_path):
         np.testing.assert_array_equal(getattr(result, name), getattr(loaded, name), strict=True)
 
 
-def test_a_full_record_comes_back_equal(result, tmp_path):
-    """Every field comes back, and a result that differs in one of them is not equal."""
+def test_results_that_differ_in_one_field_are_not_equal(result, tmp_path):
+    """Every field is restored, and equality depends on every field."""
     result.save(tmp_path / "test.json")
     assert result == load(tmp_path / "test.json")
     for change in ({"seed": 8}, {"rule": "minimum"}, {"losses": result.losses + 1e-9}, {"versions": {}}):
         assert result != dataclasses.replace(result, **change)
 
 
-def test_the_file_is_json_for_any_parser(tmp_path):
-    """No NaN or Infinity token: a strict parser reads it, and finds null where the mask says what it was."""
-    strange().save(tmp_path / "test.json")
+def test_file_is_strict_json(tmp_path):
+    """The file has no NaN or Infinity token: it has null, and a mask that says which value it was."""
+    non_finite_range_test().save(tmp_path / "test.json")
     document = json.loads((tmp_path / "test.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert [document[key] for key in ("format", "version", "type")] == ["onecycle-result", 1, "RangeTest"]
     losses = document["fields"]["losses"]
@@ -167,117 +169,13 @@ def test_the_file_is_json_for_any_parser(tmp_path):
     assert document["fields"]["stop_reason"] == {"kind": "StopReason", "member": "NON_FINITE"}
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(result, tmp_path, monkeypatch):
-    """A save that fails on its way neither tears the old file nor leaves a draft."""
-    path = tmp_path / "test.json"
-    result.save(path)
-    before = path.read_bytes()
-
-    def full(*args):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        dataclasses.replace(result, seed=8).save(path)
-    assert before == path.read_bytes()
-    assert [path] == list(tmp_path.iterdir())
-
-
-def test_what_could_not_be_read_back_is_not_saved(result, tmp_path):
-    """An object without a JSON form is refused when saved, and no file is left."""
-    with pytest.raises(TypeError, match="cannot be saved"):
-        dataclasses.replace(result, versions={"keras": object()}).save(tmp_path / "test.json")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "torn"),
-        ('{"format": "onecycle-result", "version": 1, "ty', "torn"),
-        ("[1, 2]", "not a onecycle result"),
-        ('{"format": "other"}', "not a onecycle result"),
-        ('{"format": "onecycle-result", "version": 99, "type": "RangeTest"}', "newer onecycle.*upgrade"),
-        ('{"format": "onecycle-result", "version": "1"}', "damaged"),
-        ('{"format": "onecycle-result", "version": 1}', "damaged"),
-        ('{"format": "onecycle-result", "version": 1, "type": "Unheard", "fields": {}}', "'Unheard'.*RangeTest"),
-        ('{"format": "onecycle-result", "version": 1, "type": "RangeTest", "fields": {"x": 1}}', "damaged"),
-        (
-            json.dumps(HEAD | {"type": "Suggestion", "fields": {"learning_rate": 1, "reason": "."}}),
-            "not a result by itself",
-        ),
-    ],
-)
-def test_a_torn_foreign_or_newer_file_is_refused_by_name(text, message, tmp_path):
-    """The error names the file and says what is wrong with it."""
-    path = tmp_path / "broken.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=f"(?s)broken.json.*{message}"):
-        load(path)
-
-
-def test_binary_rubbish_is_refused(tmp_path):
-    """A file that is not even text gives the same kind of error."""
-    (tmp_path / "rubbish.json").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ValueError, match=r"rubbish\.json"):
-        load(tmp_path / "rubbish.json")
-
-
-def test_every_cut_of_a_file_is_refused(result, tmp_path):
-    """However short the file was cut, there is a ValueError and never half a result."""
-    path = tmp_path / "test.json"
-    result.save(path)
-    whole = path.read_bytes()
-    for end in range(0, len(whole) - 2, len(whole) // 40):
-        path.write_bytes(whole[:end])
-        with pytest.raises(ValueError, match="torn"):
-            load(path)
-
-
-def test_a_null_without_a_mask_is_damage(result, tmp_path):
-    """A number that was lost is not read as NaN."""
-    path = tmp_path / "test.json"
-    result.save(path)
-    document = json.loads(path.read_text())
-    document["fields"]["losses"]["values"][3] = None
-    path.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="mask does not explain"):
-        load(path)
-
-
-def test_the_codec_takes_a_further_class_by_registering_it(tmp_path, monkeypatch):
-    """A new record needs one decorator; tuples, nested records, odd keys and lone infinities come back as they were."""
-    monkeypatch.setattr(codec, "_classes", dict(codec._classes))
-
-    @codec.storable
-    @dataclasses.dataclass(frozen=True)
-    class Other:
-        things: tuple
-        table: dict
-
-    one = Other((1, (2.5, None)), {"kind": [float("-inf"), True], "inner": Suggestion(None, "«why»", np.inf)})
-    codec.save(one, tmp_path / "other.json")
-    assert one == codec.load(tmp_path / "other.json")
-
-
-def test_an_unregistered_class_is_refused(tmp_path):
-    """A record that nobody registered could not be read back."""
-
-    @dataclasses.dataclass
-    class Stranger:
-        x: int = 1
-
-    with pytest.raises(TypeError, match="not registered"):
-        codec.save(Stranger(), tmp_path / "stranger.json")
-
-
-def test_a_result_pickles(result):
-    """Results may travel between processes."""
+def test_result_can_be_pickled(result):
+    """Results can be sent between processes."""
     assert result == pickle.loads(pickle.dumps(result))
 
 
-def test_without_matplotlib_plot_says_what_to_install(result, monkeypatch):
-    """The one error names the extra."""
+def test_plot_without_matplotlib_says_what_to_install(result, monkeypatch):
+    """The error names the extra."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install onecycle\[plot\]"):
         result.plot()

@@ -1,4 +1,4 @@
-"""The tasks' data from local files: layout, split, standardisation, and what is said when a file is wrong."""
+"""The data of the tasks from local files: split, standardization, and errors for wrong files."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from onecycle.tasks import NAMES, load_task
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with small files in the layouts of the real ones."""
+    """A folder with small files that have the arrays of the real ones."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "boston-housing.npz", x=np.arange(506 * 13.0).reshape(506, 13), y=np.arange(506.0))
     for name, shape in (("fashion-mnist", (28, 28)), ("cifar10", (32, 32, 3))):
@@ -29,8 +29,8 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_data_are_standardised_with_the_training_rows(name, folder):
-    """Inputs are float32 of the right shape; those for training have mean 0 and deviation 1, per channel or column."""
+def test_inputs_are_standardized_with_the_training_rows(name, folder):
+    """Inputs are float32. Each channel or column of the training inputs has mean 0 and standard deviation 1."""
     (x, y), (x_test, y_test) = load_task(name, folder).data
 
     assert (x.shape, x_test.shape) == SHAPES[name]
@@ -43,16 +43,16 @@ def test_data_are_standardised_with_the_training_rows(name, folder):
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist", "cifar10"])
-def test_labels_are_whole_numbers_from_0_to_9(name, folder):
-    """Labels are a flat array of integers, each of ten classes."""
+def test_labels_are_integers_from_0_to_9(name, folder):
+    """Labels are a flat int64 array of ten classes."""
     for _, labels in load_task(name, folder).data:
         assert labels.ndim == 1
         assert labels.dtype == np.int64
         assert set(labels) <= set(range(10))
 
 
-def test_boston_is_split_as_keras_does(folder):
-    """Boston's rows are shuffled by RandomState(113) and cut at 404, as `keras.datasets.boston_housing` does it."""
+def test_boston_has_the_split_of_keras(folder):
+    """The rows are shuffled by RandomState(113) and split at 404, as in `keras.datasets.boston_housing`."""
     indices = np.arange(506)
     np.random.RandomState(113).shuffle(indices)
 
@@ -62,29 +62,29 @@ def test_boston_is_split_as_keras_does(folder):
     assert len(y) == 404
 
 
-def test_digits_hold_every_class_on_both_sides():
-    """The digits' split gives each of the ten digits at least 25 times to the test."""
+def test_digits_split_has_every_class():
+    """The training digits have all ten classes, and the test digits at least 25 of each."""
     (_, y), (_, y_test) = load_task("digits").data
 
     assert len(set(y)) == 10
     assert np.bincount(y_test).min() >= 25
 
 
-def test_environment_names_the_folder(folder, monkeypatch):
-    """Without `data_dir` the folder is the one that ONECYCLE_DATA names."""
+def test_environment_variable_sets_the_folder(folder, monkeypatch):
+    """Without `data_dir`, the data is read from the folder in ONECYCLE_DATA."""
     monkeypatch.setenv("ONECYCLE_DATA", str(folder))
 
     assert len(load_task("cifar10").data[0][0]) == 50
 
 
 def test_unknown_task():
-    """An unknown task is refused with the names of those there are."""
+    """An unknown name raises an error that lists the tasks."""
     with pytest.raises(ValueError, match=r"must be one of digits, boston-housing, .* Received: name='mnist'"):
         load_task("mnist")
 
 
 def test_missing_file(tmp_path):
-    """A missing file is named, with the ways to get it."""
+    """The error for a missing file names the file and the remedy."""
     with pytest.raises(FileNotFoundError, match=r"cifar10\.npz\. Put it there"):
         load_task("cifar10", tmp_path)
 
@@ -99,8 +99,8 @@ def test_missing_file(tmp_path):
     ],
     ids=["no targets", "other names", "unequal lengths", "too few rows"],
 )
-def test_wrong_layout(tmp_path, arrays):
-    """A file with another layout is refused, and the message names the file."""
+def test_wrong_arrays(tmp_path, arrays):
+    """A file with other arrays raises an error that names the file."""
     np.savez(tmp_path / "boston-housing.npz", **arrays)
 
     with pytest.raises(ValueError, match=r"boston-housing\.npz"):
@@ -108,7 +108,7 @@ def test_wrong_layout(tmp_path, arrays):
 
 
 def test_not_an_archive(tmp_path):
-    """A file that is no .npz archive is refused, and the message names the arrays it should have."""
+    """A file that is not an .npz archive raises an error that names the expected arrays."""
     (tmp_path / "cifar10.npz").write_text("not an archive")
 
     with pytest.raises(ValueError, match="x_train, y_train, x_test, y_test"):
@@ -117,7 +117,7 @@ def test_not_an_archive(tmp_path):
 
 @pytest.mark.parametrize("name", ["boston-housing", "fashion-mnist", "cifar10"])
 def test_real_data(name, data_dir):
-    """The real files have the sizes that everyone knows, and labels evenly spread."""
+    """The real files have the published numbers of rows, and each class has the same number of images."""
     (x, y), (x_test, y_test) = load_task(name, data_dir).data
     sizes = {"boston-housing": (404, 102), "fashion-mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 

@@ -1,50 +1,67 @@
-"""The command line, `onecycle`: reads the options and calls what does the work. Keras is imported in the handlers."""
+"""The command line `onecycle`: one module for each command. Keras is imported only when a command runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 import onecycle
-from onecycle.cli import showing, studying, training
+from onecycle.cli.compare import compare_command
+from onecycle.cli.demo import demo_command
+from onecycle.cli.environment import use_noninteractive_plots
+from onecycle.cli.find import find_command
+from onecycle.cli.fit import fit_command
+from onecycle.cli.preview import preview_command
+from onecycle.cli.report import report_command
+from onecycle.cli.reproduce import reproduce_command
+from onecycle.cli.sweep import sweep_command
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    # An unforeseen error is answered by `console.answering`, in one sentence.
+    # `console.exit_codes` prints errors as one line instead.
     pretty_exceptions_enable=False,
 )
 
-# In the order of the help.
-for command in (
-    *(showing.demo, training.find, training.sweep, training.fit, studying.compare),
-    *(studying.reproduce, showing.preview, showing.report),
-):
-    app.command()(command)
+# `onecycle --help` lists the commands in this order.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo_command,
+    "find": find_command,
+    "sweep": sweep_command,
+    "fit": fit_command,
+    "compare": compare_command,
+    "reproduce": reproduce_command,
+    "preview": preview_command,
+    "report": report_command,
+}
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with these arguments, or the process' own, and return the exit code."""
+    """Run the command line with `arguments`, or with `sys.argv[1:]` if None, and return the exit code."""
     try:
         app(args=None if arguments is None else list(arguments), prog_name="onecycle")
     except SystemExit as end:
+        # A process that exits with a message instead of a number has failed.
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
-def print_version(asked: bool) -> None:
-    """Print the version and stop, if it was asked for."""
-    if asked:
+def print_version(requested: bool) -> None:
+    """Print the version and exit if `--version` was given."""
+    if requested:
         typer.echo(onecycle.__version__)
         raise typer.Exit
 
 
 @app.callback()
-def main(
+def prepare_command(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Find a learning rate, train with 1cycle, and see whether it helped; on Keras 3."""
+    """Find a learning rate, train with 1cycle and compare the results, in Keras 3."""
+    use_noninteractive_plots()

@@ -1,54 +1,108 @@
-"""`onecycle compare`: ways to train a person's own model, compared in pairs."""
+"""`onecycle compare`: a paired comparison of ways to train the user's model."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from onecycle.commands.console import WrongUse, bad_options
-from onecycle.commands.setting import told_what_to_install
-from onecycle.commands.subject import find_function, import_place
-from onecycle.commands.writing import write
+import typer
 
-FORM = "(build, data, arms)"
+from onecycle.cli import console
+from onecycle.cli.environment import check_output_files, name_missing_extra, select_backend, write_result
+from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, PlotFile, ResultFile
+from onecycle.cli.user_code import call_user_function, describe_returned
 
+if TYPE_CHECKING:
+    import keras
 
-def load_parts(name: str) -> tuple[Any, Any, Any]:
-    """Import MODULE (or FILE.py), call FUNCTION, and check that it returns `(build, data, arms)`."""
-    place, _, function = name.rpartition(":")
-    if not place or not function:
-        raise WrongUse(f"Name your code as MODULE:FUNCTION or FILE.py:FUNCTION. Received: {name!r}")
-    make = find_function(import_place(place), function, place)
-    try:
-        returned = make()
-    except Exception as error:
-        raise RuntimeError(f"{name} raised {type(error).__name__}: {error}") from error
-    if not isinstance(returned, tuple) or len(returned) != 3:
-        what = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else type(returned).__name__
-        raise WrongUse(f"{name} must return {FORM}, as `onecycle.compare` takes them. Received: {what}")
-    build, data, arms = returned
-    return build, data, arms
+    from onecycle.results import Comparison, Verdict
 
 
-def compare(parts: tuple[Any, Any, Any], *, save: Path | None, plot: Path | None, **options: Any) -> Any:
-    """Run the comparison, write what was asked for, and return the `Comparison`."""
-    with told_what_to_install(), bad_options():  # what is wrong in a run is a RuntimeError
-        from onecycle import comparison
+def compare_command(
+    function: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (build, data, arms).",
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds per arm. Fewer than 6 show no significance.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per run.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch size.")] = 32,
+    metric: Annotated[str | None, typer.Option(help="Metric to compare, such as val_accuracy.")] = None,
+    mode: Annotated[str, typer.Option(help="Which values are better: max (higher), min (lower) or auto.")] = "auto",
+    target: Annotated[
+        float | None, typer.Option(help="Value of the metric to reach. Default: the best of the baseline.")
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Largest difference in the metric that does not matter.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for the runs. Runs that are already there are reused.")
+    ] = None,
+    jobs: Jobs = 1,
+    cluster: Annotated[str | None, typer.Option(help="dask://HOST:PORT, ray or ray://HOST:PORT.")] = None,
+    backend: BackendChoice = None,
+    save: ResultFile = None,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare ways to train your model, with the same initial weights and several seeds.
 
-        result = comparison.compare(*parts, **options)
-    write(result, save=save, plot=plot)
-    return result
+    Example: `onecycle compare train.py:arms --seeds 10 --directory runs --save comparison.json`
+    """
+    with console.exit_codes(debug=debug, run_directory=directory):
+        check_output_files(save=save, plot=plot)
+        with console.reserve_stdout(as_json=as_json):
+            select_backend(backend)
+            code = load_comparison_code(function)
+            # A wrong argument is a ValueError or TypeError, a failed run a RuntimeError.
+            with name_missing_extra(), console.value_errors_as_usage_errors():
+                from onecycle import compare
+
+                result = compare(
+                    *code, seeds=seeds, epochs=epochs, batch_size=batch_size, metric=metric, mode=mode, target=target,
+                    margin=margin, directory=directory, jobs=jobs, cluster=cluster,
+                    verbose=console.keras_verbosity(as_json=as_json),
+                )  # fmt: skip
+            write_result(result, save=save, plot=plot)
+        console.print_result(result.summary(), comparison_facts(result), as_json=as_json, table=result.rows())
 
 
-def facts(result: Any) -> dict[str, Any]:
-    """Return what a program wants to know of a `Comparison`; every run is in the saved file."""
+class ComparisonCode(NamedTuple):
+    """What the user's function returns: the first arguments of `onecycle.compare`, which checks them.
+
+    Attributes:
+        build: Returns a new compiled model.
+        data: Training and validation data, or a function of the seed that returns them.
+        arms: Name of the arm -> its settings.
+    """
+
+    build: Callable[[], keras.Model]
+    data: Any
+    arms: Mapping[str, Mapping[str, Any]]
+
+
+def load_comparison_code(name: str) -> ComparisonCode:
+    """Call the user's function, given as MODULE:FUNCTION or FILE.py:FUNCTION, and return what it returns."""
+    returned = call_user_function(name)
+    # The dict tells it from (model, x, y), which the other commands take.
+    if not isinstance(returned, tuple) or len(returned) != 3 or not isinstance(returned[2], Mapping):
+        raise console.UsageError(
+            f"{name} must return (build, data, arms), with a dict of arms, as for `onecycle.compare`. "
+            f"Received: {describe_returned(returned)}"
+        )
+    return ComparisonCode(*returned)
+
+
+def comparison_facts(result: Comparison) -> dict[str, object]:
+    """Return the result without its runs, which `--save` writes, as JSON values."""
     return {
         "baseline": result.baseline,
         "seeds": list(result.seeds),
         "metric": result.metric,
         "mode": result.mode,
-        "target": finite(result.target),
+        "target": console.finite_or_none(result.target),
         "margin": result.margin,
         "verdicts": {
             arm: {measure: verdict_facts(verdict) for measure, verdict in verdicts.items()}
@@ -58,18 +112,15 @@ def facts(result: Any) -> dict[str, Any]:
     }
 
 
-def table(result: Any) -> list[dict[str, str]]:
-    """Return the arms, a row each."""
-    rows: list[dict[str, str]] = result.rows()
-    return rows
-
-
-def verdict_facts(verdict: Any) -> dict[str, Any]:
-    """Return a verdict as JSON can hold it."""
-    numbers = {name: finite(getattr(verdict, name)) for name in ("effect", "low", "high", "p", "probability")}
-    return {"verdict": verdict.kind, **numbers, "more_seeds": verdict.more_seeds, "sentence": verdict.sentence}
-
-
-def finite(value: float) -> float | None:
-    """Return the number, or None for NaN and infinities, which JSON does not have."""
-    return float(value) if math.isfinite(value) else None
+def verdict_facts(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as JSON values."""
+    return {
+        "verdict": verdict.kind,
+        "effect": console.finite_or_none(verdict.effect),
+        "low": console.finite_or_none(verdict.low),
+        "high": console.finite_or_none(verdict.high),
+        "p": console.finite_or_none(verdict.p),
+        "probability": console.finite_or_none(verdict.probability),
+        "more_seeds": verdict.more_seeds,
+        "sentence": verdict.sentence,
+    }

@@ -1,124 +1,149 @@
-"""What a command says and how it ends: exit code 0 done, 1 failed in work, 2 wrong use."""
+"""What every command prints, and its exit code: 0 for success, 1 for a failure, 2 for wrong usage."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-FAILED = 1
-WRONG_USE = 2
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+EXIT_FAILURE = 1
+EXIT_USAGE_ERROR = 2
 
 
-class WrongUse(Exception):
-    """The command was called wrongly; its text is one sentence with the remedy."""
+class UsageError(Exception):
+    """Wrong usage of a command. The message is one sentence, with a remedy if there is one."""
 
 
-class Interrupted(Exception):
-    """The person ended the command early; its text says what was kept, and where."""
+# The message of these is a whole sentence, so it is printed without the name of the class.
+_SELF_EXPLANATORY = (UsageError, ValueError, OSError, ImportError)
 
 
 @contextmanager
-def answering(*, debug: bool, kept_in: Path | None = None) -> Iterator[None]:
-    """Turn an exception into one sentence on standard error and an exit code; with `debug` the traceback as well.
+def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[None]:
+    """Print an exception as one line on standard error, and exit with the code for it.
 
     Args:
-        debug: Whether the traceback is shown.
-        kept_in: The folder in which finished runs are kept, for the sentence after Ctrl-C.
+        debug: Whether to print the traceback as well.
+        run_directory: Folder with the finished runs, which the message after Ctrl-C names. None for commands that
+            save no runs.
+
+    Raises:
+        typer.Exit: With code 2 for a `UsageError`, and with code 1 for any other exception and for Ctrl-C.
     """
     try:
         yield
     except typer.Exit:
+        # It has its exit code already.
         raise
-    except Interrupted as stop:
-        typer.echo(str(stop), err=True)
-        raise typer.Exit(FAILED) from stop
-    except KeyboardInterrupt as stop:
-        where = "Nothing was kept." if kept_in is None else f"The finished runs are kept in {kept_in}"
-        again = "" if kept_in is None else ": the same command goes on from there."
-        typer.echo(f"Interrupted. {where}{again}", err=True)
-        raise typer.Exit(FAILED) from stop
+    except KeyboardInterrupt as interrupt:
+        typer.echo(_interruption(run_directory), err=True)
+        raise typer.Exit(EXIT_FAILURE) from interrupt
     except Exception as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"Error: {sentence(error)}", err=True)
-        raise typer.Exit(WRONG_USE if isinstance(error, WrongUse) else FAILED) from error
+        typer.echo(f"Error: {_message(error)}", err=True)
+        raise typer.Exit(EXIT_USAGE_ERROR if isinstance(error, UsageError) else EXIT_FAILURE) from error
 
 
-def sentence(error: Exception) -> str:
-    """Return the exception as one line. Errors that onecycle raises are sentences already; others need their name."""
-    lines = str(error).strip().splitlines() or ["no message"]
-    if isinstance(error, WrongUse | ValueError | OSError | ImportError):
-        return lines[0]
-    return f"{type(error).__name__}: {lines[0]} (`--debug` shows where)"
+def _interruption(run_directory: Path | None) -> str:
+    if run_directory is None:
+        return "Interrupted. Nothing was saved."
+    return f"Interrupted. The finished runs are in {run_directory}. Run the same command again to continue."
 
 
-def quiet(*, as_json: bool) -> redirect_stdout[Any] | nullcontext[None]:
-    """While working: with `--json`, whatever is printed goes to standard error; standard output is for JSON alone."""
-    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+def _message(error: Exception) -> str:
+    first_line = next(iter(str(error).strip().splitlines()), "no message")
+    if isinstance(error, _SELF_EXPLANATORY):
+        return first_line
+    # RuntimeError says no more than "Error" does.
+    name = "" if type(error) is RuntimeError else f"{type(error).__name__}: "
+    return f"{name}{first_line} (use --debug to see the traceback)"
 
 
 @contextmanager
-def bad_options() -> Iterator[None]:
-    """Count what is wrong with a value as wrong use: everything within was given as an option."""
+def value_errors_as_usage_errors() -> Iterator[None]:
+    """Raise a `UsageError` for a `TypeError` or `ValueError`. For code that only checks values of options."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise WrongUse(sentence(error)) from error
+        raise UsageError(_message(error)) from error
 
 
-def bars(*, as_json: bool, else_lines: bool = False) -> int:
-    """What `verbose` Keras gets: bars on a terminal; elsewhere nothing, or one plain line an epoch."""
-    if as_json:
-        return 0
-    return 1 if sys.stdout.isatty() else 2 if else_lines else 0
+def reserve_stdout(*, as_json: bool) -> redirect_stdout[TextIO] | nullcontext[None]:
+    """Return a context that sends all output to standard error with `--json`, so that standard output is JSON only."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
-def kept(written: Sequence[Path]) -> str:
-    """Where what was finished is, in a sentence."""
-    return f"Kept: {', '.join(map(str, written))}." if written else "Nothing was kept: --save or --model would have."
-
-
-def show(
-    text: str, facts: Mapping[str, Any], *, as_json: bool, table: Sequence[Mapping[str, str]] | None = None
-) -> None:
-    """Print the outcome: the facts as JSON for programs, or for people the text, on a terminal with its table drawn.
+def keras_verbosity(*, as_json: bool, epoch_lines: bool = False) -> int:
+    """Return the `verbose` argument for Keras: a progress bar on a terminal, and little or nothing elsewhere.
 
     Args:
-        text: The outcome for people, its table included where there is one, in plain characters.
-        facts: The outcome for programs.
-        as_json: Which of the two.
-        table: The rows that `text` has as lines beginning with a mark, for a terminal.
+        as_json: Whether `--json` was given, which means no progress output at all.
+        epoch_lines: Whether to print one line per epoch if standard output is not a terminal.
+
+    Returns:
+        1 for a progress bar, 2 for one line per epoch, 0 for no output.
     """
-    if as_json or table is None or not sys.stdout.isatty():
-        typer.echo(json.dumps(facts, indent=2, allow_nan=False) if as_json else text)
-        return
-    from rich.console import Console
-
-    console = Console()
-    console.print(text_alone(text), markup=False, highlight=False, soft_wrap=True)
-    console.print(drawn(table))
+    if as_json:
+        return 0
+    return 1 if sys.stdout.isatty() else 2 if epoch_lines else 0
 
 
-def text_alone(text: str) -> str:
-    """The text without the lines of its table, which begin with | or with the mark of a chosen rule."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith(("|", "* ", "  "))).rstrip()
+def print_result(
+    summary: str,
+    facts: Mapping[str, object],
+    *,
+    as_json: bool,
+    table: Sequence[Mapping[str, str]] | None = None,
+) -> None:
+    """Print a result: `facts` as JSON with `--json`, else the summary, with its table drawn on a terminal.
+
+    Args:
+        summary: The result as plain text, including the table if there is one.
+        facts: The result as JSON values.
+        as_json: Whether to print `facts`.
+        table: Rows of the table in `summary`, column name -> cell. None if there is no table.
+    """
+    if as_json:
+        # Python would write NaN, which is not JSON, so it must not be in the facts.
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+    elif table is None or not sys.stdout.isatty():
+        typer.echo(summary)
+    else:
+        from rich.console import Console
+
+        console = Console()
+        # Without markup and highlighting, because the summary is plain text.
+        console.print(_without_table(summary), markup=False, highlight=False, soft_wrap=True)
+        console.print(_rich_table(table))
 
 
-def drawn(rows: Sequence[Mapping[str, str]]) -> Any:
-    """Return the rows as a table of rich's."""
+def _without_table(summary: str) -> str:
+    """Return the summary without the lines of its table, which start with `|`, `* ` or two spaces."""
+    return "\n".join(line for line in summary.splitlines() if not line.startswith(("|", "* ", "  "))).rstrip()
+
+
+def _rich_table(rows: Sequence[Mapping[str, str]]) -> RichTable:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name)
+    table = Table(*rows[0])
     for row in rows:
+        # As Text, because rich reads brackets in a plain string as markup.
         table.add_row(*(Text(cell) for cell in row.values()))
     return table
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return `value`, or None for NaN and infinities, which JSON does not have."""
+    return float(value) if math.isfinite(value) else None

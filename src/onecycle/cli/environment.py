@@ -1,4 +1,4 @@
-"""Settles, before any work, what a command needs: Keras' backend, and files that can be written."""
+"""The environment of a command: the Keras backend, optional packages and output files."""
 
 from __future__ import annotations
 
@@ -9,64 +9,108 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from onecycle.commands.console import WrongUse
+from onecycle.cli.console import UsageError
+
+if TYPE_CHECKING:
+    from onecycle.results import Result
+
+# The formats that `onecycle.plot.save_figure` writes.
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 class Backend(StrEnum):
-    """The backends of Keras that onecycle works on."""
+    """The Keras backends that onecycle supports."""
 
     tensorflow = "tensorflow"
     jax = "jax"
     torch = "torch"
 
 
-def use_backend(backend: Backend | None, *, default: Backend | None = None) -> None:
-    """Choose Keras' backend, which is settled for good when keras is first imported.
+def select_backend(backend: Backend | None, *, default: Backend | None = None) -> None:
+    """Import Keras with a backend, which cannot change afterwards.
 
     Args:
-        backend: The backend asked for. None leaves the choice to KERAS_BACKEND, then `default`.
-        default: The backend where nothing says otherwise. None leaves the choice to Keras' own settings.
+        backend: The backend. None means `KERAS_BACKEND`, or `default` if that is not set.
+        default: Backend if none is given. None leaves the choice to the configuration file of Keras.
+
+    Raises:
+        UsageError: If the backend is not installed, or Keras already runs on another one.
     """
-    # TensorFlow's C++ code reports its instruction sets at every start.
+    # TensorFlow's C++ code logs the CPU's instruction sets at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    name = backend.value if backend else os.environ.get("KERAS_BACKEND") or (default.value if default else None)
+    name = backend or os.environ.get("KERAS_BACKEND") or default
     if name is None:
         return
+    # Found but not imported, which takes seconds. Other names are left to Keras.
     if name in Backend.__members__ and find_spec(name) is None:
-        raise WrongUse(
-            f"The backend {name} is not installed: pip install 'onecycle[{name}]', or choose another with --backend."
+        raise UsageError(
+            f"The backend {name} is not installed. Install it with: pip install 'onecycle[{name}]', "
+            "or choose another one with --backend."
         )
-    if "keras" in sys.modules and sys.modules["keras"].config.backend() != name:
-        raise WrongUse(f"Keras runs on {sys.modules['keras'].config.backend()} already; start anew for {name}.")
+    # Keras is already imported if the command line runs inside another program.
+    if "keras" in sys.modules and (current := sys.modules["keras"].config.backend()) != name:
+        raise UsageError(f"Keras already runs on {current}. Start a new process to use {name}.")
     os.environ["KERAS_BACKEND"] = name
-    # Now, before a person's own module can choose otherwise.
+    # Here, because the user's module may set KERAS_BACKEND before it imports keras.
     import keras  # noqa: F401
 
 
-def check_writable(*, save: Path | None, plot: Path | None, model: Path | None = None) -> None:
-    """Fail before the work and not after it when a result could not be written."""
-    if plot is not None and find_spec("matplotlib") is None:
-        raise WrongUse("Pictures need matplotlib: pip install 'onecycle[plot]', or leave --plot out.")
+def use_noninteractive_plots() -> None:
+    """Let matplotlib draw into files, so that no command needs a display."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def check_output_files(*, save: Path | None, plot: Path | None, model: Path | None = None) -> None:
+    """Check, before any work, that the output files can be written.
+
+    Args:
+        save: File for the result.
+        plot: File for the plot.
+        model: File for the trained model.
+
+    Raises:
+        UsageError: If matplotlib is missing, a suffix is not supported, or a folder does not exist.
+    """
+    if plot is not None:
+        if find_spec("matplotlib") is None:
+            raise UsageError("Plots need matplotlib. Install it with: pip install 'onecycle[plot]', or omit --plot.")
+        if plot.suffix.lower() not in PLOT_SUFFIXES:
+            raise UsageError(f"Option --plot must end in .png, .svg or .pdf. Received: --plot {plot}")
     if model is not None and model.suffix != ".keras":
-        raise WrongUse(f"The file for --model must end in .keras. Received: {model}")
+        raise UsageError(f"Option --model must end in .keras. Received: --model {model}")
     for option, path in (("--save", save), ("--plot", plot), ("--model", model)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise WrongUse(f"There is no folder {path.absolute().parent} for {option}: make it first.")
+        if path is not None:
+            check_folder_of(path, option)
+
+
+def check_folder_of(path: Path, option: str) -> None:
+    """Raise a `UsageError` if the folder of an output file does not exist."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"Option {option} must be a file in an existing folder. There is no folder {folder}.")
+
+
+def write_result(result: Result, *, save: Path | None, plot: Path | None) -> None:
+    """Save a result as JSON and as a plot, each if a file is given."""
+    if save is not None:
+        result.save(save)
+    if plot is not None:
+        from onecycle.plot import save_figure
+
+        save_figure(result.plot(), plot)
 
 
 @contextmanager
-def told_what_to_install() -> Iterator[None]:
-    """Say which extra a comparison lacks, where it lacks one."""
+def name_missing_extra() -> Iterator[None]:
+    """Raise a `UsageError` that names the extra to install if an optional package of comparisons is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in ("scipy", "joblib", "cloudpickle", "distributed", "ray"):
             raise
         extra = "ray" if error.name == "ray" else "studies"
-        raise WrongUse(f"This needs {error.name}: pip install 'onecycle[{extra}]'.") from error
-
-
-def use_files_only() -> None:
-    """Draw into files: a picture never needs a display."""
-    os.environ.setdefault("MPLBACKEND", "Agg")
+        raise UsageError(
+            f"This command needs {error.name}. Install it with: pip install 'onecycle[{extra}]'"
+        ) from error

@@ -1,25 +1,73 @@
-"""`onecycle find`: a learning rate range test on a person's own model and data."""
+"""`onecycle find`: a learning rate range test of the user's model."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from onecycle.commands.subject import Subject
-from onecycle.commands.writing import write
+import typer
 
+from onecycle.cli import console
+from onecycle.cli.environment import check_output_files, select_backend, write_result
+from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
+from onecycle.cli.user_code import load_model_and_data
 
-def find(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
-    """Run the range test, write what was asked for, and return the `RangeTest`."""
-    import onecycle
-
-    result = onecycle.find_learning_rate(subject.model, subject.x, subject.y, **options)
-    write(result, save=save, plot=plot)
-    return result
+if TYPE_CHECKING:
+    from onecycle.results import RangeTest
 
 
-def facts(result: Any) -> dict[str, Any]:
-    """Return what a program wants to know of a `RangeTest`; the curve itself is in the saved file."""
+def find_command(
+    function: UserFunction,
+    min_learning_rate: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-6,
+    max_learning_rate: Annotated[
+        float, typer.Option(help="Learning rate of the last step, unless the loss diverges before.")
+    ] = 10.0,
+    num_steps: Annotated[int, typer.Option(min=10, help="Number of training steps of the test.")] = 300,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    backend: BackendChoice = None,
+    save: ResultFile = None,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find a learning rate for your model and data with a range test.
+
+    Your model is left unchanged. The exit code is 1 if the test suggests no learning rate.
+
+    Example: `onecycle find train.py:make --plot found.png`
+    """
+    with console.exit_codes(debug=debug):
+        check_learning_rates(min_learning_rate, max_learning_rate)
+        check_output_files(save=save, plot=plot)
+        with console.reserve_stdout(as_json=as_json):
+            select_backend(backend)
+            from onecycle import find_learning_rate
+
+            user = load_model_and_data(function, seed)
+            result = find_learning_rate(
+                user.model, user.x, user.y, batch_size=batch_size, min_learning_rate=min_learning_rate,
+                max_learning_rate=max_learning_rate, num_steps=num_steps, seed=seed,
+                verbose=console.keras_verbosity(as_json=as_json),
+            )  # fmt: skip
+            write_result(result, save=save, plot=plot)
+        table = range_test_table(result)
+        console.print_result(result.summary(), range_test_facts(result), as_json=as_json, table=table)
+        # After the result, which has the reason.
+        if result.suggestion.learning_rate is None:
+            raise typer.Exit(console.EXIT_FAILURE)
+
+
+def check_learning_rates(min_learning_rate: float, max_learning_rate: float) -> None:
+    """Raise a `UsageError` if the range of learning rates is empty."""
+    if not 0 < min_learning_rate < max_learning_rate:
+        raise console.UsageError(
+            "Option --min-learning-rate must be > 0 and less than --max-learning-rate. "
+            f"Received: --min-learning-rate {min_learning_rate:g} --max-learning-rate {max_learning_rate:g}"
+        )
+
+
+def range_test_facts(result: RangeTest) -> dict[str, object]:
+    """Return the result without its curve, which `--save` writes, as JSON values."""
     return {
         "learning_rate": result.suggestion.learning_rate,
         "rule": result.rule,
@@ -30,14 +78,14 @@ def facts(result: Any) -> dict[str, Any]:
     }
 
 
-def table(result: Any) -> list[dict[str, str]]:
-    """Return what each rule says, a row each, the deciding one first."""
+def range_test_table(result: RangeTest) -> list[dict[str, str]]:
+    """Return a row for the suggestion of each rule, first that of the rule in use."""
     names = sorted(result.suggestions, key=lambda name: name != result.rule)
     return [
         {
             "rule": f"{name} (decides)" if name == result.rule else name,
-            "learning rate": "none" if found.learning_rate is None else f"{found.learning_rate:.3g}",
-            "why": found.reason,
+            "learning rate": "none" if suggestion.learning_rate is None else f"{suggestion.learning_rate:.3g}",
+            "why": suggestion.reason,
         }
-        for name, found in ((name, result.suggestions[name]) for name in names)
+        for name, suggestion in ((name, result.suggestions[name]) for name in names)
     ]

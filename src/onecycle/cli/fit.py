@@ -1,57 +1,133 @@
-"""`onecycle fit`: a 1cycle training of a person's own model on their own data."""
+"""`onecycle fit`: trains the user's model with 1cycle."""
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from onecycle.commands.subject import Subject
+import typer
+
+from onecycle.cli import console
+from onecycle.cli.environment import check_output_files, select_backend
+from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
+from onecycle.cli.user_code import ModelAndData, load_model_and_data
+
+if TYPE_CHECKING:
+    import keras
+
+    from onecycle.results.cycle_report import CycleReport
+
+
+def fit_command(
+    function: UserFunction,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs, which is the length of the cycle.")] = 10,
+    max_learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the cycle. Default: the suggestion of a range test.")
+    ] = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    backend: BackendChoice = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE.keras", dir_okay=False, help="Save the trained model.")
+    ] = None,
+    save: ResultFile = None,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Train your model with 1cycle.
+
+    Ctrl-C ends training early. The requested files are still written, as far as training got.
+
+    Example: `onecycle fit train.py:make --epochs 20 --model trained.keras`
+    """
+    with console.exit_codes(debug=debug):
+        if max_learning_rate is not None and not max_learning_rate > 0:
+            raise console.UsageError(
+                f"Option --max-learning-rate must be > 0. Received: --max-learning-rate {max_learning_rate:g}"
+            )
+        check_output_files(save=save, plot=plot, model=model)
+        with console.reserve_stdout(as_json=as_json):
+            select_backend(backend)
+            outcome = train_with_one_cycle(
+                load_model_and_data(function, seed), epochs=epochs, max_learning_rate=max_learning_rate,
+                batch_size=batch_size, seed=seed, verbose=console.keras_verbosity(as_json=as_json, epoch_lines=True),
+            )  # fmt: skip
+            written = outcome.write(save=save, plot=plot, model=model)
+        console.print_result(outcome.summary(), outcome.facts(), as_json=as_json)
+        if outcome.interrupted:
+            typer.echo(outcome.interruption(written), err=True)
+            raise typer.Exit(console.EXIT_FAILURE)
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A training: the cycle's peak and why it was taken, epochs, seconds, and each metric after each epoch.
+class FitOutcome:
+    """A training run, finished or ended early with Ctrl-C.
 
-    Where Ctrl-C ended it early, `epochs` is below `epochs_asked`, and a peak that was to be found is None.
+    Attributes:
+        max_learning_rate: Peak of the cycle. None if a run ended early was to find it.
+        reason: Where the peak comes from.
+        epochs: Number of finished epochs.
+        requested_epochs: Number of epochs to train.
+        seconds: Wall time, with the range test.
+        history: Metric name -> its value after each epoch; None for NaN and infinities.
+        model: The trained model.
     """
 
     max_learning_rate: float | None
     reason: str
     epochs: int
-    epochs_asked: int
+    requested_epochs: int
     seconds: float
     history: dict[str, list[float | None]]
-    model: Any = field(repr=False)
+    model: keras.Model = field(repr=False)
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was ended early."""
-        return self.epochs < self.epochs_asked
+        """Whether training ended early."""
+        return self.epochs < self.requested_epochs
 
-    def interruption(self) -> str:
-        """Return a sentence on how far an interrupted training came."""
-        return f"Interrupted after {self.epochs} of {self.epochs_asked} epochs."
+    def interruption(self, written: list[Path]) -> str:
+        """Describe how far training got and which files were written."""
+        files = ", ".join(map(str, written))
+        saved = f"Saved: {files}." if written else "Nothing was saved: use --save or --model."
+        return f"Interrupted after {self.epochs} of {self.requested_epochs} epochs. {saved}"
 
-    def facts(self) -> dict[str, Any]:
-        """Return all but the model, as JSON can hold it."""
-        names = "max_learning_rate", "reason", "epochs", "epochs_asked", "seconds", "history"
-        return {name: getattr(self, name) for name in names}
+    def facts(self) -> dict[str, object]:
+        """Return everything but the model as JSON values."""
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "reason": self.reason,
+            "epochs": self.epochs,
+            # This key is part of the output since version 0.1.0.
+            "epochs_asked": self.requested_epochs,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
 
     def summary(self) -> str:
-        """Return two sentences: the peak and why, how long it trained and where each metric ended."""
-        ends = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values[-1] is not None)
+        """Return two lines of text: the peak and its reason, and the length and final metrics of training."""
+        final = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values[-1] is not None)
         peak = "" if self.max_learning_rate is None else f" {self.max_learning_rate:.3g}"
         return (
             f"Maximum learning rate{peak}: {self.reason.rstrip('.')}.\n"
-            f"Trained {self.epochs} epochs in {self.seconds:.1f} s; at the end: {ends}."
+            f"Trained {self.epochs} epochs in {self.seconds:.1f} s. Final values: {final}."
         )
 
     def write(self, *, save: Path | None, plot: Path | None, model: Path | None) -> list[Path]:
-        """Write facts as JSON, the loss as a picture and the model as Keras saves it, where asked for; return where."""
+        """Write the requested files.
+
+        Args:
+            save: JSON file for the facts, or None.
+            plot: Image file for the training loss, or None.
+            model: Keras file for the model, or None.
+
+        Returns:
+            The files that were written.
+        """
         if save is not None:
             save.write_text(json.dumps(self.facts(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         if plot is not None:
@@ -63,55 +139,66 @@ class Fitted:
         return [path for path in (save, plot, model) if path is not None]
 
 
-def fit(
-    subject: Subject,
+def train_with_one_cycle(
+    user: ModelAndData,
     *,
     epochs: int,
     max_learning_rate: float | None,
     batch_size: int | None,
     seed: int | None,
-    verbose: int | str,
-) -> Fitted:
-    """Train the subject's model in place."""
+    verbose: int,
+) -> FitOutcome:
+    """Train the user's model in place.
+
+    Args:
+        user: The model and its training data.
+        epochs: Number of epochs.
+        max_learning_rate: Peak of the cycle. None for the suggestion of a range test.
+        batch_size: Batch size. None for 32, as in Keras.
+        seed: Random seed, or None.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        The outcome. Ctrl-C ends training after at least one finished epoch.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C before the first epoch is finished.
+    """
     import keras
 
-    import onecycle
+    from onecycle import fit_one_cycle, unschedule_hyperparameters
 
     if seed is not None:
         keras.utils.set_random_seed(seed)
     started = time.perf_counter()
-    peak = "auto" if max_learning_rate is None else max_learning_rate
-    before = getattr(subject.model, "history", None)
+    # Keras replaces the history when training begins.
+    previous_history = getattr(user.model, "history", None)
     try:
-        history = onecycle.fit_one_cycle(
-            subject.model, subject.x, subject.y, epochs=epochs, max_learning_rate=peak, batch_size=batch_size,
-            seed=seed, verbose=verbose,
+        history = fit_one_cycle(
+            user.model, user.x, user.y, epochs=epochs, batch_size=batch_size, seed=seed, verbose=verbose,
+            max_learning_rate="auto" if max_learning_rate is None else max_learning_rate,
         )  # fmt: skip
     except KeyboardInterrupt:
-        history = subject.model.history
-        if history is before or not history.epoch:
-            raise  # nothing is finished
-        onecycle.unschedule_hyperparameters(subject.model)
-    return Fitted(
-        **_peak(getattr(history, "onecycle", None), max_learning_rate),
+        history = user.model.history
+        # Nothing to save during the range test and the first epoch.
+        if history is previous_history or not history.epoch:
+            raise
+        # So that the model is saved with a plain optimizer.
+        unschedule_hyperparameters(user.model)
+    peak, reason = _peak_and_reason(getattr(history, "onecycle", None), max_learning_rate)
+    return FitOutcome(
+        max_learning_rate=peak,
+        reason=reason,
         epochs=len(history.epoch),
-        epochs_asked=epochs,
+        requested_epochs=epochs,
         seconds=round(time.perf_counter() - started, 3),
-        history={name: [finite(value) for value in values] for name, values in history.history.items()},
-        model=subject.model,
+        history={name: [console.finite_or_none(value) for value in values] for name, values in history.history.items()},
+        model=user.model,
     )
 
 
-def _peak(report: Any, given: float | None) -> dict[str, Any]:
-    """The cycle's peak and why it was taken, from the cycle's report, which an interrupted one does not have."""
-    if report is None or report.reason is None:
-        return {
-            "max_learning_rate": given,
-            "reason": "not reported, for it was interrupted" if given is None else "it was given",
-        }
-    return {"max_learning_rate": report.max_learning_rate, "reason": report.reason}
-
-
-def finite(value: float) -> float | None:
-    """Return the number, or None for NaN and infinities, which JSON does not have."""
-    return float(value) if math.isfinite(value) else None
+def _peak_and_reason(report: CycleReport | None, given: float | None) -> tuple[float | None, str]:
+    """Return the peak and where it comes from. A run ended early has no report."""
+    if report is not None and report.reason is not None:
+        return report.max_learning_rate, report.reason
+    return given, "unknown, because training was interrupted" if given is None else "set with --max-learning-rate"

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Annotated
 
 import typer
 
-from onecycle.commands.setting import Backend
+from onecycle.cli.environment import Backend
 
-SubjectName = Annotated[
+UserFunction = Annotated[
     str,
     typer.Argument(
         metavar="MODULE:FUNCTION",
         help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (model, x, y) or (model, dataset).",
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Examples in a batch; Keras' 32 where nothing is said.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Makes the result repeat exactly.")]
-BackendChoice = Annotated[Backend | None, typer.Option(help="Keras' backend; KERAS_BACKEND where nothing is said.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
-Plot = Annotated[Path | None, typer.Option(metavar="FILE.png", dir_okay=False, help="Draw the result into this file.")]
-Save = Annotated[Path | None, typer.Option(metavar="RESULT.json", dir_okay=False, help="Write the result here.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size. Default: 32, as in Keras.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed, for a reproducible result.")]
+BackendChoice = Annotated[Backend | None, typer.Option(help="Keras backend. Default: the variable KERAS_BACKEND.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of worker processes on this machine.")]
+PlotFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.png", dir_okay=False, help="Save a plot as .png, .svg or .pdf.")
+]
+ResultFile = Annotated[Path | None, typer.Option(metavar="RESULT.json", dir_okay=False, help="Save the result.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON to standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]

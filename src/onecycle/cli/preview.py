@@ -1,20 +1,30 @@
-"""`onecycle preview`: a schedule as a table and a picture, before any training."""
+"""`onecycle preview`: a schedule as a chart and a table, before training."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from onecycle.commands.console import WrongUse
+import typer
 
+from onecycle.cli import console
+from onecycle.cli.environment import check_output_files
+from onecycle.cli.options import AsJson, Debug, PlotFile
+
+if TYPE_CHECKING:
+    from onecycle.schedules.base import Schedule
+    from onecycle.schedules.momentum import MomentumSchedule
+
+# A column of the chart is one of these characters per row, an eighth of a row apart.
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS, _COLUMNS = 6, 64
 
 
-class Name(StrEnum):
-    """The schedules that can be looked at."""
+class ScheduleName(StrEnum):
+    """The schedules that `onecycle preview` can show."""
 
     one_cycle = "one-cycle"
     pytorch = "pytorch"
@@ -25,92 +35,164 @@ class Name(StrEnum):
     cyclical = "cyclical"
 
 
-def make(name: Name, peak: float, steps: int, **options: Any) -> Any:
-    """Return the schedule; of the options only those given, which it must know."""
-    from onecycle.schedules import OneCycle
-    from onecycle.schedules.cyclical import CyclicalLearningRate
-    from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
+def preview_command(
+    schedule: Annotated[ScheduleName, typer.Argument(help="Schedule to show.")] = ScheduleName.one_cycle,
+    max_learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
+    total_steps: Annotated[
+        int, typer.Option(min=1, help="Number of training steps: epochs times batches per epoch.")
+    ] = 1000,
+    warmup_fraction: Annotated[float | None, typer.Option(help="Fraction of the steps before the peak, 0-1.")] = None,
+    final_fraction: Annotated[
+        float | None, typer.Option(help="Fraction of the steps in the final drop or decay, 0-1.")
+    ] = None,
+    initial_divisor: Annotated[float | None, typer.Option(help="Peak divided by the first learning rate.")] = None,
+    final_divisor: Annotated[float | None, typer.Option(help="First divided by the last learning rate.")] = None,
+    shape: Annotated[str | None, typer.Option(help="linear or cosine.")] = None,
+    high_momentum: Annotated[float, typer.Option(help="Momentum at low learning rates.")] = 0.95,
+    low_momentum: Annotated[float, typer.Option(help="Momentum at the peak.")] = 0.85,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show a schedule before training, as a chart in the terminal and as a plot.
 
-    makers: dict[Name, tuple[Any, tuple[str, ...]]] = {
-        Name.one_cycle: (
-            OneCycle,
-            ("warmup_fraction", "final_fraction", "initial_divisor", "final_divisor", "shape"),
-        ),
-        Name.pytorch: (OneCycle.pytorch, ()),
-        Name.fastai: (OneCycle.fastai, ()),
-        Name.optax: (lambda peak, steps: OneCycle.optax(steps, peak), ()),
-        Name.warmup_linear: (WarmupLinearDecay, ("warmup_fraction",)),
-        Name.warmup_stable: (WarmupStableDecay, ("warmup_fraction", "final_fraction")),
-        Name.cyclical: (lambda peak, steps: CyclicalLearningRate(peak / 10, peak, max(1, steps // 8)), ()),
-    }
-    maker, known = makers[name]
+    Example: `onecycle preview one-cycle --max-learning-rate 0.1 --total-steps 2000 --plot cycle.png`
+    """
+    with console.exit_codes(debug=debug):
+        check_output_files(save=None, plot=plot)
+        options = {
+            "warmup_fraction": warmup_fraction, "final_fraction": final_fraction, "initial_divisor": initial_divisor,
+            "final_divisor": final_divisor, "shape": shape,
+        }  # fmt: skip
+        with console.reserve_stdout(as_json=as_json), console.value_errors_as_usage_errors():
+            learning_rate = make_schedule(schedule, max_learning_rate, total_steps, options)
+            momentum = matching_momentum_schedule(learning_rate, high=high_momentum, low=low_momentum)
+            if plot is not None:
+                save_schedule_plot(learning_rate, momentum, plot)
+            preview = SchedulePreview(learning_rate, momentum, total_steps)
+        console.print_result(preview.text(), preview.facts(), as_json=as_json)
+
+
+def make_schedule(
+    name: ScheduleName, max_learning_rate: float, total_steps: int, options: Mapping[str, float | str | None]
+) -> Schedule:
+    """Return a new schedule.
+
+    Args:
+        name: Which schedule.
+        max_learning_rate: The peak.
+        total_steps: Length of the schedule in training steps.
+        options: Option name -> its value; None if the option was not given.
+
+    Raises:
+        UsageError: If an option was given that the schedule does not have.
+        ValueError: If an argument is out of its range.
+    """
+    make, names = _factories()[name]
     given = {option: value for option, value in options.items() if value is not None}
-    unknown = [f"--{option.replace('_', '-')}" for option in given if option not in known]
+    unknown = [f"--{option.replace('_', '-')}" for option in given if option not in names]
     if unknown:
-        raise WrongUse(f"The schedule {name.value} has no option {', '.join(unknown)}.")
-    if name is Name.warmup_stable and "final_fraction" in given:
-        given["decay_fraction"] = given.pop("final_fraction")
-    return maker(peak, steps, **given)
+        raise console.UsageError(f"The schedule {name.value} has no option {', '.join(unknown)}.")
+    return make(max_learning_rate, total_steps, **{names[option]: value for option, value in given.items()})
 
 
-def preview(schedule: Any, steps: int, *, momentum: tuple[float, float] | None, plot: Path | None) -> Preview:
-    """Look at so many steps of a schedule, and of the momentum that goes with it."""
-    with_momentum = momentum is not None and hasattr(schedule, "momentum")
-    matching = schedule.momentum(high=momentum[0], low=momentum[1]) if with_momentum and momentum else None
-    if plot is not None:
-        from onecycle.plot import plot_schedule, save_figure
+def _factories() -> dict[ScheduleName, tuple[Callable[..., Schedule], dict[str, str]]]:
+    """Return for each schedule what makes it, and the name of the argument for each option it has."""
+    from onecycle import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
 
-        save_figure(plot_schedule(schedule, matching), plot)
-    return Preview(schedule, steps, matching)
+    one_cycle_options = ("warmup_fraction", "final_fraction", "initial_divisor", "final_divisor", "shape")
+    return {
+        ScheduleName.one_cycle: (OneCycle, {name: name for name in one_cycle_options}),
+        ScheduleName.pytorch: (OneCycle.pytorch, {}),
+        ScheduleName.fastai: (OneCycle.fastai, {}),
+        ScheduleName.optax: (lambda peak, steps: OneCycle.optax(steps, peak), {}),
+        ScheduleName.warmup_linear: (WarmupLinearDecay, {"warmup_fraction": "warmup_fraction"}),
+        ScheduleName.warmup_stable: (
+            WarmupStableDecay,
+            {"warmup_fraction": "warmup_fraction", "final_fraction": "decay_fraction"},
+        ),
+        # Four whole cycles.
+        ScheduleName.cyclical: (lambda peak, steps: CyclicalLearningRate(peak / 10, peak, max(1, steps // 8)), {}),
+    }
 
 
-class Preview:
-    """A schedule, ready to be shown as text or given as plain data.
+def matching_momentum_schedule(schedule: Schedule, *, high: float, low: float) -> MomentumSchedule | None:
+    """Return the momentum that goes with a schedule of cycles; None for other schedules.
 
     Args:
         schedule: The learning rate.
-        steps: How many of its steps to look at.
-        momentum: The matching momentum, or None.
+        high: Momentum at low learning rates, less than 1.
+        low: Momentum at the peak, 0 to `high`.
+
+    Raises:
+        ValueError: If a momentum is out of its range.
+    """
+    from onecycle import CyclicalLearningRate, OneCycle
+
+    return schedule.momentum(high=high, low=low) if isinstance(schedule, OneCycle | CyclicalLearningRate) else None
+
+
+def save_schedule_plot(schedule: Schedule, momentum: MomentumSchedule | None, path: Path) -> None:
+    """Save a plot of a schedule and its momentum.
+
+    Args:
+        schedule: The learning rate.
+        momentum: The momentum, or None.
+        path: Image file to write.
+    """
+    from onecycle.plot import plot_schedule, save_figure
+
+    save_figure(plot_schedule(schedule, momentum), path)
+
+
+class SchedulePreview:
+    """A schedule as text and as JSON values.
+
+    Args:
+        schedule: The learning rate.
+        momentum: The momentum, or None.
+        steps: Number of steps to show, from the first.
     """
 
-    def __init__(self, schedule: Any, steps: int, momentum: Any) -> None:
-        self._name = schedule
-        self._rates = [float(rate) for rate in schedule.values(steps)]
-        self._momenta = [] if momentum is None else [float(value) for value in momentum.values(steps)]
+    def __init__(self, schedule: Schedule, momentum: MomentumSchedule | None, steps: int) -> None:
+        self._rates: list[float] = schedule.values(steps).tolist()
+        self._momenta: list[float] = [] if momentum is None else momentum.values(steps).tolist()
         self._phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
 
-    def facts(self) -> dict[str, Any]:
-        """Return the values of every step, as JSON can hold them."""
+    def facts(self) -> dict[str, object]:
+        """Return the values at all steps as JSON values."""
         phases = [{"name": name, "start": start, "stop": stop} for name, start, stop in self._phases]
         return {"learning_rates": self._rates, "momenta": self._momenta, "phases": phases}
 
     def text(self) -> str:
-        """Return the curves drawn with characters, and a table of where each phase begins and ends."""
-        parts = [self._drawn("learning rate", self._rates)]
-        parts += [self._drawn("momentum", self._momenta)] if self._momenta else []
-        return "\n\n".join([*parts, self._table()])
-
-    def _drawn(self, what: str, values: list[float]) -> str:
-        low, high = min(values), max(values)
-        columns = [values[round(k * (len(values) - 1) / (_COLUMNS - 1))] for k in range(_COLUMNS)]
-        heights = [(value - low) / ((high - low) or 1.0) * _ROWS * 8 for value in columns]
-        lines = [
-            "".join(_BLOCKS[max(0, min(8, math.ceil(height) - 8 * row))] for height in heights)
-            for row in reversed(range(_ROWS))
-        ]
-        labels = [f"{high:.4g}", *[""] * (_ROWS - 2), f"{low:.4g}"]
-        width = max(map(len, labels))
-        drawn = [f"  {label:>{width}} │{line}" for label, line in zip(labels, lines, strict=True)]
-        axis = f"  {'':{width}} └{'─' * _COLUMNS}"
-        ends = f"  {'':{width}}  0{f'step {len(values) - 1}':>{_COLUMNS - 1}}"
-        return "\n".join([what, *drawn, axis, ends])
+        """Return charts of the learning rate and the momentum, and a table of the phases."""
+        charts = [_chart("learning rate", self._rates)]
+        charts += [_chart("momentum", self._momenta)] if self._momenta else []
+        return "\n\n".join([*charts, self._table()])
 
     def _table(self) -> str:
         rows = [("phase", "steps", "learning rate", "momentum")]
-        for name, start, stop in self._phases or [("all", 0, len(self._rates) - 1)]:
-            first, last = (min(round(step), len(self._rates) - 1) for step in (start, stop))
-            momentum = f"{self._momenta[first]:.4g} to {self._momenta[last]:.4g}" if self._momenta else "as it is"
+        last_step = len(self._rates) - 1
+        for name, start, stop in self._phases or [("all", 0, last_step)]:
+            # A phase may begin and end between two steps.
+            first, last = (min(round(step), last_step) for step in (start, stop))
+            momentum = f"{self._momenta[first]:.4g} to {self._momenta[last]:.4g}" if self._momenta else "unchanged"
             rate = f"{self._rates[first]:.4g} to {self._rates[last]:.4g}"
             rows.append((name, f"{first} to {last}", rate, momentum))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _chart(title: str, values: Sequence[float]) -> str:
+    """Return a bar chart drawn with block characters, from the lowest to the highest value."""
+    low, high = min(values), max(values)
+    columns = [values[round(k * (len(values) - 1) / (_COLUMNS - 1))] for k in range(_COLUMNS)]
+    # In eighths of a row. A constant has no range to divide by.
+    heights = [math.ceil((value - low) / ((high - low) or 1.0) * _ROWS * 8) for value in columns]
+    bars = ["".join(_BLOCKS[max(0, min(8, height - 8 * row))] for height in heights) for row in reversed(range(_ROWS))]
+    labels = [f"{high:.4g}", *[""] * (_ROWS - 2), f"{low:.4g}"]
+    width = max(map(len, labels))
+    lines = [f"  {label:>{width}} │{bar}" for label, bar in zip(labels, bars, strict=True)]
+    axis = f"  {'':{width}} └{'─' * _COLUMNS}"
+    ends = f"  {'':{width}}  0{f'step {len(values) - 1}':>{_COLUMNS - 1}}"
+    return "\n".join([title, *lines, axis, ends])

@@ -1,44 +1,67 @@
-"""`onecycle report`: one HTML file from saved results, without keras."""
+"""`onecycle report`: saved results as one HTML file. Keras is not needed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from onecycle.commands.console import WrongUse
+import typer
 
-SUFFIXES = (".html", ".htm")
+from onecycle.cli import console
+from onecycle.cli.environment import check_folder_of
+from onecycle.cli.options import AsJson, Debug
 
-
-def report(paths: Sequence[Path], output: Path) -> list[Any]:
-    """Read the results, write the report, and return the results."""
-    from onecycle.report import write_report
-    from onecycle.results import load
-
-    check(paths, output)
-    results = [load(path) for path in paths]
-    write_report(results, output, sources=[str(path) for path in paths])
-    return results
+if TYPE_CHECKING:
+    from onecycle.results import Result
 
 
-def check(paths: Sequence[Path], output: Path) -> None:
-    """Fail before the work where it could not be done."""
+def report_command(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Results saved with --save.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", dir_okay=False, help="File for the report.")
+    ] = Path("report.html"),
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write saved results to one HTML file, with plots, tables and verdicts.
+
+    The report opens without a network. The model is not needed.
+
+    Example: `onecycle report found.json comparison.json -o report.html`
+    """
+    with console.exit_codes(debug=debug):
+        check_report_files(results, output)
+        from onecycle import load
+        from onecycle.report import write_report
+
+        loaded = [load(path) for path in results]
+        write_report(loaded, output, sources=[str(path) for path in results])
+        megabytes = output.stat().st_size / 1e6
+        text = f"Wrote {output} ({megabytes:.1f} MB). Open it in a browser."
+        console.print_result(text, report_facts(loaded, output), as_json=as_json)
+
+
+def check_report_files(results: Sequence[Path], output: Path) -> None:
+    """Check, before any work, that the results can be read and the report can be written.
+
+    Raises:
+        UsageError: If plotly or a result is missing, or the report cannot be written to that file.
+    """
     if find_spec("plotly") is None:
-        raise WrongUse("Reports need plotly: pip install 'onecycle[report]'")
-    if output.suffix.lower() not in SUFFIXES:
-        # A result named by mistake must not be written over.
-        raise WrongUse(f"The file for --output must end in .html. Received: {output}")
-    if not output.absolute().parent.is_dir():
-        raise WrongUse(f"There is no folder {output.absolute().parent} for --output: make it first.")
-    for path in paths:
+        raise console.UsageError("Reports need plotly. Install it with: pip install 'onecycle[report]'")
+    # A result that was named as the output by mistake must not be overwritten.
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise console.UsageError(f"Option --output must end in .html. Received: --output {output}")
+    check_folder_of(output, "--output")
+    for path in results:
         if not path.is_file():
-            raise WrongUse(f"There is no file {path}: name results that --save or `result.save` wrote.")
+            raise console.UsageError(f"There is no file {path}. Give results that were saved with --save.")
 
 
-def facts(results: Sequence[Any], output: Path) -> dict[str, Any]:
-    """Return what a program wants to know of the report."""
+def report_facts(results: Sequence[Result], output: Path) -> dict[str, object]:
+    """Return the file, its size and the classes of the results as JSON values."""
     return {
         "report": str(output),
         "bytes": output.stat().st_size,

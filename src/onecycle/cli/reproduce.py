@@ -1,43 +1,65 @@
-"""`onecycle reproduce`: the article's experiments on their own data."""
+"""`onecycle reproduce`: the experiments of the article on their data."""
 
 from __future__ import annotations
 
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from onecycle.commands.setting import told_what_to_install
+import typer
+
+from onecycle.cli import console
+from onecycle.cli.environment import Backend, check_output_files, name_missing_extra, select_backend
+from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, ResultFile
 
 
-class Task(StrEnum):
-    """The article's data sets."""
+class ArticleTask(StrEnum):
+    """The data sets of the article."""
 
     boston_housing = "boston-housing"
     fashion_mnist = "fashion-mnist"
     cifar10 = "cifar10"
 
 
-def reproduce(
-    task: Task,
-    *,
-    directory: Path,
-    data_dir: Path | None,
-    seeds: int | None,
-    epochs: int | None,
-    jobs: int,
-    save: Path | None,
-    verbose: int | str,
-) -> Any:
-    """Make the runs that are missing in the folder, write the comparison if asked, and return the `Reproduction`."""
-    if data_dir is not None:
-        os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())  # worker processes read it too
-    with told_what_to_install():
-        from onecycle.comparison.article import reproduction
+def reproduce_command(
+    task: Annotated[ArticleTask, typer.Argument(help="Data set of the experiment.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds per arm. Default: the protocol's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs. Default: the protocol's.")] = None,
+    directory: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for the runs. Runs that are already there are reused.")
+    ] = Path("onecycle-article"),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder with TASK.npz. Default: ONECYCLE_DATA, or else a download."),
+    ] = None,
+    jobs: Jobs = 1,
+    backend: BackendChoice = None,
+    save: ResultFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Repeat an experiment of the article on its data.
 
-        found = reproduction.reproduce(
-            task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs, verbose=verbose
-        )
-    if save is not None:
-        found.main.save(save)
-    return found
+    This takes hours for fashion-mnist and cifar10. `--save` saves the comparison of the main arms.
+
+    Example: `onecycle reproduce boston-housing --seeds 3 --epochs 20`
+    """
+    with console.exit_codes(debug=debug, run_directory=directory):
+        check_output_files(save=save, plot=None)
+        if data_dir is not None:
+            # As an environment variable, because worker processes load the data too.
+            os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())
+        with console.reserve_stdout(as_json=as_json):
+            select_backend(backend, default=Backend.tensorflow)
+            with name_missing_extra():
+                from onecycle.comparison.article.reproduction import reproduce
+
+                result = reproduce(
+                    task.value, directory=directory, seeds=seeds, epochs=epochs, jobs=jobs,
+                    verbose=console.keras_verbosity(as_json=as_json),
+                )  # fmt: skip
+            # The runs of the grid and of the side arms stay in the folder.
+            if save is not None:
+                result.main.save(save)
+        console.print_result(result.summary(), result.facts(), as_json=as_json)

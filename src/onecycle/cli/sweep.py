@@ -1,25 +1,65 @@
-"""`onecycle sweep`: short annealed runs of a person's own model, and the peak they point at."""
+"""`onecycle sweep`: short training runs of the user's model at several learning rates."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from onecycle.commands.subject import Subject
-from onecycle.commands.writing import write
+import typer
 
+from onecycle.cli import console
+from onecycle.cli.environment import check_output_files, select_backend, write_result
+from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
+from onecycle.cli.user_code import load_model_and_data
 
-def sweep(subject: Subject, *, save: Path | None, plot: Path | None, **options: Any) -> Any:
-    """Run the sweep, write what was asked for, and return the `Sweep`."""
-    from onecycle.finding.sweep import sweep_learning_rates
-
-    result = sweep_learning_rates(subject.model, subject.x, subject.y, **options)
-    write(result, save=save, plot=plot)
-    return result
+if TYPE_CHECKING:
+    from onecycle.results import Sweep
 
 
-def facts(result: Any) -> dict[str, Any]:
-    """Return what a program wants to know of a `Sweep`; each run is in the saved file."""
+def sweep_command(
+    function: UserFunction,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs of the training you plan.")],
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Training steps of the whole sweep, as a fraction of the planned ones.", show_default=False),
+    ] = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    backend: BackendChoice = None,
+    save: ResultFile = None,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find the peak of the cycle with short training runs at several learning rates.
+
+    The runs are compared by their loss on held-out data. Your model is left unchanged. The exit code is 1 if the sweep
+    picks no learning rate.
+
+    Example: `onecycle sweep train.py:make --epochs 20 --plot sweep.png`
+    """
+    with console.exit_codes(debug=debug):
+        if budget is not None and not budget > 0:
+            raise console.UsageError(f"Option --budget must be > 0. Received: --budget {budget:g}")
+        check_output_files(save=save, plot=plot)
+        with console.reserve_stdout(as_json=as_json):
+            select_backend(backend)
+            from onecycle import sweep_learning_rates
+
+            user = load_model_and_data(function, seed)
+            # The default is defined beside code that imports Keras, too late for the help text.
+            budget_argument: dict[str, Any] = {} if budget is None else {"budget": budget}
+            result = sweep_learning_rates(
+                user.model, user.x, user.y, epochs=epochs, batch_size=batch_size, seed=seed,
+                verbose=console.keras_verbosity(as_json=as_json), **budget_argument,
+            )  # fmt: skip
+            write_result(result, save=save, plot=plot)
+        console.print_result(result.summary(), sweep_facts(result), as_json=as_json, table=sweep_table(result))
+        if result.pick.learning_rate is None:
+            raise typer.Exit(console.EXIT_FAILURE)
+
+
+def sweep_facts(result: Sweep) -> dict[str, object]:
+    """Return the result without its runs, which `--save` writes, as JSON values."""
     return {
         "learning_rate": result.pick.learning_rate,
         "interval": None if result.interval is None else list(result.interval),
@@ -32,8 +72,8 @@ def facts(result: Any) -> dict[str, Any]:
     }
 
 
-def table(result: Any) -> list[dict[str, str]]:
-    """Return each run as a row."""
+def sweep_table(result: Sweep) -> list[dict[str, str]]:
+    """Return a row for each run."""
     return [
         {"peak": row["rate"], "steps": row["steps"], "held-out loss": row["loss"], "": row["best"]}
         for row in result.rows()

@@ -1,4 +1,4 @@
-"""Finds a person's own code: MODULE:FUNCTION, whose function returns `(model, x, y)` or `(model, dataset)`."""
+"""Imports and calls a function of the user's code, given as MODULE:FUNCTION or FILE.py:FUNCTION."""
 
 from __future__ import annotations
 
@@ -9,98 +9,136 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from onecycle.commands.console import WrongUse
+from onecycle.cli.console import UsageError
 
-FORM = "(model, x, y) or (model, dataset)"
+if TYPE_CHECKING:
+    import keras
+
+RETURN_FORMS = "(model, x, y) or (model, dataset)"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A person's compiled model and data; `y` is None where `x` is a data set that holds its targets."""
+class ModelAndData:
+    """A compiled model and its training data.
 
-    model: Any
-    x: Any
-    y: Any
-
-
-def load_subject(name: str, seed: int | None = None) -> Subject:
-    """Import MODULE (or FILE.py), call FUNCTION, and check what it returns.
-
-    With a seed everything random is seeded before the call, so that the model starts with the same weights each time.
+    Attributes:
+        model: The compiled model.
+        x: The inputs, or a data set that includes the targets.
+        y: The targets; None if `x` includes them.
     """
-    place, _, function = name.rpartition(":")
-    if not place or not function:
-        raise WrongUse(f"Name your code as MODULE:FUNCTION or FILE.py:FUNCTION. Received: {name!r}")
-    make = find_function(import_place(place), function, place)
+
+    model: keras.Model
+    x: object
+    y: object
+
+
+def load_model_and_data(name: str, seed: int | None = None) -> ModelAndData:
+    """Call the user's function and return the model and data.
+
+    Args:
+        name: The function, as MODULE:FUNCTION or FILE.py:FUNCTION.
+        seed: Random seed that is set before the call, so that the initial weights are reproducible. None sets none.
+
+    Raises:
+        UsageError: If there is no such function, or it returns something else.
+        RuntimeError: If the function raises an exception.
+    """
+    return check_model_and_data(call_user_function(name, seed), name)
+
+
+def call_user_function(name: str, seed: int | None = None) -> object:
+    """Import and call the user's function, and return what it returns. Arguments as in `load_model_and_data`."""
+    # From the right, because a path on Windows has a colon too.
+    module_or_file, _, function_name = name.rpartition(":")
+    if not module_or_file or not function_name:
+        raise UsageError(f"The function must have the form MODULE:FUNCTION or FILE.py:FUNCTION. Received: {name!r}")
+    function = find_function(import_user_module(module_or_file), function_name, module_or_file)
     if seed is not None:
         import keras
 
         keras.utils.set_random_seed(seed)
     try:
-        returned = make()
+        return function()
     except Exception as error:
+        # A ValueError of the user's code is not wrong usage of the command.
         raise RuntimeError(f"{name} raised {type(error).__name__}: {error}") from error
-    return checked(returned, name)
 
 
-def import_place(place: str) -> ModuleType:
-    """Import a module by its dotted name, seen from the current folder, or by the path of its file."""
-    if place.endswith(".py"):
-        return import_file(Path(place))
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def import_user_module(module_or_file: str) -> ModuleType:
+    """Import a Python file by its path, or a module by its dotted name from the current folder or `sys.path`."""
+    if module_or_file.endswith(".py"):
+        return import_file(Path(module_or_file))
+    current = str(Path.cwd())
+    if current not in sys.path:
+        sys.path.insert(0, current)
     try:
-        return importlib.import_module(place)
+        return importlib.import_module(module_or_file)
     except ModuleNotFoundError as error:
-        # Only the module asked for, not one that it needs in turn.
-        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+        # A module that the user's module imports in turn is an error in the user's code.
+        if error.name is None or not f"{module_or_file}.".startswith(f"{error.name}."):
             raise
-        raise WrongUse(
-            f"There is no module {place!r} here: run from the folder that holds it, or give the path of its file, "
-            "such as path/to/file.py:function."
+        raise UsageError(
+            f"There is no module {module_or_file!r}. Run the command from the folder of the module, or give the path "
+            "of the file, such as path/to/file.py:function."
         ) from error
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a file of Python; modules beside it can be imported by it."""
+    """Import a Python file, which may import the modules beside it."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise WrongUse(f"There is no file {path}: give the path of a Python file, such as path/to/file.py:function.")
+        raise UsageError(f"There is no file {path}. Give the path of a Python file, such as path/to/file.py:function.")
+    # As for a script that Python runs.
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)
-    # Keras and pickle look a class up by its module's name.
+    # Keras and pickle look up a class by the name of its module.
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 
 
-def find_function(module: ModuleType, function: str, place: str) -> Callable[[], Any]:
-    """Return the module's function of that name."""
-    found = getattr(module, function, None)
-    if not callable(found):
-        offered = sorted(
-            name
-            for name, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", None) == module.__name__
-        )
-        hint = f"it has {', '.join(offered)}" if offered else "it has no function at all"
-        raise WrongUse(f"There is no function {function!r} in {place}: {hint}.")
-    return found
+def find_function(module: ModuleType, function_name: str, module_or_file: str) -> Callable[[], object]:
+    """Return a function of a module.
+
+    Args:
+        module: The imported module.
+        function_name: Name of the function.
+        module_or_file: The module as the user named it, for the error message.
+
+    Raises:
+        UsageError: If there is no such function; the message lists those of the module.
+    """
+    function = getattr(module, function_name, None)
+    if callable(function):
+        return function
+    defined = sorted(
+        name
+        for name, value in vars(module).items()
+        # Not what the module imports.
+        if callable(value) and getattr(value, "__module__", None) == module.__name__
+    )
+    hint = f"Its functions are: {', '.join(defined)}." if defined else "It defines no functions."
+    raise UsageError(f"There is no function {function_name!r} in {module_or_file}. {hint}")
 
 
-def checked(returned: Any, name: str) -> Subject:
-    """Return the model and data, or say what is wrong with what the function returned."""
+def check_model_and_data(returned: object, name: str) -> ModelAndData:
+    """Return the model and data that the user's function returned, or raise a `UsageError` if they are not."""
     import keras
 
     if not isinstance(returned, tuple) or len(returned) not in (2, 3):
-        what = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else type(returned).__name__
-        raise WrongUse(f"{name} must return {FORM}. Received: {what}")
-    model, x, *rest = returned
+        raise UsageError(f"{name} must return {RETURN_FORMS}. Received: {describe_returned(returned)}")
+    model, x, *targets = returned
     if not isinstance(model, keras.Model):
-        raise WrongUse(f"{name} must return {FORM}, the first a Keras model. Received: {type(model).__name__}")
+        raise UsageError(f"{name} must return {RETURN_FORMS}, with a Keras model. Received: {type(model).__name__}")
     if not model.compiled:
-        raise WrongUse(f"{name} must return a compiled model: call model.compile(optimizer, loss) in it first.")
-    return Subject(model, x, rest[0] if rest else None)
+        raise UsageError(f"{name} must return a compiled model. Call model.compile(optimizer, loss) in it first.")
+    return ModelAndData(model, x, targets[0] if targets else None)
+
+
+def describe_returned(returned: object) -> str:
+    """Describe a value of the wrong type for an error message."""
+    if isinstance(returned, tuple):
+        return f"a tuple ({', '.join(type(item).__name__ for item in returned)})"
+    return type(returned).__name__

@@ -1,8 +1,8 @@
-"""Paired comparisons of ways to train: the runs, their records, and what can be said of them.
+"""Paired comparisons of ways to train: the runs, their records, and the verdicts.
 
-`compare` is what is public of it, as `onecycle.compare`.
+Its public function is `compare`, also available as `onecycle.compare`.
 
-A worker process imports this package before it may import keras, so nothing is read here until it is asked for.
+A worker process imports this package before Keras may be imported, so nothing else is imported until it is needed.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _check_rate(rate: object, schedule: object) -> None:
         )
     if isinstance(schedule, LearningRateSchedule):
         raise ValueError(
-            f"A schedule has its own learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
+            f"A schedule already defines the learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
         )
     if rate in PICKERS:
         return

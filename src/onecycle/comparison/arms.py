@@ -73,11 +73,13 @@ class Arm:
         """
         defaults = {field.name: field.default for field in fields(cls) if field.name != "name"}
         check_keys(name, options, defaults)
+        # None means the default, except for the momentum, where it means that there is no cycle of momentum.
         values = {key: value for key, value in options.items() if value is not None or key == "momentum"}
         cycles = "max_learning_rate" in values or values.get("momentum", "auto") not in (None, "auto")
         if "schedule" not in values and cycles:
             values["schedule"] = "one_cycle"
         schedule = values.get("schedule", PLAIN)
+        # Every schedule but a Keras schedule needs a peak.
         if schedule != PLAIN and not isinstance(schedule, LearningRateSchedule):
             values.setdefault("max_learning_rate", "auto")
         if schedule == "constant":
@@ -138,6 +140,7 @@ class Arm:
         if spec is None:
             return
         optimizer = _new_optimizer(spec)
+        # With mixed precision `compile` wraps the optimizer.
         scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         if scales and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -196,6 +199,7 @@ class Arm:
         spec = self.optimizer_spec()
         if not callable(spec):
             return
+        # A shared optimizer would carry its state from run to run.
         first, second = spec(), spec()
         if first is second and isinstance(first, keras.optimizers.Optimizer):
             raise ValueError(

@@ -102,6 +102,7 @@ def compare(
     all_seeds = _seeds(seeds)
     _check_options(build, mode, target, margin)
     _check_counts(epochs, batch_size, jobs, cluster)
+    # One model and one batch of validation data show most errors before hours of training.
     dry_run = DryRun.start(build, data, all_seeds[0], batch_size)
     rows = dry_run.resolve_batch_size(batch_size, parsed_arms.values())
     identities = {"model": model_identity(dry_run.model), "data": data_identity(data)}
@@ -115,6 +116,7 @@ def compare(
     # Seed by seed, so that pairs are complete early.
     keys = [(name, seed) for seed in all_seeds for name in parsed_arms]
     records = reusable_records(setup, keys, digests)
+    # Once more: existing records may lack a metric that the dry run found.
     metric, mode = history.resolve_metric(records.values(), metric, mode)
     records |= _missing_records(setup, keys, records, jobs=jobs, cluster=cluster, verbose=verbose)
     arm_configs = {name: settings.config(arm) for name, arm in parsed_arms.items()}
@@ -150,6 +152,7 @@ def _missing_records(
 def _seeds(seeds: object) -> tuple[int, ...]:
     if isinstance(seeds, numbers.Integral):
         return tuple(range(check_integer("seeds", seeds)))
+    # Iterating over a string would give its characters.
     given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes) else []
     integers = all(isinstance(seed, numbers.Integral) and not isinstance(seed, bool) for seed in given)
     if not given or not integers or min(given) < 0 or len(set(given)) < len(given):

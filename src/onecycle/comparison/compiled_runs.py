@@ -44,7 +44,7 @@ def train_compiled_runs(
         keys: The runs to make.
     """
     # On other backends a compiled program reads the rows in another order than `fit`, so the runs would differ.
-    if not compilation.read_rows_as_fit_does():
+    if not compilation.shuffles_like_fit():
         return
     if callable(settings.data) or not _are_arrays(settings.data):
         return
@@ -110,6 +110,7 @@ class SeedBatch:
         """
         models, configs = zip(*(start_run(settings, arm, seed, data) for seed in seeds), strict=True)
         (x, y), _ = data
+        # All models have the same layers, so the first one decides for all.
         reason = reason_not_compiled(models[0], x, y)
         if reason or is_multi_optimizer(models[0].optimizer):
             raise NotCompiled(reason)
@@ -123,6 +124,7 @@ class SeedBatch:
         (x, y), validation = self.data
         began = time.perf_counter()
         planned = self._planned()
+        # With "compiled" the engine raises before any training where `fit` would be faster.
         runs = train_members(
             self.models[0], x, y,
             members=[plan.member for plan in planned], epochs=self._epochs, batch_size=self._batch_size,
@@ -160,6 +162,7 @@ class SeedBatch:
 
     def _record(self, k: int, plan: PlannedMember, runs: MemberRuns, seconds: float) -> RunRecord:
         history, diverged = _history(runs, k)
+        # The history of a diverged seed ends with the epoch after which `fit` would have stopped.
         epochs = range(1, len(history["loss"]) + 1)
         trained = TrainedRun(
             config={**self.configs[k], "trained": f"{len(self.seeds)} seeds together: {runs.reason}"},
@@ -183,7 +186,7 @@ class SeedBatch:
     @property
     def _rows(self) -> int:
         (x, _), _ = self.data
-        return training_data.rows(x)
+        return training_data.count_rows(x)
 
     @property
     def _steps_per_epoch(self) -> int:
@@ -203,6 +206,7 @@ def _compiled_rate(model: keras.Model) -> float | keras.optimizers.schedules.Lea
 
 def _history(runs: MemberRuns, k: int) -> tuple[dict[str, list[float]], int | None]:
     """Return a member's history as `fit` would report it, up to the epoch in which it diverged, and that epoch."""
+    # `fit` reports the training metrics first, each group in alphabetical order.
     columns = sorted(runs.metrics.items()), sorted(runs.validation.items())
     history = {
         f"{prefix}{name}": [float(value) for value in table[k]]

@@ -55,14 +55,14 @@ class DryRun:
             raise ValueError(
                 "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
             ) from error
-        training_data.check(x, y, batch_size)
+        training_data.check_data(x, y, batch_size)
         if not callable(data) and any(map(training_data.is_one_shot, (x, x_val))):
             raise ValueError(
                 "Argument `data` is a generator, which only the first run could read. Pass arrays or data sets, or a "
                 "function of the seed that makes a new generator."
             )
         model = build_with_seed(build, seed)
-        training_data.build(model, x, y, batch_size)
+        training_data.build_model(model, x, y, batch_size)
         validation = (x_val, y_val)
         # The digests are taken first: what follows may change the model.
         return cls(model, x, y, validation, start_digests(model, x, y, validation))
@@ -80,6 +80,7 @@ class DryRun:
         if training_data.is_arrays(self.x):
             return batch_size
         given = [f"arm {arm.name!r} has batch_size={arm.batch_size}" for arm in arms if arm.batch_size is not None]
+        # The default cannot be distinguished from an explicit 32, so that one is accepted.
         given += [f"batch_size={batch_size}"] if batch_size != training_data.DEFAULT_BATCH_SIZE else []
         if given:
             raise ValueError(
@@ -123,6 +124,7 @@ class DryRun:
             except Exception as error:
                 raise RuntimeError(f"Arm {arm.name!r}: {type(error).__name__}: {error}") from error
             finally:
+                # The next arm may keep the compiled optimizer.
                 set_untracked(self.model, optimizer=optimizer)
 
     def _steps(self, arm: Arm, epochs: int, batch_size: int | None) -> int | None:
@@ -130,7 +132,7 @@ class DryRun:
         size = arm.batch_size or batch_size
         if size is None:
             return None
-        return (arm.epochs or epochs) * math.ceil(training_data.rows((self.x, self.y)) / size)
+        return (arm.epochs or epochs) * math.ceil(training_data.count_rows((self.x, self.y)) / size)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def _in_processes(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int) -> 
 def _in_pool(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int) -> Iterator[RunRecord]:
     from joblib import parallel_config
 
+    # Each process would otherwise start a thread per core.
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = backend_variables() | thread_variables(threads) | device_variables(jobs)
     with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=threads):
@@ -150,6 +151,7 @@ def _distributed(
     """
     from joblib import Parallel, delayed
 
+    # Pickled once for all runs, since the setup may contain large arrays.
     payload = np.frombuffer(_pickled(setup), dtype=np.uint8)
     directory = None if setup.store is None else str(setup.store.directory)
     worker = WorkerSetup(environment, keras_settings(), directory)
@@ -177,7 +179,7 @@ def _joblib_cluster(cluster: str) -> Iterator[bool]:
             ray.init(address=cluster if address else None, log_to_driver=False)
         register_ray()
         with parallel_config(backend="ray", n_jobs=-1):
-            yield False
+            yield False  # joblib's Ray backend cannot return results one by one
     else:
         raise ValueError(
             f'Argument `cluster` must be "dask://host:port", "ray" or "ray://host:port". Received: cluster={cluster!r}'
@@ -189,6 +191,7 @@ def _pickled(setup: ComparisonSetup) -> bytes:
     import cloudpickle
 
     modules = {_user_module(function) for function in _user_functions(setup)} - {None}
+    # By reference, the default, a process would have to import the module, which may not be on its path.
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:

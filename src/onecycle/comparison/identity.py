@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import backends
+from onecycle.keras_support.model_state import flattened_layers
 from onecycle.keras_support.optimizers import inner_optimizers
 from onecycle.keras_support.types import Nested
 
@@ -69,7 +70,7 @@ def model_identity(model: keras.Model) -> dict[str, object]:
     except (NotImplementedError, TypeError, ValueError):  # a user's class need not have a configuration
         config = type(model).__name__
     optimizers = [_with_numbered_names(inner.get_config()) for inner in inner_optimizers(model.optimizer)]
-    sources = _user_sources([*model._flatten_layers(), *inner_optimizers(model.optimizer)])
+    sources = _user_sources([*flattened_layers(model), *inner_optimizers(model.optimizer)])
     return {
         "layers": plain_data(config),
         "weights": [[list(variable.shape), str(variable.dtype), variable.trainable] for variable in model.weights],
@@ -88,7 +89,7 @@ def plain_data(value: object) -> object:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain_data(item) for key, item in value.items()}
+        return {str(key): plain_data(item) for key, item in _with_first_module(value).items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_data(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
@@ -96,6 +97,12 @@ def plain_data(value: object) -> object:
     if isinstance(value, type) or inspect.isbuiltin(value):
         return f"{value.__module__}.{value.__qualname__}"
     return _callable_data(value) or _object_data(value)
+
+
+def _with_first_module(config: Mapping[object, object]) -> Mapping[object, object]:
+    """Return Keras' config of one of our schedules as if the schedule were still in its first module."""
+    module = _FIRST_MODULES.get(str(config.get("registered_name")))
+    return config if module is None else {**config, "module": module}
 
 
 def _callable_data(value: object) -> dict[str, object] | None:
@@ -208,3 +215,14 @@ _LOCATION_ATTRIBUTES = ("__module__", "__firstlineno__", "__doc__")  # where a c
 # The packages of Keras itself and of the base classes of the backend's layers.
 _KNOWN_PACKAGES = {_package(kind) for kind in (*keras.Model.__mro__, *keras.optimizers.Optimizer.__mro__)}
 _NAME_KEYS = ("name", "keras_history", "input_layers", "output_layers", "inbound_nodes", "args")
+# Keras writes a schedule's module into its config, and records made before version 0.2 depend on it.
+_FIRST_MODULES = {
+    "onecycle>OneCycle": "onecycle.one_cycle_schedule",
+    "onecycle>OneCyclePyTorch": "onecycle.peer_schedules",
+    "onecycle>OneCycleFastai": "onecycle.peer_schedules",
+    "onecycle>OneCycleOptax": "onecycle.peer_schedules",
+    "onecycle>WarmupLinearDecay": "onecycle.schedules",
+    "onecycle>WarmupStableDecay": "onecycle.schedules",
+    "onecycle>CyclicalLearningRate": "onecycle.schedules",
+    "onecycle>MomentumSchedule": "onecycle._schedule_base",
+}

@@ -84,9 +84,10 @@ def baseline_target(records: Sequence[RunRecord], metric: str, mode: str) -> tup
     finished = [record for record in records if record.diverged is None]
     bests = [best_value(record.history[metric], mode) for record in finished or records]
     finite = [best for best in bests if math.isfinite(best)]
-    source = f"the mean over seeds of the best of {records[0].arm}"
-    if 0 < len(finished) < len(records):
-        source += f", without the {len(records) - len(finished)} that diverged"
+    source = f"the best value of {records[0].arm}, averaged over seeds"
+    diverged = len(records) - len(finished)
+    if 0 < diverged < len(records):
+        source += f", without {diverged} run{'s' if diverged > 1 else ''} that diverged"
     return (sum(finite) / len(finite) if finite else math.nan), source
 
 
@@ -104,6 +105,7 @@ def measured_run(record: RunRecord, metric: str, mode: str, target: float) -> Me
     values = record.history[metric]
     diverged = record.diverged is not None
     epoch = None if diverged else _first_epoch_at(target, values, mode)
+    # The loss on validation data, if there are any.
     losses = record.history.get("val_loss", record.history["loss"])
     times: Mapping[str, float | None] = dict.fromkeys(TIMES) if epoch is None else elapsed(record, epoch)
     return MeasuredRun(
@@ -163,6 +165,7 @@ def elapsed(record: RunRecord, epoch: int) -> dict[str, float | None]:
         Measure -> value. The samples are None where they cannot be counted.
     """
     finder_steps = record.finder.get("steps", 0)
+    # Relative to the first epoch, since `steps` are cumulative.
     finder_epochs = finder_steps / max(record.steps[0], 1) if finder_steps else 0
     samples = record.samples[epoch] + finder_steps * record.config["batch_size"] if record.samples else None
     return {

@@ -1,7 +1,7 @@
-"""Packed records: `boston-housing.jsonl` stands for the folder `boston-housing`, a line for each file.
+"""Packed records: the file `boston-housing.jsonl` replaces the folder `boston-housing`, with one line per file.
 
-A line is `{"file": "main/1cycle_0.json", "record": ...}`, where `file` is the path in the folder, and the lines are
-sorted by it. `studies/pack.py` in the repository makes such files from single ones; nothing else writes them.
+A line is `{"file": "main/1cycle_0.json", "record": ...}`. `file` is the path in the folder, and the lines are sorted by
+it. `studies/pack.py` in the repository packs single files; nothing else writes packed files.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 
-def documents(folder: Path, pattern: str = "*.json") -> dict[str, Any]:
-    """Returns the records of a folder as plain data, by file name, sorted; single files win over packed lines.
+def documents(folder: Path, pattern: str = "*.json") -> dict[str, object]:
+    """Return the records of a folder as plain data, sorted by file name; a single file replaces a packed line.
 
     Args:
-        folder: The folder; it need not exist where its records are packed.
-        pattern: What the file names match.
+        folder: The folder; it need not exist if its records are packed.
+        pattern: Pattern of the file names.
 
     Raises:
         ValueError: If a file or a line is torn.
@@ -32,10 +31,10 @@ def documents(folder: Path, pattern: str = "*.json") -> dict[str, Any]:
 
 
 def packed_lines(folder: Path) -> tuple[dict[str, PackedLine], list[str]]:
-    """The packed records of an absolute folder by file name, and what is wrong with its packed files."""
+    """Return the packed records of an absolute folder by file name, and a sentence for each damaged packed file."""
     found: dict[str, PackedLine] = {}
     problems: list[str] = []
-    # A task's file holds its comparisons too; a file of this very folder is the nearer one.
+    # The packed file of the parent folder may hold this folder too; this folder's own packed file comes last and wins.
     for packed, inside in ((packed_file(folder.parent), folder.name), (packed_file(folder), "")):
         entries, problem = read_packed(packed)
         problems += [problem] if problem else []
@@ -51,17 +50,17 @@ class PackedLine:
     """A line of a packed file.
 
     Attributes:
-        source: The record's name and that of the packed file, for messages.
+        source: The names of the record and of the packed file, for messages.
         document: The record as plain data.
     """
 
     source: str
-    document: Any
+    document: object
 
 
-def read_packed(packed: Path) -> tuple[dict[str, Any], str]:
-    """The documents of a packed file by path in the folder, and a sentence if it has lines that cannot be used."""
-    found: dict[str, Any] = {}
+def read_packed(packed: Path) -> tuple[dict[str, object], str]:
+    """Return the documents of a packed file by path, and a sentence about its unusable lines, or ""."""
+    found: dict[str, object] = {}
     unusable = []
     for number, line in enumerate(packed.read_bytes().splitlines() if packed.exists() else (), start=1):
         try:
@@ -75,18 +74,18 @@ def read_packed(packed: Path) -> tuple[dict[str, Any], str]:
             unusable.append(number)
     if not unusable:
         return found, ""
-    # One sentence, however many lines there are: the file may be a JSON-lines file of something else.
+    # One sentence for all lines, since the file may be a JSON-lines file of something else.
     which = f"Line {unusable[0]}" + (f" and {len(unusable) - 1} more" if len(unusable) > 1 else "")
-    return found, f"{which} of {packed.name}: torn, repeated, or not the record of a run. Left alone, unused."
+    return found, f"{which} of {packed.name}: torn, repeated, or not the record of a run. Left unchanged and not used."
 
 
 def packed_file(folder: Path) -> Path:
-    """The file that stands for a folder whose records are packed."""
+    """Return the path of the file that replaces a folder of records."""
     return Path(f"{folder}.jsonl")
 
 
-def read_document(path: Path) -> Any:
-    """The plain data of a single file.
+def read_document(path: Path) -> object:
+    """Return the plain data of a single file.
 
     Raises:
         ValueError: If it is torn.
@@ -94,4 +93,4 @@ def read_document(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not whole JSON: {error}") from error
+        raise ValueError(f"{path} is not complete JSON: {error}") from error

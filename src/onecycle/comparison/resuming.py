@@ -45,7 +45,7 @@ def reusable_records(
                 f"{store.path(*key).name} was made with other versions or on another machine, and from other {changed} "
                 "than there are here now. It is used."
             )
-    store.note_strangers({store.path(*key) for key in keys})
+    store.report_unknown_files({store.path(*key) for key in keys})
     return records
 
 

@@ -159,7 +159,7 @@ def start_run(
     (x, y), validation = data
     model = build_with_seed(settings.build, seed)
     arm.use_optimizer(model)
-    training_data.build(model, x, y, settings.batch_size_of(arm))
+    training_data.build_model(model, x, y, settings.batch_size_of(arm))
     return model, settings.config(arm) | start_digests(model, x, y, validation)
 
 
@@ -214,8 +214,9 @@ def finder_cost(result: RangeTest | Sweep | None, seconds: float) -> dict[str, o
 def _trained(settings: SharedSettings, arm: Arm, seed: int) -> TrainedRun:
     (x, y), validation = data = data_for_seed(settings.data, seed)
     model, config = start_run(settings, arm, seed, data)
+    # Once more, since building the model drew random numbers.
     keras.utils.set_random_seed(seed)
-    recorder = EpochRecorder(training_data.rows(x) if training_data.is_arrays(x) else None)
+    recorder = EpochRecorder(training_data.count_rows(x) if training_data.is_arrays(x) else None)
     history = arm.train(
         model,
         x,
@@ -223,10 +224,12 @@ def _trained(settings: SharedSettings, arm: Arm, seed: int) -> TrainedRun:
         seed=seed,
         epochs=settings.epochs_of(arm),
         batch_size=settings.batch_size_of(arm),
+        # `fit` takes a data set without the None beside it.
         validation_data=validation if y is not None else validation[0],
         callbacks=[recorder],
         verbose=0,
     )
+    # Set by `fit_one_cycle`, not by a plain `fit`.
     report = getattr(history, "onecycle", None)
     return TrainedRun(
         config=config,

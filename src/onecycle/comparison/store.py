@@ -1,6 +1,6 @@
-"""The records of a comparison on disk: one file a run, whole or not there; what does not belong is never used.
+"""The records of a comparison on disk: one file per run, written whole or not at all.
 
-Packed records (`packed.py`) are read as well, and never changed.
+Packed records (`packed.py`) are read as well and never changed. A file of another run is never used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ OTHER_SETTINGS = "was made with other settings (model, data, arm, epochs, batch 
 
 
 class Store:
-    """A folder of records, each a file or a packed line. A file wins over a line, and a new record is always a file.
+    """A folder of records, each a file or a packed line. A file replaces a line; a new record is always a file.
 
     Args:
-        directory: The folder; it is made where it is missing.
+        directory: The folder; it is created if it is missing.
+
+    Attributes:
+        problems: What was wrong with the files found, a sentence each.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,52 +36,64 @@ class Store:
         self.problems: list[str] = []
 
     def path(self, arm: str, seed: int) -> Path:
-        """Where the record of a run belongs."""
+        """Return the path of a run's record."""
         return self.directory / f"{slug(arm)}_{seed}.json"
 
     def write(self, record: RunRecord) -> None:
-        """Write a record, at once or not at all; one of other settings, written meanwhile, is laid aside."""
+        """Write a record, whole or not at all; a record of other settings in its place is moved aside."""
         path = self.path(record.arm, record.seed)
         with suppress(ValueError, FileNotFoundError):
-            there = codec.load(path)
-            if isinstance(there, RunRecord) and there.identity != record.identity:
-                path.replace(_laid_by(path, there.identity))
-        codec.save(record, path)
+            existing = codec.load_object(path)
+            if isinstance(existing, RunRecord) and existing.identity != record.identity:
+                path.replace(_path_aside(path, existing.identity))
+        codec.save_object(record, path)
 
     def read(self, arm: str, seed: int, identity: str) -> RunRecord | None:
-        """The record of this very run, or None.
+        """Return the record of this run, or None.
 
-        A file in its place that is torn or foreign is moved aside. A record of other settings keeps their identity in
-        its name, from where it comes back when these are asked for again. A packed file is left as it is.
+        A torn file or the file of another run is moved aside. A record of other settings is moved to a name that holds
+        its identity, and moved back when those settings are used again. A packed file is left unchanged.
+
+        Args:
+            arm: Name of the arm.
+            seed: The run's seed.
+            identity: Hash of the settings of the run.
         """
-        path, own = self.path(arm, seed), (arm, seed, identity)
-        record = self._whole(path) if path.exists() else None
-        if record is not None and (record.arm, record.seed, record.identity) == own:
+        path, run = self.path(arm, seed), (arm, seed, identity)
+        record = self._load(path) if path.exists() else None
+        if record is not None and (record.arm, record.seed, record.identity) == run:
             return record
         if record is not None:
-            self._move(path, _laid_by(path, record.identity), f"{path.name} {OTHER_SETTINGS}")
-        return self._brought_back(path, own) or self._unpacked(path.name, own)
+            self._move(path, _path_aside(path, record.identity), f"{path.name} {OTHER_SETTINGS}")
+        return self._restored(path, run) or self._load_packed(path.name, run)
 
-    def borrow(self, lender: Store, arm: str, seed: int) -> None:
-        """Copy the record of a run from another folder, unless this one has its own.
+    def copy_from(self, source: Store, arm: str, seed: int) -> None:
+        """Copy the record of a run from another folder, unless this folder has one.
+
+        Args:
+            source: The other folder.
+            arm: Name of the arm.
+            seed: The run's seed.
 
         Raises:
             FileNotFoundError: If the other folder has no such record.
             ValueError: If it is packed and damaged.
         """
-        path, there = self.path(arm, seed), lender.path(arm, seed)
+        path, original = self.path(arm, seed), source.path(arm, seed)
         if path.exists() or path.name in self._packed:
             return
-        line = lender._packed.get(there.name)
-        if line is None or there.exists():
-            shutil.copyfile(there, path)
+        line = source._packed.get(original.name)
+        if line is None or original.exists():
+            shutil.copyfile(original, path)
         else:
-            codec.save(codec.from_document(line.document, line.source), path)
+            codec.save_object(codec.from_document(line.document, line.source), path)
 
     def set_aside(self, arm: str, seed: int, why: str) -> None:
-        """Move the record of a run aside, of which more is known than its identity tells; a packed one stays, unused.
+        """Move a record aside that cannot be used although its identity matches; a packed one stays, unused.
 
         Args:
+            arm: Name of the arm.
+            seed: The run's seed.
             why: The rest of a sentence that begins with the file's name.
         """
         path = self.path(arm, seed)
@@ -86,14 +101,16 @@ class Store:
         if line is None:
             self._move(path, _rejected(path), f"{path.name} {why}")
         else:
-            self._report(f"{line.source} {why} It was left alone, unused.")
+            self._report(f"{line.source} {why} It was left unchanged and not used.")
 
-    def note_strangers(self, expected: set[Path]) -> None:
-        """Report the files and lines that look like records and belong to no run of this comparison."""
+    def report_unknown_files(self, expected: set[Path]) -> None:
+        """Report files and lines that look like records but belong to no run of this comparison."""
         packed = {self.directory / name: line.source for name, line in self._packed.items()}
-        strangers = packed | {path: path.name for path in self.directory.glob("*.json")}
-        for path in sorted(strangers.keys() - expected):
-            self.problems.append(f"{strangers[path]} belongs to no run of this comparison; it was left alone, unused.")
+        unknown = packed | {path: path.name for path in self.directory.glob("*.json")}
+        for path in sorted(unknown.keys() - expected):
+            self.problems.append(
+                f"{unknown[path]} belongs to no run of this comparison; it was left unchanged and not used."
+            )
 
     @cached_property
     def _packed(self) -> dict[str, PackedLine]:
@@ -102,11 +119,11 @@ class Store:
             self._report(problem)
         return found
 
-    def _whole(self, path: Path) -> RunRecord | None:
-        """The record in a file, which is moved aside if it is none."""
+    def _load(self, path: Path) -> RunRecord | None:
+        """Return the record in a file, which is moved aside if it holds none."""
         try:
-            record = codec.load(path)
-        except FileNotFoundError:  # another comparison in this folder was faster
+            record = codec.load_object(path)
+        except FileNotFoundError:  # another comparison in this folder has moved it
             return None
         except ValueError as error:
             self._move(path, _rejected(path), str(error).replace(str(path), path.name))
@@ -117,32 +134,32 @@ class Store:
             return None
         return record
 
-    def _brought_back(self, path: Path, own: tuple[str, int, str]) -> RunRecord | None:
-        aside = _laid_by(path, own[2])
-        record = self._whole(aside) if aside.exists() else None
-        if record is None or (record.arm, record.seed, record.identity) != own:
+    def _restored(self, path: Path, run: tuple[str, int, str]) -> RunRecord | None:
+        aside = _path_aside(path, run[2])
+        record = self._load(aside) if aside.exists() else None
+        if record is None or (record.arm, record.seed, record.identity) != run:
             return None
         with suppress(FileNotFoundError):
             aside.replace(path)
         return record
 
-    def _unpacked(self, name: str, own: tuple[str, int, str]) -> RunRecord | None:
-        """The packed record of this very run, or None."""
+    def _load_packed(self, name: str, run: tuple[str, int, str]) -> RunRecord | None:
+        """Return the packed record of this run, or None."""
         line = self._packed.get(name)
         if line is None:
             return None
         try:
             record = codec.from_document(line.document, line.source)
         except ValueError as error:
-            self._report(f"{str(error).rstrip('.')}. It was left alone, unused.")
+            self._report(f"{str(error).rstrip('.')}. It was left unchanged and not used.")
             return None
         if not isinstance(record, RunRecord):
             why = f"is a {type(record).__name__}, not the record of a run."
-        elif (record.arm, record.seed, record.identity) != own:
+        elif (record.arm, record.seed, record.identity) != run:
             why = OTHER_SETTINGS
         else:
             return record
-        self._report(f"{line.source} {why} It was left alone, unused.")
+        self._report(f"{line.source} {why} It was left unchanged and not used.")
         return None
 
     def _move(self, path: Path, aside: Path, why: str) -> None:
@@ -151,19 +168,19 @@ class Store:
         self._report(f"{why} It was moved to {aside.name}, and is not used.")
 
     def _report(self, problem: str) -> None:
-        # No paths: problems are part of results, which travel.
+        # No paths: problems are part of results, which are shared.
         self.problems.append(problem)
         warnings.warn(problem, stacklevel=7)
 
 
-def _laid_by(path: Path, identity: str) -> Path:
-    """Where a record of other settings waits until they are asked for again."""
-    # A record that somebody has edited may call itself anything.
+def _path_aside(path: Path, identity: str) -> Path:
+    """Return where a record of other settings is kept until those are used again."""
+    # The identity in a file that was edited can be any text.
     return path.with_name(f"{path.name}.{identity}") if identity.isalnum() else _rejected(path)
 
 
 def _rejected(path: Path) -> Path:
-    """A name that is free, for a file that is of no use."""
+    """Return a free name for an unusable file."""
     aside, number = path.with_name(f"{path.name}.rejected"), 1
     while aside.exists():
         number += 1
@@ -172,6 +189,6 @@ def _rejected(path: Path) -> Path:
 
 
 def slug(name: str) -> str:
-    """The name as a part of a file name; names that would look alike are told apart by a few digits of their hash."""
+    """Return an arm's name as part of a file name, with digits of its hash where other names could give the same."""
     plain = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")[:60]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

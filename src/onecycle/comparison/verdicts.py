@@ -80,6 +80,7 @@ class MeasureTable:
         rows = [sorted((run for run in runs if run["arm"] == arm), key=lambda run: run["seed"]) for arm in arms]
         is_time = measure in TIMES
         values = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
+        # An infinite metric is no better known than a NaN.
         values = np.where(np.isfinite(values), values, np.nan)
         diverged = np.array([[run["diverged"] is not None for run in row] for row in rows])
         lengths = np.array([[_log_length(run, measure) for run in row] for row in rows], dtype=np.float64)
@@ -87,6 +88,7 @@ class MeasureTable:
             measure=measure,
             arms=tuple(arms),
             values=values,
+            # A run that missed the target has no time either, but it did not fail: it is censored.
             failed=diverged if is_time else np.isnan(values),
             lengths=lengths,
             sign=-1.0 if is_time or measure == "loss" or mode == "min" else 1.0,

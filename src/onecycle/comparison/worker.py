@@ -53,6 +53,7 @@ def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: Worker
     """
     set_environment(setup.environment)
     use_keras_settings(setup.keras_settings)
+    # Only now: these modules import keras, and so does loading the user's code.
     import cloudpickle
 
     from onecycle.comparison.runs import train_run
@@ -114,6 +115,7 @@ def set_environment(environment: Mapping[str, str]) -> None:
             )
         return
     os.environ.update(environment)
+    # Hidden devices are not initialised, so processes do not reserve memory on each other's GPU.
     devices = environment.get("ONECYCLE_DEVICES", "")
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = assigned_device(devices.split(","))

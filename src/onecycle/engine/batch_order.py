@@ -117,8 +117,9 @@ class RowOrder:
         self._plan = plan
         self._shuffle = shuffle
         # Keras draws from NumPy's legacy generator, so the numbers must come from the same kind of generator.
-        generator = np.random if seed is None else np.random.RandomState(seed)
-        self._permutation: Callable[[int], NDArray[np.int64]] = generator.permutation
+        self._permutation: Callable[[int], NDArray[np.int64]] = (
+            np.random.permutation if seed is None else np.random.RandomState(seed).permutation
+        )
         for _ in range(skipped if shuffle else 0):
             self._permutation(plan.rows)
         self._batches = self._all_batches()

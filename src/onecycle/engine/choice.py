@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # A second program is compiled only if training takes at least this many times as long as compiling the first did.
 MIN_TRAINING_PER_COMPILING = 2.0
-# `fit` adds about a millisecond to each step, so it is tried only if a step and the whole training take longer.
+# `fit` adds overhead to each step. It is tried only if a step and the whole training take longer than this.
 MIN_STEP_SECONDS, MIN_TRAINING_SECONDS = 2e-3, 20.0
 # `fit` is chosen only if its step takes less than this fraction of the step of the program for one member.
 MAX_FIT_RATIO = 0.9
@@ -69,6 +69,11 @@ def choose_engine(members: int, steps: int, try_engine: Callable[[str], EngineTr
     return EngineChoice(engine, _timing_sentence(seconds, members, steps))
 
 
+def choose_requested(engine: str) -> EngineChoice:
+    """Return the choice of an engine that the caller requested."""
+    return EngineChoice(engine, f"The call requested `engine={engine!r}`.")
+
+
 def choose_fit(reason: str) -> EngineChoice:
     """Return the choice of `fit` where no program can be used.
 
@@ -78,9 +83,9 @@ def choose_fit(reason: str) -> EngineChoice:
     return EngineChoice("fit", f"{reason[0].upper()}{reason[1:]}.")
 
 
-_DESCRIPTIONS = {"scan": "one member at a time", "vmap": "with all members at once", "fit": "with `fit`"}
+_DESCRIPTIONS = {"scan": "with one member at a time", "vmap": "with all members at once", "fit": "with `fit`"}
 
 
 def _timing_sentence(seconds: dict[str, float], members: int, steps: int) -> str:
     times = ", ".join(f"{1e6 * value:.3g} µs {_DESCRIPTIONS[name]}" for name, value in seconds.items())
-    return f"A training step of one member takes {times}. The runs have {members} × {steps} steps."
+    return f"Per member, a training step takes {times}. The runs have {members} × {steps} steps."

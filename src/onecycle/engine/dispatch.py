@@ -1,184 +1,166 @@
-"""`train_members`: many short runs of one model from where it is, which stays there."""
+"""`train_members`: many short training runs of one model from its current state."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
+import keras
 
 from onecycle.engine import program_cache
-from onecycle.engine.choice import Choice, refused
+from onecycle.engine.choice import EngineChoice, choose_fit, choose_requested
 from onecycle.engine.compiled_members import CompiledMembers
-from onecycle.engine.eligibility import unsuited
-from onecycle.engine.fitted_members import fitted, seconds_of_fit
-from onecycle.engine.members import Array, Member, MemberRuns, checked, diverged_at
-from onecycle.keras_support import compilation, training_data
+from onecycle.engine.eligibility import reason_not_compiled, reason_validation_not_compiled
+from onecycle.engine.engine_output import EngineOutput
+from onecycle.engine.fitted_members import seconds_per_fit_step, train_by_fit
+from onecycle.engine.members import Member, MemberLike, MemberRuns, as_members
+from onecycle.engine.shared_arguments import SharedFitArguments
+from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.optimizers import require_compiled
 from onecycle.keras_support.snapshot import preserved
-from onecycle.keras_support.train_function import training_arrays
+from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_choice, check_integer
 
 ENGINES = ("auto", "compiled", "vmap", "scan", "fit")
 
 
 class NotCompiled(ValueError):
-    """A compiled program was asked for, and there can be none or it would be slower than `fit`."""
+    """Raised if a compiled program was requested, but cannot be made or would be slower than `fit`."""
 
 
 def train_members(
-    model: Any,
-    x: Any,
-    y: Any = None,
+    model: keras.Model,
+    x: Nested,
+    y: Nested = None,
     *,
-    members: Sequence[Any],
+    members: Sequence[MemberLike],
     epochs: int,
     batch_size: int | None = None,
-    sample_weight: Any = None,
+    sample_weight: Nested = None,
     class_weight: dict[int, float] | None = None,
-    validation_data: Any = None,
+    validation_data: Nested = None,
     validate: str = "last",
     shuffle: bool = True,
     weights: bool = False,
     engine: str = "auto",
 ) -> MemberRuns:
-    """Train a model several times from where it is now: each time with another learning rate, schedule or data order.
+    """Train a model several times from its current state, each time with another learning rate, schedule or data order.
 
-    Each run is what `fit` would have done right after `keras.utils.set_random_seed(member.seed)`, with the member's
-    learning rate and momentum in force. With arrays in memory and a model that trains in Keras' own way the runs are
-    loops inside one compiled program, which later calls with the same shapes use again: on JAX it is found out by
-    trying whether all members at once or one after the other is faster; on TensorFlow they are trained one after the
-    other, the rows in another order than that of `fit`, which shuffles inside `tf.data`. Anywhere else they are calls
-    of `fit`. The model, its optimizer and all random generators are left as they were.
+    Each run equals a `fit` right after `keras.utils.set_random_seed(member.seed)`, with the member's learning rate and
+    momentum. If the data are arrays and the model uses Keras' standard training step, the runs are loops inside one
+    compiled program, which later calls with the same shapes use again.
+
+    - On JAX a trial decides whether to train all members at once or one after another.
+    - On TensorFlow the members are trained one after another. The rows are read in another order than in `fit`, which
+      shuffles inside `tf.data`.
+    - In all other cases the runs are calls of `fit`.
+
+    The model, its optimizer and all random generators are restored afterwards.
 
     Args:
         model: A compiled model.
-        x: Training data as `Model.fit` takes them; no generator, which could be read only once.
+        x: Training data, as in `Model.fit`, but no generator, because a generator can be read only once.
         y: Targets, as in `fit`.
-        members: For each run a `Member`, a tuple (learning_rate, momentum, seed) or the beginning of one, or a rate.
-        epochs: Epochs of each run, at least 1.
-        batch_size: As in `fit`; 32 for arrays.
-        sample_weight: As in `fit`.
-        class_weight: As in `fit`.
-        validation_data: As in `fit`, or None.
-        validate: `"last"`: after the last epoch; `"each"`: after every epoch.
-        shuffle: As in `fit`.
-        weights: Whether to return each member's weights.
-        engine: `"auto"`; `"compiled"` for whichever program is faster, but no `fit`; or `"vmap"`, `"scan"` or `"fit"`
-            to have that one.
+        members: For each run a `Member`, a tuple (learning_rate, momentum, seed) or a shorter one, or a learning rate.
+        epochs: Number of epochs of each run, at least 1.
+        batch_size: Rows per batch, as in `fit`. Defaults to 32 for arrays.
+        sample_weight: Weights of the rows, as in `fit`.
+        class_weight: Weights of the classes, as in `fit`.
+        validation_data: Data to evaluate on, as in `fit`, or None.
+        validate: `"last"` to evaluate after the last epoch, `"each"` to evaluate after every epoch.
+        shuffle: Whether to shuffle the rows, as in `fit`.
+        weights: Whether to return the weights of each run.
+        engine: `"auto"`; `"compiled"` for the faster program, but not `fit`; or `"vmap"`, `"scan"` or `"fit"` to
+            use this engine, see `MemberRuns`.
 
     Returns:
-        A `MemberRuns`. A member whose loss is not finite is marked, trains no further and troubles no other.
+        The runs. A run whose loss is not finite stops and is marked as diverged; the others are unaffected.
 
     Raises:
-        ValueError: For bad arguments, or an engine that cannot train this model.
-        NotCompiled: With `"compiled"`, before any training, where there is no program or `fit` is faster.
+        ValueError: If an argument is invalid, or if the engine cannot train this model.
+        NotCompiled: If `engine="compiled"` and there is no program or `fit` is faster. Nothing has been trained then.
     """
     require_compiled(model)
-    _check(x, y, batch_size, epochs, validate, engine)
-    training_data.build(model, x, y, batch_size)
-    found = checked(members, model)
-    why_not = unsuited(model, x, y) or _unsuited_validation(validation_data)
-    if why_not and engine == "compiled":
-        raise NotCompiled(why_not)
-    if engine == "vmap" and not compilation.are_functions():
-        why_not = why_not or "this backend's programs cannot be mapped over members"
-    if why_not and engine in ("vmap", "scan"):
-        raise ValueError(f"Argument `engine` cannot be {engine!r} here: {why_not}. Pass `engine='auto'`.")
-    fit = {
-        "x": x,
-        "y": y,
-        "batch_size": batch_size,
-        "sample_weight": sample_weight,
-        "class_weight": class_weight,
-        "validation_data": validation_data,
-        "validation_freq": 1 if validate == "each" else epochs,
-        "epochs": epochs,
-        "shuffle": shuffle,
-    }
+    _check_arguments(x, y, batch_size, epochs, validate, engine)
+    training_data.build_model(model, x, y, batch_size)
+    checked_members = as_members(members, model)
+    arguments = SharedFitArguments(
+        x=x,
+        y=y,
+        batch_size=batch_size,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        validation_data=validation_data,
+        validation_freq=1 if validate == "each" else epochs,
+        epochs=epochs,
+        shuffle=shuffle,
+    )
+    # Before anything is trained, so that a request that cannot be met costs nothing.
+    reason = reason_not_compiled(model, x, y) or reason_validation_not_compiled(validation_data)
+    _check_engine(engine, reason)
     with preserved(model):
         began = time.perf_counter()
-        choice, compiling, done = _trained(model, fit, found, why_not, engine, weights)
-        seconds = time.perf_counter() - began - (compiling or 0.0)
+        choice, output = _train(model, arguments, checked_members, engine, reason, weights)
+        seconds = time.perf_counter() - began
     program_cache.discard_stale_programs(model)
-    losses, metrics, validation, ended = _without_diverged(done)
-    return MemberRuns(
-        members=found,
-        losses=losses,
-        metrics=metrics,
-        validation=validation,
-        diverged_at=ended,
-        weights=done.weights,
-        engine=choice.engine,
-        reason=choice.reason,
-        compile_seconds=compiling,
-        train_seconds=seconds,
-    )
+    return _member_runs(checked_members, choice, output, seconds)
 
 
-def _check(x: Any, y: Any, batch_size: int | None, epochs: int, validate: str, engine: str) -> None:
+def _check_arguments(x: Nested, y: Nested, batch_size: int | None, epochs: int, validate: str, engine: str) -> None:
     check_choice("engine", engine, ENGINES)
     check_choice("validate", validate, ("last", "each"))
     check_integer("epochs", epochs)
-    training_data.check(x, y, batch_size)
+    training_data.check_data(x, y, batch_size)
     if training_data.is_one_shot(x):
-        raise ValueError("Argument `x` must be data that can be read again. Received: a generator")
+        raise ValueError(
+            "Argument `x` must be data that can be read once for each member. Received: a generator. "
+            "Pass arrays or a data set."
+        )
 
 
-def _trained(
-    model: Any, fit: dict[str, Any], members: tuple[Member, ...], why_not: str | None, engine: str, weights: bool
-) -> tuple[Choice, float | None, Any]:
-    """The engine that was chosen, the seconds that compiling took, and what came of it."""
-    if why_not or engine == "fit":
-        choice = refused(why_not) if why_not else Choice("fit", "It was asked for.")
-        return choice, None, fitted(model, fit, members, weights=weights)
-    compiled = _compiled(model, fit, members, "auto" if engine == "compiled" else engine)
-    choice = compiled.choose(lambda: seconds_of_fit(model, fit))
-    if choice.engine == "fit":
-        if engine == "compiled":
-            raise NotCompiled(choice.reason)
-        return choice, None, fitted(model, fit, members, weights=weights)
-    done = compiled.train(choice.engine == "vmap", weights)
-    return choice, done.compile_seconds, done
+def _check_engine(engine: str, reason: str | None) -> None:
+    """Raise if the requested engine cannot train the model for the given reason, the end of a sentence."""
+    if engine == "vmap" and not backends.is_functional():
+        reason = reason or "programs of this backend cannot be vectorized over members"
+    if reason and engine in ("compiled", "vmap", "scan"):
+        error = NotCompiled if engine == "compiled" else ValueError
+        raise error(f"Argument `engine` cannot be {engine!r} here: {reason}. Pass `engine='auto'`.")
 
 
-def _compiled(model: Any, fit: dict[str, Any], members: tuple[Member, ...], engine: str) -> CompiledMembers:
-    validation = fit["validation_data"]
-    if validation is not None:
-        x, y, sample_weight = (*validation, None)[:3]
-        validation = training_arrays(x, y, sample_weight, None)
-    return CompiledMembers(
-        model,
-        training_arrays(fit["x"], fit["y"], fit["sample_weight"], fit["class_weight"]),
-        members,
-        epochs=fit["epochs"],
-        batch_size=fit["batch_size"] or training_data.DEFAULT_BATCH_SIZE,
-        validation=validation,
-        each_epoch=fit["validation_freq"] == 1,
-        shuffle=fit["shuffle"],
-        engine=engine,
+def _train(
+    model: keras.Model,
+    arguments: SharedFitArguments,
+    members: Sequence[Member],
+    engine: str,
+    reason: str | None,
+    weights: bool,
+) -> tuple[EngineChoice, EngineOutput]:
+    """Choose the engine and train. `reason` says why no program can be compiled, or is None."""
+    if reason or engine == "fit":
+        choice = choose_fit(reason) if reason else choose_requested(engine)
+        return choice, train_by_fit(model, arguments, members, weights=weights)
+    compiled = CompiledMembers(model, members, arguments, "auto" if engine == "compiled" else engine)
+    choice = compiled.choose(lambda: seconds_per_fit_step(model, arguments))
+    if choice.engine != "fit":
+        return choice, compiled.train(vectorized=choice.engine == "vmap", weights=weights)
+    if engine == "compiled":
+        raise NotCompiled(
+            f"Argument `engine` cannot be 'compiled' here: `fit` was chosen. {choice.reason} Pass `engine='auto'`."
+        )
+    return choice, train_by_fit(model, arguments, members, weights=weights)
+
+
+def _member_runs(members: tuple[Member, ...], choice: EngineChoice, output: EngineOutput, seconds: float) -> MemberRuns:
+    masked = output.masked()
+    return MemberRuns(
+        members=members,
+        losses=masked.losses,
+        metrics=masked.metrics,
+        validation=masked.validation,
+        diverged_at=output.diverged_at,
+        weights=output.weights,
+        engine=choice.engine,
+        reason=choice.reason,
+        compile_seconds=output.compile_seconds,
+        train_seconds=seconds - (output.compile_seconds or 0.0),
     )
-
-
-def _without_diverged(done: Any) -> tuple[Array, dict[str, Array], dict[str, Array], tuple[int | None, ...]]:
-    """Losses, metrics, validation and the steps of divergence, with NaN for whatever a member was after its own."""
-    ended = diverged_at(done.losses)
-    losses = done.losses.copy()
-    metrics, validation = (
-        {name: table.copy() for name, table in one.items()} for one in (done.metrics, done.validation)
-    )
-    for k, step in enumerate(ended):
-        if step is None:
-            continue
-        losses[k, step + 1 :] = np.nan
-        for table in (*metrics.values(), *validation.values()):
-            table[k, step * table.shape[1] // losses.shape[1] :] = np.nan
-    return losses, metrics, validation, ended
-
-
-def _unsuited_validation(data: Any) -> str | None:
-    if data is None:
-        return None
-    whole = isinstance(data, (tuple, list)) and len(data) in (2, 3) and all(map(training_data.is_arrays, data[:2]))
-    return None if whole else "the validation data are not a tuple of arrays"

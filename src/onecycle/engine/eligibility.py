@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import backends, compilation, training_data
-from onecycle.keras_support.model_state import recurrent_states, trains_through_nnx
+from onecycle.keras_support.model_state import recurrent_states
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
 
@@ -25,7 +25,7 @@ def reason_not_compiled(model: keras.Model, x: Nested, y: Nested, *methods: str)
     Returns:
         The reason as the end of a sentence, or None if the training can be compiled.
     """
-    if not compilation.exist():
+    if not compilation.is_available():
         return f"the {backends.name()} backend cannot compile a loop over training steps"
     return _reason_of_data(x, y) or _reason_of_model(model, methods)
 
@@ -48,7 +48,7 @@ def _reason_of_data(x: Nested, y: Nested) -> str | None:
         return "the data are sparse or ragged"
     if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
         return "the data contain strings or scalars"
-    # Programs compute in float32, so each value takes four bytes whatever its dtype is now.
+    # Four bytes per value, as in float32, whatever the dtype is.
     if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MAX_DATA_BYTES:
         return f"the data take more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
     return None
@@ -64,10 +64,10 @@ def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None
         return "a recurrent layer of the model is stateful"
     if backends.is_distributed(model):
         return "the model is distributed"
-    if trains_through_nnx():
+    if keras.config.is_nnx_enabled():
         return "the layers of the model are Flax NNX modules"
     if model.run_eagerly:
         return "the model runs eagerly"
-    if compilation.need_xla() and not model.jit_compile:
+    if compilation.requires_xla() and not model.jit_compile:
         return "the model is not compiled by XLA (`jit_compile` is off)"
     return None

@@ -1,223 +1,178 @@
-"""Members trained one after the other by `fit`, from the same start: anything Keras can train, on any backend."""
+"""Members trained one after another by `fit`: anything that Keras can train, on any backend."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
-from keras import ops
 
-from onecycle.engine import member_schedules
-from onecycle.engine.members import Array, Member
-from onecycle.hyperparameters.scheduling import schedule_hyperparameters
+from onecycle.engine.engine_output import EngineOutput
+from onecycle.engine.fit_schedules import FitSchedules
+from onecycle.engine.member_schedules import preserved_installation
+from onecycle.engine.members import Array, Member, Weights
+from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
-from onecycle.keras_support.optimizers import build_optimizer, carry_with_optimizer, drop_from_optimizer, raw_step
+from onecycle.keras_support.optimizers import build_optimizer
 from onecycle.keras_support.snapshot import VariableSnapshot
-from onecycle.keras_support.train_function import retrace_train_function, set_steps_per_execution
+from onecycle.keras_support.train_function import set_steps_per_execution
+
+History: TypeAlias = dict[str, list[float]]  # name -> one value per epoch, as `fit` returns it
 
 TRIAL_STEPS = 16
-MOST_RECORDED = 1024  # losses on the device before they are read
+MAX_UNREAD_LOSSES = 1024  # kept on the device before they are read
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What the calls of `fit` gave: see `MemberRuns`."""
-
-    losses: Array
-    metrics: dict[str, Array]
-    validation: dict[str, Array]
-    weights: tuple[list[Any], ...] | None
-
-
-def fitted(model: Any, fit: dict[str, Any], members: Sequence[Member], *, weights: bool) -> Fitted:
-    """Train all members; the caller puts the model back.
+def train_by_fit(
+    model: keras.Model, arguments: SharedFitArguments, members: Sequence[Member], *, weights: bool
+) -> EngineOutput:
+    """Train each member with a call of `fit` from the same start. The caller restores the model.
 
     Args:
-        fit: The arguments of `fit`.
+        model: A compiled model that has its weights.
+        arguments: The arguments of `fit`.
+        members: The members.
+        weights: Whether to return each member's weights.
+
+    Returns:
+        The runs. Compiling is not timed separately.
     """
-    fast = backends.fast_steps_per_execution(model)
-    set_steps_per_execution(model, max(model.steps_per_execution, fast))
+    # A larger value set by the user stays.
+    set_steps_per_execution(model, max(model.steps_per_execution, backends.fast_steps_per_execution(model)))
     build_optimizer(model.optimizer, model)
-    start, own = VariableSnapshot(model), _of_layers(model)  # as yet without what records the losses
-    losses, histories, found = [], [], []
-    with member_schedules.borrowed(model):
-        dials, recording = _Dials(model, members, _steps(fit)), _Recording(model, _steps(fit) or MOST_RECORDED)
+    # The start must not include the variables that record the losses and hold the learning rates.
+    start, layer_variables = VariableSnapshot(model), _layer_variables(model)
+    losses: list[list[float]] = []
+    histories: list[History] = []
+    final_weights: list[Weights] = []
+    with preserved_installation(model):
+        schedules = FitSchedules(model, members, arguments.total_steps)
+        recording = _RecordedFit(model, arguments.total_steps or MAX_UNREAD_LOSSES)
         try:
             for member in members:
                 start.restore()
-                if member.start is not None:
-                    for variable, value in zip(own, _of_layers(member.start), strict=True):
-                        variable.assign(backends.to_numpy(value))  # JAX donates what it trains on
-                dials.turn_to(member)
-                histories.append(recording.fit(fit, member.seed))
+                _start_from(member.start, layer_variables)
+                schedules.install(member)
+                histories.append(recording.fit(arguments, member.seed))
                 losses.append(recording.losses())
-                found.append(list(model.get_weights()) if weights else [])
+                final_weights.append(list(model.get_weights()) if weights else [])
         finally:
-            recording.end()
-            dials.end()
-    metrics = {name: column for name, column in _table(histories, fit["epochs"]).items() if name[:4] != "val_"}
-    evaluations = max((len(own.get("val_loss", ())) for own in histories), default=0)
-    validation = {name[4:]: own for name, own in _table(histories, evaluations).items() if name[:4] == "val_"}
-    return Fitted(_stacked(losses), metrics, validation, tuple(found) if weights else None)
+            recording.close()
+            schedules.close()
+    metrics, validation = _tables(histories, arguments.epochs)
+    return EngineOutput(_padded(losses), metrics, validation, tuple(final_weights) if weights else None)
 
 
-def seconds_of_fit(model: Any, fit: dict[str, Any]) -> float:
-    """What a step of `fit` takes, of arrays, in seconds; the model is put back."""
-    rows = TRIAL_STEPS * (fit["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
-    x, y = keras.tree.map_structure(lambda whole: None if whole is None else whole[:rows], (fit["x"], fit["y"]))
+def seconds_per_fit_step(model: keras.Model, arguments: SharedFitArguments) -> float:
+    """Return the seconds that a step of `fit` takes on arrays. The model is restored.
+
+    Args:
+        model: A compiled model.
+        arguments: The arguments of `fit`, with arrays as data.
+    """
+    rows = TRIAL_STEPS * arguments.array_batch_size
+    x, y = keras.tree.map_structure(lambda array: None if array is None else array[:rows], (arguments.x, arguments.y))
     start = VariableSnapshot(model)
-    taken = []
-    for _ in range(2):  # the first compiles
+    seconds = 0.0
+    for _ in range(2):  # the first call compiles
         began = time.perf_counter()
-        model.fit(x, y, batch_size=fit["batch_size"], verbose=0)
-        taken.append(time.perf_counter() - began)
-        start.restore()  # each time: on JAX Keras cannot train twice with moving averages, whose buffers it shares
-    return taken[-1] / -(-training_data.rows(x) // (fit["batch_size"] or training_data.DEFAULT_BATCH_SIZE))
+        model.fit(x, y, batch_size=arguments.batch_size, verbose=0)
+        seconds = time.perf_counter() - began
+        # Between the calls too: with moving averages, Keras on JAX cannot train twice, since it shares their buffers.
+        start.restore()
+    return seconds / -(-training_data.count_rows(x) // arguments.array_batch_size)
 
 
-def _of_layers(model: Any) -> list[Any]:
-    return [*model.trainable_variables, *model.non_trainable_variables]
+class _RecordedFit(keras.callbacks.Callback):
+    """Calls `fit`, records the loss of every batch, and stops a call after an epoch with a loss that is not finite."""
 
-
-class _Dials:
-    """The learning rate as a table in a variable, so that the next member needs no new trace; momentum is traced."""
-
-    def __init__(self, model: Any, members: Sequence[Member], steps: int | None) -> None:
-        self._model, self._steps = model, steps
-        self._first = raw_step(model.optimizer)
-        self._own = member_schedules.own_momentum(model.optimizer, members)
-        length = steps if any(callable(member.learning_rate) for member in members) else 1
-        self._table = None if length is None else _Table(model, self._first, length)
-        self._traced: Any = None
-
-    def turn_to(self, member: Member) -> None:
-        """Let the next `fit` train with the member's learning rate and momentum."""
-        rate: Any = member_schedules.from_step(member.learning_rate, self._first)
-        if self._table is not None:
-            self._table.fill(member_schedules.values(member.learning_rate, self._table.steps))
-            rate = self._table
-        momentum = self._own if member.momentum is None else member.momentum
-        traced: Any = [] if momentum is None else member_schedules.values(momentum, self._steps or 1)
-        known = self._table is not None and not (callable(momentum) and self._steps is None)
-        if known and self._traced is not None and np.array_equal(self._traced, traced):
-            return
-        later = None if momentum is None else member_schedules.from_step(momentum, self._first)
-        schedule_hyperparameters(self._model, learning_rate=rate, momentum=later)
-        # JAX would take the trace of an earlier call, with its momentum, for that of this one.
-        retrace_train_function(self._model, self._model.make_train_function)
-        self._traced = traced
-
-    def end(self) -> None:
-        """Take the table out of the optimizer's state."""
-        if self._table is not None and backends.carries_state():
-            drop_from_optimizer(self._model.optimizer, self._table.variable)
-
-
-class _Table(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule whose values can be exchanged after the step was traced."""
-
-    def __init__(self, model: Any, first: int, steps: int) -> None:
-        self.steps, self._first = steps, first
-        self._values = np.zeros(steps, "float32")
-        with backends.placement(model):
-            self.variable = keras.Variable(self._values, trainable=False, autocast=False, name="onecycle_rates")
-        if backends.carries_state():
-            carry_with_optimizer(model.optimizer, self.variable)
-
-    def fill(self, values: Any) -> None:
-        self._values = values
-        self.variable.assign(values)
-
-    def __call__(self, step: Any) -> Any:
-        row = ops.clip(ops.convert_to_tensor(step) - self._first, 0, self.steps - 1)
-        return ops.take(self.variable, row)
-
-    def value_at(self, step: int) -> float:
-        return float(self._values[min(max(step - self._first, 0), self.steps - 1)])
-
-
-class _Recording(keras.callbacks.Callback):
-    """Keeps every batch's loss of the calls of `fit`, and ends one whose loss is not finite."""
-
-    def __init__(self, model: Any, capacity: int) -> None:
+    def __init__(self, model: keras.Model, capacity: int) -> None:
         super().__init__()
-        self._model_, self._capacity = model, min(capacity, MOST_RECORDED)
+        # `self.model` is not set before `fit` starts.
+        self._trained_model, self._capacity = model, min(capacity, MAX_UNREAD_LOSSES)
         self._recorder = LossRecorder(model, self._capacity + model.steps_per_execution)
         self._recorder.attach()
-        self._before = self._unread = 0
-        self._wrapped: Any = None
+        self._recorded_before = self._unread = self._seed = 0
+        self._wrapper: object = None
 
-    def fit(self, arguments: dict[str, Any], seed: int) -> dict[str, Any]:
-        """The history of one call of `fit` with the seed."""
-        self._before, self._seed = len(self._recorder.read()), seed
+    def fit(self, arguments: SharedFitArguments, seed: int) -> History:
+        """Call `fit` right after seeding and return its history."""
+        self._recorded_before, self._seed = len(self._recorder.read()), seed
         keras.utils.set_random_seed(seed)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Your input ran out of data")  # of unknown length
-            warnings.filterwarnings(
-                "ignore", message="`shuffle=True` was passed, but will be ignored"
-            )  # Keras' default
-            return dict(self._model_.fit(**arguments, verbose=0, callbacks=[self]).history)
+            # Keras warns at the end of a data set of unknown length, and of its own default for `shuffle`.
+            warnings.filterwarnings("ignore", message="Your input ran out of data")
+            warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
+            return dict(self._trained_model.fit(**arguments.as_keywords(), verbose=0, callbacks=[self]).history)
 
     def losses(self) -> list[float]:
-        """Those of the last call."""
-        return self._recorder.read()[self._before :]
+        """Return the losses of the last call."""
+        return self._recorder.read()[self._recorded_before :]
 
-    def end(self) -> None:
-        """Leave the model's loss as it was."""
+    def close(self) -> None:
+        """Restore the model's loss function."""
         self._recorder.detach()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if epoch == 0:
-            keras.utils.set_random_seed(self._seed)  # once more: `fit` draws a batch to build what is not built
-        if self._model_.train_function is not self._wrapped:
-            self._compiled = self._model_.train_function
-            self._wrapped = self._model_.train_function = self._step
+            # Seed again: before the first epoch `fit` draws a batch to build what is not built.
+            keras.utils.set_random_seed(self._seed)
+        if self._trained_model.train_function is not self._wrapper:
+            self._compiled_step = self._trained_model.train_function
+            self._wrapper = self._trained_model.train_function = self._recorded_step
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._unread = 0
         if not np.isfinite(self.losses()).all():
-            self._model_.stop_training = True
+            self._trained_model.stop_training = True
 
-    def _step(self, *arguments: Any) -> Any:
+    def _recorded_step(self, *arguments: object) -> object:
+        # Recording is limited to training steps: `evaluate` computes losses too.
         self._recorder.recording = True
         try:
-            result = self._compiled(*arguments)
+            result = self._compiled_step(*arguments)
         finally:
             self._recorder.recording = False
-        self._unread += self._model_.steps_per_execution
+        self._unread += self._trained_model.steps_per_execution
         if self._unread > self._capacity:
             self._recorder.read(result)
             self._unread = 0
         return result
 
 
-def _steps(fit: dict[str, Any]) -> int | None:
-    """Steps of one call of `fit`, where they are known."""
-    if training_data.is_arrays(fit["x"]):
-        return (
-            -(-training_data.rows(fit["x"]) // (fit["batch_size"] or training_data.DEFAULT_BATCH_SIZE)) * fit["epochs"]
-        )
-    try:
-        return len(fit["x"]) * fit["epochs"]
-    except TypeError:
-        return None
+def _layer_variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.trainable_variables, *model.non_trainable_variables]
 
 
-def _table(histories: Sequence[dict[str, Any]], length: int) -> dict[str, Array]:
-    # A score for each class has no place in a table.
+def _start_from(model: keras.Model | None, variables: Sequence[keras.Variable]) -> None:
+    if model is None:
+        return
+    for variable, value in zip(variables, _layer_variables(model), strict=True):
+        variable.assign(backends.to_numpy(value))  # a copy on the host, because JAX donates the arrays it trains on
+
+
+def _tables(histories: Sequence[History], epochs: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the metrics and the validation metrics of all histories as tables of name -> (members, columns)."""
+    evaluations = max((len(history.get("val_loss", ())) for history in histories), default=0)
+    # A metric with several values per epoch, such as one score per class, does not fit into a table.
     names = {name: None for history in histories for name, values in history.items() if np.ndim(values) == 1}
-    return {name: _stacked([history.get(name, ()) for history in histories], length) for name in names}
+    metrics, validation = {}, {}
+    for name in names:
+        rows = [history.get(name, []) for history in histories]
+        if name.startswith("val_"):
+            validation[name.removeprefix("val_")] = _padded(rows, evaluations)
+        else:
+            metrics[name] = _padded(rows, epochs)
+    return metrics, validation
 
 
-def _stacked(rows: Sequence[Any], length: int = 0) -> Array:
-    """Rows of unequal length side by side, filled with NaN."""
-    found = np.full((len(rows), max(length, *map(len, rows))), np.nan)
-    for row, own in zip(found, rows, strict=True):
-        row[: len(own)] = own
-    return found
+def _padded(rows: Sequence[Sequence[float]], min_columns: int = 0) -> Array:
+    """Return rows of unequal length as one array, padded with NaN."""
+    table = np.full((len(rows), max(min_columns, *map(len, rows))), np.nan)
+    for padded, row in zip(table, rows, strict=True):
+        padded[: len(row)] = row
+    return table

@@ -1,88 +1,110 @@
-"""Compiled programs, kept as long as their model lives and is compiled as it was."""
+"""Compiled programs, cached for as long as their model lives and keeps its optimizer, loss and metrics."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 import keras
 
 from onecycle.hyperparameters.installation import installed
-from onecycle.keras_support import compilation
-from onecycle.keras_support.model_state import compiled_parts
-from onecycle.keras_support.optimizers import inner_optimizers, not_decayed
+from onecycle.keras_support import backends
+from onecycle.keras_support.model_state import loss_and_metrics
+from onecycle.keras_support.optimizers import inner_optimizers, weight_decay_exclusions
+from onecycle.keras_support.types import Nested
 
 T = TypeVar("T")
 
-_KEPT: WeakKeyDictionary[Any, Kept] = WeakKeyDictionary()
 
-
-def discard_stale_programs(model: Any) -> None:
-    """Let go of programs around variables that the model's optimizer has no more, which they would keep in memory."""
-    found = _KEPT.get(model)
-    if found is not None and not found.is_of(model):
-        del _KEPT[model]
-
-
-class Kept:
+class ProgramCache:
     """What was compiled for one model since its last `compile`."""
 
-    def __init__(self, model: Any) -> None:
-        self._parts = [weakref.ref(part) for part in _parts(model)]
-        self._found: dict[Any, Any] = {}
+    def __init__(self, model: keras.Model) -> None:
+        self._parts = [ref(part) for part in _parts(model)]
+        self._entries: dict[Hashable, object] = {}
 
-    def is_of(self, model: Any) -> bool:
-        """Whether the model's optimizer, loss and metrics are still those; on TensorFlow its variables too."""
+    def is_current(self, model: keras.Model) -> bool:
+        """Return whether the model still has the same optimizer, loss and metrics, on TensorFlow also the variables."""
         parts = _parts(model)
-        return len(parts) == len(self._parts) and all(ref() is one for ref, one in zip(self._parts, parts, strict=True))
+        return len(parts) == len(self._parts) and all(
+            reference() is part for reference, part in zip(self._parts, parts, strict=True)
+        )
 
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        """What was made for the key, or is made now."""
-        if key not in self._found:
-            self._found[key] = make()
-        found: T = self._found[key]
-        return found
-
-
-def kept(model: Any) -> Kept:
-    """What is kept for a model; nothing is of one in whose optimizer schedules are installed, for those are traced."""
-    if any(installed(inner) for inner in inner_optimizers(model.optimizer)):
-        return Kept(model)
-    found = _KEPT.get(model)
-    if found is None or not found.is_of(model):
-        found = _KEPT[model] = Kept(model)
-    return found
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the entry of a key, made on first use."""
+        if key not in self._entries:
+            self._entries[key] = make()
+        entry: T = self._entries[key]  # type: ignore[assignment]  # a key always stands for the same type
+        return entry
 
 
-def layout(model: Any, *arrays: Any) -> Any:
-    """What a compiled program depends on: the optimizer's settings, the variables, and the shapes of the data.
+# Weak keys, and weak references in the programs, so that a cache lives no longer than its model.
+_CACHES: WeakKeyDictionary[keras.Model, ProgramCache] = WeakKeyDictionary()
 
-    As with Keras' own compiled step, what is changed in a layer afterwards is seen only when `compile` is called.
+
+def cache_of(model: keras.Model) -> ProgramCache:
+    """Return the program cache of a model.
+
+    Schedules that are installed in an optimizer become part of a program. Such a model gets a new cache each time.
     """
-    # Of the optimizers that do the work: Keras warns where a `MultiOptimizer` chooses them by a lambda.
-    configs = [
-        {name: value for name, value in inner.get_config().items() if name != "learning_rate"}
+    if any(installed(inner) for inner in inner_optimizers(model.optimizer)):
+        return ProgramCache(model)
+    cache = _CACHES.get(model)
+    if cache is None or not cache.is_current(model):
+        cache = _CACHES[model] = ProgramCache(model)
+    return cache
+
+
+def discard_stale_programs(model: keras.Model) -> None:
+    """Discard programs that hold optimizer variables which the model no longer has. They would stay in memory."""
+    cache = _CACHES.get(model)
+    if cache is not None and not cache.is_current(model):
+        del _CACHES[model]
+
+
+def program_key(model: keras.Model, *arrays: Nested) -> Hashable:
+    """Return what a compiled program depends on: the optimizer's settings, the variables, and the shapes of the data.
+
+    As in Keras' own compiled step, a layer that is changed afterwards takes effect only after another `compile`.
+
+    Args:
+        model: A compiled model with a built optimizer.
+        *arrays: Nested arrays that the program takes as arguments.
+    """
+    # The settings are read from the inner optimizers: `MultiOptimizer` warns if its config contains a lambda.
+    inner_settings = [
+        (
+            {name: value for name, value in inner.get_config().items() if name != "learning_rate"},
+            weight_decay_exclusions(inner),
+        )
         for inner in inner_optimizers(model.optimizer)
     ]
-    # A layer may have been frozen, and another of the same shape not; the optimizer's variables may be made anew.
-    own = [tuple(map(id, variables)) for variables in (model.trainable_variables, model.non_trainable_variables)]
+    # Identities too: freezing one layer and unfreezing another of the same shape leaves all shapes equal.
+    identities = [tuple(map(id, group)) for group in (model.trainable_variables, model.non_trainable_variables)]
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    decay = [not_decayed(inner) for inner in inner_optimizers(model.optimizer)]
-    return repr((configs, decay)), *own, keras.config.floatx(), shapes((variables, arrays))
+    return repr(inner_settings), *identities, keras.config.floatx(), _array_specs((variables, arrays))
 
 
-def shapes(arrays: Any) -> Any:
-    """Nested arrays as their shapes and dtypes, hashable."""
-    flat = keras.tree.flatten(keras.tree.map_structure(_shape, arrays))
-    return repr(keras.tree.map_structure(lambda leaf: leaf is None, arrays)), tuple(flat)
+def _array_specs(arrays: Nested) -> Hashable:
+    """Return the structure, shapes and dtypes of nested arrays."""
+    specs = keras.tree.map_structure(_array_spec, arrays)
+    return repr(keras.tree.map_structure(lambda leaf: leaf is None, arrays)), tuple(keras.tree.flatten(specs))
 
 
-def _shape(array: Any) -> str:
+def _array_spec(array: _Array | None) -> str:
     return "" if array is None else f"{array.dtype}{tuple(array.shape)}"
 
 
-def _parts(model: Any) -> list[Any]:
-    held = () if compilation.are_functions() else model.optimizer.variables
-    return [part for part in (model.optimizer, *compiled_parts(model), *held) if part is not None]
+class _Array(Protocol):
+    """An array, tensor or variable."""
+
+    dtype: object
+    shape: tuple[int | None, ...]
+
+
+def _parts(model: keras.Model) -> list[object]:
+    """Return the objects that a program holds on to."""
+    # On TensorFlow, programs hold the optimizer's variables. On JAX they take the values as arguments.
+    variables = () if backends.is_functional() else model.optimizer.variables
+    return [part for part in (model.optimizer, *loss_and_metrics(model), *variables) if part is not None]

@@ -1,181 +1,224 @@
-"""Training as one compiled program: a loop over the steps of a block."""
+"""Training as a compiled program: loops over the steps of a block."""
 
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+from weakref import ref
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from onecycle.engine.batch_order import Plan
-from onecycle.engine.member_schedules import Feed, correct_by
-from onecycle.engine.training_steps import State, steps_of
+from onecycle.engine.batch_order import BatchPlan, SegmentColumns
+from onecycle.engine.member_schedules import StepHyperparameters
+from onecycle.engine.training_steps import (
+    Data,
+    StatelessSteps,
+    TrainingState,
+    VariableSteps,
+    take_batch,
+    training_steps,
+)
 from onecycle.keras_support import compilation
 from onecycle.keras_support.random_state import global_seed_generator
 
-MOST_CONVOLVED = 4_000_000  # operations of a step's convolutions, about a millisecond inside a loop on a CPU
+# Operations per step. About a millisecond of convolutions inside a loop on a CPU.
+MAX_CONVOLUTION_OPERATIONS = 4_000_000
 
 
-class Tables(NamedTuple):
-    """What the steps of a block are fed; of several members each leaf has them in front.
+class StepInputs(NamedTuple):
+    """What differs between the steps of a block. For several members each leaf has a leading axis of members.
 
     Attributes:
-        order: (steps, batch) rows of each batch.
-        learning_rates: (steps,).
-        momenta: (steps,) or None.
-        products: Products of betas for each optimizer that corrects by them.
+        rows: (steps, batch_size) row numbers of each batch.
+        learning_rates: (steps,) learning rate of each step.
+        momenta: (steps,) momentum of each step, or None if it is not scheduled.
     """
 
-    order: Any
-    learning_rates: Any
-    momenta: Any
-    products: tuple[Any, ...]
+    rows: NDArray[np.int32] | keras.KerasTensor
+    learning_rates: NDArray[np.float32] | keras.KerasTensor
+    momenta: NDArray[np.float32] | keras.KerasTensor | None
+
+
+# The arguments of a `TrainingProgram`: state, data, inputs, segments, initial metrics, number of segments.
+BlockArguments: TypeAlias = tuple[
+    TrainingState, Data, StepInputs, SegmentColumns, list[keras.KerasTensor], int | np.integer[Any]
+]
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a program is compiled for, beside the model and the shapes of its data.
+class ProgramSpec:
+    """What a training program is compiled for, besides the model and the shapes of its data.
 
     Attributes:
-        plan: How an epoch is cut into batches.
-        steps: Steps that a block has room for.
-        segments: Stretches of whole batches that a block has room for.
-        reports: Names of the metrics that are kept; empty where none is.
-        freezes: Whether a member whose loss is not finite stays as it is from that step on.
-        momentum: Whether the momentum is fed.
-        members: How many members one call trains; None for one without an axis of members.
+        plan: The division of an epoch into batches.
+        max_steps: Largest number of steps in a block.
+        max_segments: Largest number of segments in a block.
+        metrics: Names of the metrics to compute. May be empty.
+        freeze_diverged: Whether a member stops changing after a loss that is not finite.
+        scheduled_momentum: Whether the momentum is an input of each step.
+        members: Number of members that one call trains, or None for a single member without an axis of members.
     """
 
-    plan: Plan
-    steps: int
-    segments: int
-    reports: tuple[str, ...]
-    freezes: bool
-    momentum: bool
+    plan: BatchPlan
+    max_steps: int
+    max_segments: int
+    metrics: tuple[str, ...]
+    freeze_diverged: bool
+    scheduled_momentum: bool
     members: int | None = None
 
 
-class Program:
+class TrainingProgram:
     """A compiled block of training steps.
 
-    Called with a `State`, the data (x, y, sample_weight), `Tables`, the four padded columns of `Segments`, the metrics'
-    variables as an epoch begins with them, and the number of segments, it returns the new state, the losses (steps,),
-    NaN where no step was made or a member had diverged, and what the metrics say at each segment's end.
-
     Args:
-        arguments: Such as it will be called with.
-        anyway: Whether it is compiled even where a loop is slow.
+        model: A compiled model.
+        spec: What to compile for.
+        arguments: Arguments with the shapes of later calls.
+        allow_slow: Whether to compile even if convolutions inside a loop are slow on this device.
 
     Attributes:
-        refusal: Why it was not compiled and cannot be called, as the end of a sentence, or None.
-        compile_seconds: What making it took.
+        refusal: Why the program was not compiled and cannot be called, as the end of a sentence, or None.
+        compile_seconds: Seconds spent on tracing and compiling.
     """
 
-    def __init__(self, model: Any, form: Form, arguments: tuple[Any, ...], *, anyway: bool = False) -> None:
-        self.form = form
-        feed = Feed(form.momentum)
-        block = _Block(weakref.ref(model), form, feed)
-        began = time.perf_counter()
-        members = None if form.members is None else (0, None, 0, None, None, None)
-        with feed.installed(model):
-            traced = compilation.traced(block, arguments, members)
-        generator = global_seed_generator()
-        heavy = compilation.convolutions_in_loops(traced)
-        self.refusal: str | None = None
-        if compilation.draws_globally(traced, generator and generator.state):
-            self.refusal = "a layer without a seed of its own draws from the global random numbers"
-        elif heavy > MOST_CONVOLVED and not anyway:
-            self.refusal = (
-                f"convolutions of {heavy / 1e6:.3g} million operations a step are slow inside a loop on this CPU"
-            )
-        else:
-            self._run = compilation.compiled(traced)
-        self.compile_seconds = time.perf_counter() - began
-
-    def __call__(self, *arguments: Any) -> tuple[State, Any, Any]:
-        state, losses, reports = self._run(*arguments)
-        return State(*state), losses, reports
-
-
-class _Block:
-    """The function that is compiled; it holds the model weakly, since the program outlives the call."""
-
-    def __init__(self, model: Callable[[], Any], form: Form, feed: Feed) -> None:
-        self._model, self._form, self._feed = model, form, feed
-
-    def __call__(self, state: State, data: Any, tables: Tables, segments: Any, fresh_metrics: Any, count: Any) -> Any:
-        form, model = self._form, self._model()
-        starts, stops, shorts, fresh = segments
-        steps = steps_of(model)
-        if form.momentum:
-            correct_by(model, tables.products)
-
-        def step(at: Any, carry: Any, rows: int) -> Any:
-            state, losses = carry
-            momentum = None if tables.momenta is None else tables.momenta[at]
-            self._feed.set(tables.learning_rates[at], momentum)
-            batch = _rows(data, tables.order[at, :rows])
-            state, loss = steps.train(state, batch, keeps_metrics=bool(form.reports), freezes=form.freezes)
-            return state, ops.slice_update(losses, (at,), ops.reshape(ops.cast(loss, "float32"), (1,)))
-
-        def segment(k: Any, carry: Any) -> Any:
-            state, losses, reports = carry
-            if form.reports:
-                state = steps.with_metrics(state, fresh_metrics, fresh[k])
-            carry = state, losses
-            if form.plan.full:
-                whole = form.plan.batch_size
-                carry = ops.fori_loop(starts[k], stops[k], lambda at, carry: step(at, carry, whole), carry)
-            if form.plan.remainder:
-                rest = form.plan.remainder
-                carry = ops.cond(shorts[k], lambda: step(stops[k], carry, rest), lambda: carry)
-            state, losses = carry
-            if form.reports:
-                row = ops.reshape(steps.report(state, form.reports), (1, -1))
-                reports = ops.slice_update(reports, (k, 0), row)
-            return state, losses, reports
-
-        losses = ops.full((form.steps,), float("nan"), "float32")
-        reports = ops.full((form.segments, len(form.reports)), float("nan"), "float32")
-        state, losses, reports = ops.fori_loop(0, count, segment, (steps.enter(state), losses, reports))
-        return steps.leave(state), losses, reports
-
-
-class Evaluation:
-    """A compiled pass over validation data: (state, data, fresh metrics) → (state, reports), as `evaluate` does it."""
-
     def __init__(
-        self, model: Any, plan: Plan, reports: tuple[str, ...], members: int | None, arguments: tuple[Any, ...]
+        self, model: keras.Model, spec: ProgramSpec, arguments: BlockArguments, *, allow_slow: bool = False
     ) -> None:
-        self._model, self._plan, self._reports = weakref.ref(model), plan, reports
         began = time.perf_counter()
-        axes = None if members is None else (0, None, None)
-        self._run = compilation.compiled(compilation.traced(self._evaluate, arguments, axes))
+        hyperparameters = StepHyperparameters(scheduled_momentum=spec.scheduled_momentum)
+        block = _TrainingBlock(ref(model), spec, hyperparameters)
+        mapped_axes = None if spec.members is None else (0, None, 0, None, None, None)
+        with hyperparameters.installed(model):
+            traced = compilation.trace(block, arguments, mapped_axes)
+        self.refusal = _refusal(traced, allow_slow)
+        if self.refusal is None:
+            self._run = compilation.compile_traced(traced)
         self.compile_seconds = time.perf_counter() - began
 
-    def __call__(self, *arguments: Any) -> tuple[State, Any]:
-        state, reports = self._run(*arguments)
-        return State(*state), reports
+    def __call__(
+        self,
+        state: TrainingState,
+        data: Data,
+        inputs: StepInputs,
+        segments: SegmentColumns,
+        initial_metrics: list[keras.KerasTensor],
+        segment_count: int | np.integer[Any],
+    ) -> tuple[TrainingState, keras.KerasTensor, keras.KerasTensor]:
+        """Train for one block.
 
-    def _evaluate(self, state: State, data: Any, fresh_metrics: Any) -> Any:
-        plan, steps = self._plan, steps_of(self._model())
+        Args:
+            state: State before the block.
+            data: All training data.
+            inputs: Inputs of the block's steps, padded to `max_steps`.
+            segments: Segments of the block, padded to `max_segments`.
+            initial_metrics: Values of the metrics' variables at the start of an epoch.
+            segment_count: Number of segments without padding.
 
-        def step(at: Any, carried: State, rows: int) -> State:
-            wanted = at * plan.batch_size + ops.arange(rows, dtype="int32")
-            return steps.test(carried, _rows(data, wanted))
+        Returns:
+            The state after the block; (max_steps,) the losses, NaN for steps that were not made and for members that
+            diverged before; (max_segments, metrics) the values of the metrics at the end of each segment.
+        """
+        state, losses, metrics = self._run(state, data, inputs, segments, initial_metrics, segment_count)
+        return TrainingState(*state), losses, metrics
 
-        carried = steps.with_metrics(steps.enter(state), fresh_metrics)
-        if plan.full:
-            carried = ops.fori_loop(0, plan.full, lambda at, carried: step(at, carried, plan.batch_size), carried)
+
+class _TrainingBlock:
+    """The function that a `TrainingProgram` traces.
+
+    It refers to the model weakly, because programs are cached for as long as the model lives.
+    """
+
+    def __init__(self, model: ref[keras.Model], spec: ProgramSpec, hyperparameters: StepHyperparameters) -> None:
+        self._model, self._spec, self._hyperparameters = model, spec, hyperparameters
+
+    def __call__(
+        self,
+        state: TrainingState,
+        data: Data,
+        inputs: StepInputs,
+        segments: SegmentColumns,
+        initial_metrics: list[keras.KerasTensor],
+        segment_count: keras.KerasTensor,
+    ) -> tuple[TrainingState, keras.KerasTensor, keras.KerasTensor]:
+        steps = training_steps(self._model())
+        loops = _BlockLoops(self._spec, steps, self._hyperparameters, data, inputs, segments, initial_metrics)
+        return loops.run(state, segment_count)
+
+
+_LossCarry: TypeAlias = tuple[TrainingState, keras.KerasTensor]  # state, losses
+_SegmentCarry: TypeAlias = tuple[TrainingState, keras.KerasTensor, keras.KerasTensor]  # state, losses, metrics
+
+
+@dataclass(frozen=True, eq=False)
+class _BlockLoops:
+    """The loops of one trace of a block: over segments, and inside over the batches of a segment."""
+
+    spec: ProgramSpec
+    steps: StatelessSteps | VariableSteps
+    hyperparameters: StepHyperparameters
+    data: Data
+    inputs: StepInputs
+    segments: SegmentColumns
+    initial_metrics: list[keras.KerasTensor]
+
+    def run(self, state: TrainingState, segment_count: keras.KerasTensor) -> _SegmentCarry:
+        """Train for the block and return its state, losses and metrics."""
+        losses = ops.full((self.spec.max_steps,), float("nan"), "float32")
+        metrics = ops.full((self.spec.max_segments, len(self.spec.metrics)), float("nan"), "float32")
+        carry = self.steps.begin(state), losses, metrics
+        # The number of segments is an input, so that a shorter block at the end of training needs no other program.
+        state, losses, metrics = ops.fori_loop(0, segment_count, self._segment, carry)
+        return self.steps.finish(state), losses, metrics
+
+    def _segment(self, k: keras.KerasTensor, carry: _SegmentCarry) -> _SegmentCarry:
+        state, losses, metrics = carry
+        starts_epoch = self.segments[3]
+        if self.spec.metrics:
+            state = self.steps.assign_metrics(state, self.initial_metrics, starts_epoch[k])
+        state, losses = self._batches(k, (state, losses))
+        if self.spec.metrics:
+            row = ops.reshape(self.steps.metric_values(state, self.spec.metrics), (1, -1))
+            metrics = ops.slice_update(metrics, (k, 0), row)
+        return state, losses, metrics
+
+    def _batches(self, k: keras.KerasTensor, carry: _LossCarry) -> _LossCarry:
+        """Train on the full batches of segment `k` and on the short one if there is one."""
+        starts, stops, has_short_batch, _ = self.segments
+        plan = self.spec.plan
+        if plan.full_batches:
+            carry = ops.fori_loop(starts[k], stops[k], lambda at, carry: self._step(at, carry, plan.batch_size), carry)
         if plan.remainder:
-            carried = step(plan.full, carried, plan.remainder)
-        found = steps.report(carried, self._reports)
-        return steps.leave(carried)._replace(metrics=state.metrics), found
+            # A batch of another size is another trace, so the short batch cannot be part of the loop.
+            carry = ops.cond(has_short_batch[k], lambda: self._step(stops[k], carry, plan.remainder), lambda: carry)
+        return carry
+
+    def _step(self, at: keras.KerasTensor, carry: _LossCarry, batch_size: int) -> _LossCarry:
+        state, losses = carry
+        inputs = self.inputs
+        momentum = None if inputs.momenta is None else inputs.momenta[at]
+        # The optimizer reads these tensors while `train_step` is traced.
+        self.hyperparameters.set(inputs.learning_rates[at], momentum)
+        state, loss = self.steps.train_step(
+            state,
+            take_batch(self.data, inputs.rows[at, :batch_size]),
+            update_metrics=bool(self.spec.metrics),
+            freeze_diverged=self.spec.freeze_diverged,
+        )
+        # In float32 whatever the precision of the model is, as the array of losses is.
+        return state, ops.slice_update(losses, (at,), ops.reshape(ops.cast(loss, "float32"), (1,)))
 
 
-def _rows(data: Any, rows: Any) -> Any:
-    return keras.tree.map_structure(lambda whole: None if whole is None else compilation.rows(whole, rows), data)
+def _refusal(traced: compilation.Traced, allow_slow: bool) -> str | None:
+    """Return why a traced program must not be used, as the end of a sentence, or None."""
+    generator = global_seed_generator()
+    if compilation.uses_global_random_state(traced, generator and generator.state):
+        return "a layer without its own seed draws from the global random numbers"
+    operations = compilation.slow_convolution_flops(traced)
+    if operations > MAX_CONVOLUTION_OPERATIONS and not allow_slow:
+        return f"convolutions of {operations / 1e6:.3g} million operations a step are slow inside a loop on this CPU"
+    return None

@@ -1,66 +1,118 @@
-"""A training step inside a compiled program, on a state handed in (JAX) or on the model's variables (TensorFlow)."""
+"""A training step inside a compiled program: on a state passed in (JAX) or on the model's variables (TensorFlow)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
 
-from onecycle.keras_support import compilation
+from onecycle.keras_support import backends, compilation
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import updated_metrics
+from onecycle.keras_support.types import Nested
+
+# (x, y, sample_weight), each an array or tensor, a nested structure of them, or None.
+Data: TypeAlias = tuple[Nested, Nested, Nested]  # all rows
+Batch: TypeAlias = tuple[Nested, Nested, Nested]  # the rows of one step
 
 
-class State(NamedTuple):
-    """What a training step takes and gives; of several members each leaf has them in front."""
+class TrainingState(NamedTuple):
+    """The state that a training step takes and returns. For several members each leaf has a leading axis of members.
 
-    trainable: list[Any]
-    non_trainable: list[Any]
-    optimizer: list[Any]
-    metrics: list[Any]
-    alive: Any
+    Attributes:
+        trainable: Values of the model's trainable variables.
+        non_trainable: Values of the model's non-trainable variables.
+        optimizer: Values of the optimizer's variables.
+        metrics: Values of the metrics' variables.
+        active: Boolean scalar, whether all losses so far were finite.
+    """
+
+    trainable: list[keras.KerasTensor]
+    non_trainable: list[keras.KerasTensor]
+    optimizer: list[keras.KerasTensor]
+    metrics: list[keras.KerasTensor]
+    active: keras.KerasTensor
 
     @classmethod
-    def of(cls, model: Any) -> State:
-        """The state that the model is in."""
-        values = [[compilation.value(variable) for variable in group] for group in _groups(model)]
+    def of(cls, model: keras.Model) -> TrainingState:
+        """Return the current state of a model."""
+        values = [[compilation.frozen_value(variable) for variable in group] for group in _variable_groups(model)]
         return cls._make((*values, ops.convert_to_tensor(True)))
 
-    def begun_as(self, model: Any) -> State:
-        """The state with the variables of another model's layers; None for none."""
+    def with_layers_of(self, model: keras.Model | None) -> TrainingState:
+        """Return the state with the layer variables of another model, or unchanged for None."""
         if model is None:
             return self
-        own = State.of(model)
-        return self._replace(trainable=own.trainable, non_trainable=own.non_trainable)
+        other = TrainingState.of(model)
+        return self._replace(trainable=other.trainable, non_trainable=other.non_trainable)
 
 
-def steps_of(model: Any) -> OnState | OnVariables:
-    """How the backend's programs make the steps of this model."""
-    return OnState(model) if compilation.are_functions() else OnVariables(model)
+def training_steps(model: keras.Model) -> StatelessSteps | VariableSteps:
+    """Return the training steps of a model in the form that the backend's programs need."""
+    return StatelessSteps(model) if backends.is_functional() else VariableSteps(model)
 
 
-class OnState:
-    """Steps as functions of the state, through Keras' stateless calls."""
+class StatelessSteps:
+    """Training steps as functions of the state, through Keras' stateless calls (JAX)."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
 
-    def enter(self, state: State) -> State:
-        """What the program's loops carry in place of the state that it was called with."""
+    def begin(self, state: TrainingState) -> TrainingState:
+        """Return what the program's loops carry, given the state that the program was called with."""
         return state
 
-    def leave(self, state: State) -> State:
-        """The whole state, from what the loops carried."""
-        return state
+    def finish(self, carried: TrainingState) -> TrainingState:
+        """Return the whole state, given what the loops carried."""
+        return carried
 
-    def with_metrics(self, state: State, metrics: Sequence[Any], where: Any = True) -> State:
-        """The state with other values of the metrics' variables, where a condition holds."""
-        return state._replace(metrics=_where(where, list(metrics), state.metrics))
+    def assign_metrics(
+        self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
+    ) -> TrainingState:
+        """Return the state with other values of the metrics' variables if the condition holds."""
+        return state._replace(metrics=_select(condition, list(values), state.metrics))
 
-    def train(self, state: State, batch: Any, *, keeps_metrics: bool, freezes: bool) -> tuple[State, Any]:
-        """One step as Keras' own `train_step` on JAX does it, and the loss of its batch."""
+    def train_step(
+        self, state: TrainingState, batch: Batch, *, update_metrics: bool, freeze_diverged: bool
+    ) -> tuple[TrainingState, keras.KerasTensor]:
+        """Make one step, as Keras' `train_step` does on JAX.
+
+        Args:
+            state: The state before the step.
+            batch: The batch (x, y, sample_weight).
+            update_metrics: Whether to update the metrics.
+            freeze_diverged: Whether a loss that is not finite stops all further changes to the state.
+
+        Returns:
+            The new state and the loss of the batch.
+        """
+        loss, new = self._updated(state, batch, update_metrics)
+        if not freeze_diverged:
+            return new, loss
+        active = ops.logical_and(state.active, ops.isfinite(loss))
+        # The step that gave a loss that is not finite is undone as well.
+        frozen = TrainingState._make((*(_select(active, new[k], state[k]) for k in range(4)), active))
+        return frozen, ops.where(state.active, loss, float("nan"))
+
+    def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
+        """Make one step of `evaluate`."""
+        x, y, sample_weight = batch
+        _, (loss, y_pred, non_trainable, metrics) = self._model.compute_loss_and_updates(
+            state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
+        )
+        metrics = updated_metrics(self._model, metrics, loss, x, y, y_pred, sample_weight)
+        return state._replace(non_trainable=list(non_trainable), metrics=metrics)
+
+    def metric_values(self, state: TrainingState, names: Sequence[str]) -> keras.KerasTensor:
+        """Return (names,) the values of the metrics."""
+        with keras.StatelessScope(state_mapping=[*zip(self._model.metrics_variables, state.metrics, strict=True)]):
+            return _metric_values(self._model, names)
+
+    def _updated(
+        self, state: TrainingState, batch: Batch, update_metrics: bool
+    ) -> tuple[keras.KerasTensor, TrainingState]:
         x, y, sample_weight = batch
         model = self._model
         (_, (loss, y_pred, non_trainable, metrics)), gradients = compilation.value_and_gradients(
@@ -75,76 +127,77 @@ class OnState:
             training=True,
             optimizer_variables=state.optimizer,
         )
+        # The same calls as in Keras' `train_step`, except that the metrics are updated only on request.
         trainable, optimizer = model.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
-        if keeps_metrics:
+        if update_metrics:
             metrics = updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
         else:
             metrics = state.metrics
-        new = State(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.alive)
-        if not freezes:
-            return new, loss
-        alive = ops.logical_and(state.alive, ops.isfinite(loss))
-        kept = State._make((*(_where(alive, new[k], state[k]) for k in range(4)), alive))
-        return kept, ops.where(state.alive, loss, float("nan"))
-
-    def test(self, state: State, batch: Any) -> State:
-        """One step of `evaluate`."""
-        x, y, sample_weight = batch
-        _, (loss, y_pred, non_trainable, metrics) = self._model.compute_loss_and_updates(
-            state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
-        )
-        metrics = updated_metrics(self._model, metrics, loss, x, y, y_pred, sample_weight)
-        return state._replace(non_trainable=list(non_trainable), metrics=metrics)
-
-    def report(self, state: State, names: Sequence[str]) -> Any:
-        """(names,) what the metrics say."""
-        with keras.StatelessScope(state_mapping=[*zip(self._model.metrics_variables, state.metrics, strict=True)]):
-            return _said(self._model, names)
+        return loss, TrainingState(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.active)
 
 
-class OnVariables:
-    """Steps that change the model's own variables: Keras' `train_step` and `test_step` themselves.
+class VariableSteps:
+    """Training steps that change the model's variables: Keras' `train_step` and `test_step` (TensorFlow).
 
-    The state is written into the variables as the program begins, and read from them as it ends.
+    The program assigns the state to the variables when it begins and reads it back when it ends. In between, its
+    loops carry only `active`. The methods are those of `StatelessSteps`.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
 
-    def enter(self, state: State) -> State:
-        for variables, values in zip(_groups(self._model), state[:4], strict=True):
+    def begin(self, state: TrainingState) -> TrainingState:
+        for variables, values in zip(_variable_groups(self._model), state[:4], strict=True):
             _assign(variables, values)
-        return State([], [], [], [], state.alive)
+        return TrainingState([], [], [], [], state.active)
 
-    def leave(self, state: State) -> State:
-        return State.of(self._model)._replace(alive=state.alive)
+    def finish(self, carried: TrainingState) -> TrainingState:
+        return TrainingState.of(self._model)._replace(active=carried.active)
 
-    def with_metrics(self, state: State, metrics: Sequence[Any], where: Any = True) -> State:
+    def assign_metrics(
+        self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
+    ) -> TrainingState:
         variables = self._model.metrics_variables
-        _assign(variables, _where(where, list(metrics), variables))
+        _assign(variables, _select(condition, list(values), variables))
         return state
 
-    def train(self, state: State, batch: Any, *, keeps_metrics: bool, freezes: bool) -> tuple[State, Any]:
-        del keeps_metrics  # Keras' step keeps them
-        if not freezes:
+    def train_step(
+        self, state: TrainingState, batch: Batch, *, update_metrics: bool, freeze_diverged: bool
+    ) -> tuple[TrainingState, keras.KerasTensor]:
+        del update_metrics  # Keras' `train_step` always updates them.
+        if not freeze_diverged:
             return state, self._trained(batch)
-        loss = ops.cond(state.alive, lambda: self._trained(batch), lambda: ops.convert_to_tensor(float("nan")))
-        return state._replace(alive=ops.logical_and(state.alive, ops.isfinite(loss))), loss
+        # A condition, because the step changes variables: its effect cannot be undone by selecting old values.
+        loss = ops.cond(state.active, lambda: self._trained(batch), lambda: ops.convert_to_tensor(float("nan")))
+        return state._replace(active=ops.logical_and(state.active, ops.isfinite(loss))), loss
 
-    def test(self, state: State, batch: Any) -> State:
+    def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
         self._model.test_step(batch)
         return state
 
-    def report(self, state: State, names: Sequence[str]) -> Any:
-        return _said(self._model, names)
+    def metric_values(self, state: TrainingState, names: Sequence[str]) -> keras.KerasTensor:
+        return _metric_values(self._model, names)
 
-    def _trained(self, batch: Any) -> Any:
+    def _trained(self, batch: Batch) -> keras.KerasTensor:
+        """Train on a batch and return its loss."""
+        # `train_step` returns running means, so the loss of the batch is taken from `compute_loss`.
         with captured_losses(self._model) as losses:
             self._model.train_step(batch)
         return ops.cast(losses[-1], "float32")
 
 
-def _groups(model: Any) -> tuple[list[Any], ...]:
+def take_batch(data: Data, rows: keras.KerasTensor) -> Batch:
+    """Return the rows of a batch.
+
+    Args:
+        data: The whole data.
+        rows: (batch_size,) row numbers.
+    """
+    return keras.tree.map_structure(lambda array: None if array is None else compilation.take_rows(array, rows), data)
+
+
+def _variable_groups(model: keras.Model) -> tuple[list[keras.Variable], ...]:
+    """Return the model's variables in the order of the first four fields of `TrainingState`."""
     return (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -153,17 +206,22 @@ def _groups(model: Any) -> tuple[list[Any], ...]:
     )
 
 
-def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+def _assign(variables: Sequence[keras.Variable], values: Sequence[keras.KerasTensor]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def _where(condition: Any, yes: Sequence[Any], no: Sequence[Any]) -> list[Any]:
+def _select(
+    condition: keras.KerasTensor | Literal[True],
+    if_true: Sequence[keras.KerasTensor],
+    if_false: Sequence[keras.KerasTensor | keras.Variable],
+) -> list[keras.KerasTensor]:
+    """Return the first values if the condition holds, else the second ones. A Python `True` adds no operation."""
     if condition is True:
-        return list(yes)
-    return [ops.where(condition, one, other) for one, other in zip(yes, no, strict=True)]
+        return list(if_true)
+    return [ops.where(condition, one, other) for one, other in zip(if_true, if_false, strict=True)]
 
 
-def _said(model: Any, names: Sequence[str]) -> Any:
-    found = model.get_metrics_result()
-    return ops.stack([ops.cast(found[name], "float32") for name in names])
+def _metric_values(model: keras.Model, names: Sequence[str]) -> keras.KerasTensor:
+    values = model.get_metrics_result()
+    return ops.stack([ops.cast(values[name], "float32") for name in names])

@@ -7,7 +7,7 @@ import keras
 from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
-from onecycle.keras_support.callback_list import call_last, on_error_of_callbacks, other_callbacks
+from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks
 from onecycle.keras_support.optimizers import require_compiled
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
@@ -93,7 +93,7 @@ class LearningRateFinder(keras.callbacks.Callback):
             )
         run = RampInFit(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
         run.start()
-        on_error_of_callbacks(self, run.abandon)
+        on_callback_error(self, run.abandon)
         self._run = run
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

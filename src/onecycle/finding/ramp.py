@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, Protocol, TypedDict, Unpack
+from typing import Protocol, Unpack
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.optimizers import inner_optimizers
-from onecycle.results.range_test import RangeTest
+from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
 from onecycle.schedules.base import PhasedSchedule
 from onecycle.suggestions.arguments import check_choice, check_integer, check_number
@@ -55,40 +55,29 @@ class FinishedRamp(Protocol):
         ...
 
 
-class RangeTestSettings(TypedDict):
-    """Fields of a `RangeTest` that its caller knows."""
-
-    rule: str | Rule
-    spacing: str
-    num_steps: int
-    batch_size: NotRequired[int | None]
-    seed: NotRequired[int | None]
-
-
 def range_test_result(
-    model: keras.Model, runs: Sequence[FinishedRamp], **settings: Unpack[RangeTestSettings]
+    model: keras.Model, runs: Sequence[FinishedRamp], *, rule: str | Rule, **settings: Unpack[RangeTestSettings]
 ) -> RangeTest:
     """Return the result of one or several runs of the same ramp.
 
     Args:
         model: The model that was tested.
         runs: The runs; the first one says why the test ended.
-        **settings: The remaining fields of the result.
+        rule: Name of the deciding rule, or a function.
+        **settings: The settings that the caller knows.
     """
     measured = [run.curve() for run in runs]
     rates = max((rates for rates, _ in measured), key=len)
     losses = np.full((len(runs), len(rates)), np.nan)
     for row, (_, run_losses) in zip(losses, measured, strict=True):
         row[: len(run_losses)] = run_losses
-    return RangeTest.from_losses(
-        rates,
-        losses if len(runs) > 1 else losses[0],
-        runs[0].stop_reason or StopReason.DATA_ENDED,
-        optimizer=" ".join(type(inner).__name__ for inner in inner_optimizers(model.optimizer)),
-        backend=backends.name(),
-        versions={"keras": keras.__version__, **backends.versions()},
-        **settings,
-    )
+    settings |= {
+        "optimizer": " ".join(type(inner).__name__ for inner in inner_optimizers(model.optimizer)),
+        "backend": backends.name(),
+        "versions": {"keras": keras.__version__, **backends.versions()},
+    }
+    stop_reason = runs[0].stop_reason or StopReason.DATA_ENDED
+    return RangeTest.from_losses(rates, losses if len(runs) > 1 else losses[0], stop_reason, rule=rule, **settings)
 
 
 def check_ramp(

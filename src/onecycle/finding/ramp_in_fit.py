@@ -15,7 +15,7 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.loss_capture import LossRecorder
-from onecycle.keras_support.optimizers import raw_step, skip_averages_once, step_counter, velocities
+from onecycle.keras_support.optimizers import raw_step, skip_ema_overwrite_once, step_counter, velocities
 from onecycle.keras_support.snapshot import RandomSnapshot, VariableSnapshot
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
@@ -84,7 +84,7 @@ class RampInFit:
         """Install the ramp and the recorder; `fit` must have made its training function."""
         model, optimizer = self._model, self._model.optimizer
         if not optimizer.built:
-            with backends.placement(model):
+            with backends.strategy_scope(model):
                 optimizer.build(model.trainable_variables)
         self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
         for velocity in velocities(optimizer):
@@ -122,11 +122,11 @@ class RampInFit:
         """Remove everything and restore while an exception is ending `fit`."""
         if not self._running:
             return
-        backends.attach_state(self._model)
+        backends.write_back_state(self._model)
         self._variables.restore()
         self.stop()
-        if backends.carries_state():
-            skip_averages_once(self._model.optimizer)
+        if backends.is_functional():
+            skip_ema_overwrite_once(self._model.optimizer)
 
     def _remove(self) -> None:
         self._running = False
@@ -148,11 +148,11 @@ class RampInFit:
             self._calls += 1
             self._steps_called += self._model.steps_per_execution
             return self._read(result) if self._due() else result
-        except backends.end_of_data():
+        except backends.end_of_data_errors():
             self._uncount_step_without_batch()
             raise
         except BaseException:
-            backends.forget_state(self._model)
+            backends.discard_state(self._model)
             self.abandon()
             raise
         finally:
@@ -160,7 +160,7 @@ class RampInFit:
 
     def _uncount_step_without_batch(self) -> None:
         """Correct the optimizer's counter: on TensorFlow, Keras counts a step even where no batch was left for it."""
-        if not (backends.carries_state() or self._skips_updates):
+        if not (backends.is_functional() or self._skips_updates):
             step = self._first_step + self._recorder.steps()
             step_counter(self._model.optimizer).assign(step)
 
@@ -174,19 +174,19 @@ class RampInFit:
         self._read_at, self._read_time = self._steps_called, time.monotonic()
         self._add_losses(self._recorder.read(result), result)
         if self._validation_loss is not None:
-            backends.attach_state(self._model, result)
+            backends.write_back_state(self._model, result)
             torch_state = backends.torch_state(self._model)
             self._losses[-1] = self._validation_loss()
             backends.set_torch_state(torch_state)
-            result = backends.result_with_state_of(self._model, result)
+            result = backends.result_with_state(self._model, result)
         self._judge()
         self._after_read(len(self._losses), self._losses[-1])
         if self.stop_reason is None:
             return result
         self._model.stop_training = True
-        backends.attach_state(self._model, result)
+        backends.write_back_state(self._model, result)
         self.stop()
-        return backends.result_with_state_of(self._model, result)
+        return backends.result_with_state(self._model, result)
 
     def _judge(self) -> None:
         """Decide whether the losses added since the last call end the test."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from onecycle.engine import program_cache
-from onecycle.engine.eligibility import unsuited
+from onecycle.engine.eligibility import reason_not_compiled
 from onecycle.finding.compiled_ramp import CompiledRamp
 from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_in_fit, set_seed
 from onecycle.finding.progress import RampProgress
@@ -94,8 +94,8 @@ def find_learning_rate(
     require_compiled(model)
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
     _check(repeats, x, validation_data, seed)
-    training_data.check(x, y, batch_size)
-    training_data.build(model, x, y, batch_size)
+    training_data.check_data(x, y, batch_size)
+    training_data.build_model(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     data = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
@@ -115,7 +115,7 @@ def find_learning_rate(
         rule=rule,
         spacing=spacing,
         num_steps=num_steps,
-        batch_size=training_data.batch_size(x, batch_size),
+        batch_size=training_data.known_batch_size(x, batch_size),
         seed=seed,
     )
 
@@ -139,7 +139,7 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None) -
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
     """Return the test as a compiled program, or None where it has to go through `fit`."""
     # A `compute_loss` of the model's own class may be called more than once a step, which only `RampInFit` notices.
-    if unsuited(model, data["x"], data["y"], "compute_loss"):
+    if reason_not_compiled(model, data["x"], data["y"], "compute_loss"):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
     compiled = CompiledRamp(model, ramp.values(), arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)

@@ -94,11 +94,11 @@ def sweep_learning_rates(
     check_integer("epochs", epochs)
     check_number("budget", budget, above=0.0)
     schedules = RunSchedules(model, schedule, momentum)
-    training_data.check(x, y, batch_size)
+    training_data.check_data(x, y, batch_size)
     check_sweep_data(x, validation_data)
     if seed is not None:
         check_integer("seed", seed, minimum=0)
-    training_data.build(model, x, y, batch_size)
+    training_data.build_model(model, x, y, batch_size)
     with preserved(model):
         build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables
         random = np.random if seed is None else np.random.RandomState(seed % 2**32)

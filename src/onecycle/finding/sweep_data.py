@@ -50,7 +50,7 @@ class SweepData:
     @property
     def train_steps_per_epoch(self) -> int:
         """Steps of an epoch of the training part alone."""
-        return -(-training_data.rows(self.train) // self.batch_size)
+        return -(-training_data.count_rows(self.train) // self.batch_size)
 
     def first(self, steps: int) -> Rows:
         """Return (x, y, sample_weight) of the first `steps` batches."""
@@ -110,11 +110,11 @@ def prepare_sweep_data(
     """
     if training_data.is_arrays(x):
         size, data = batch_size or training_data.DEFAULT_BATCH_SIZE, (x, y, sample_weight)
-        steps = -(-training_data.rows(data) // size)
+        steps = -(-training_data.count_rows(data) // size)
     else:
         steps = _steps_of(x)
         size, data = _read_batches(x, max(1, min(steps, round(steps * share / (1 - HELD_OUT_SHARE)) + 1)))
-    order = random.permutation(training_data.rows(data))
+    order = random.permutation(training_data.count_rows(data))
     if validation_data is not None:
         return SweepData(select_rows(data, order), validation_data, size, steps, "Judged on `validation_data`.")
     held_out = _number_held_out(len(order))
@@ -170,7 +170,7 @@ def _read_batches(dataset: Nested, steps: int) -> tuple[int, Rows]:
             break
     if not batches:
         raise ValueError("Argument `x` must have at least one batch. Received: data without any")
-    return training_data.rows(batches[0]), _joined(batches)
+    return training_data.count_rows(batches[0]), _joined(batches)
 
 
 def _joined(batches: list[Rows]) -> Rows:

@@ -1,4 +1,4 @@
 """Learning rate, momentum and weight decay as functions of the step inside the compiled training step.
 
-What a cycle looks like and how long it is belongs to `training`.
+The shape and the length of a cycle are the concern of `training`.
 """

@@ -1,42 +1,43 @@
-"""The hyperparameters that a training step used, as numbers on the host, whoever had set them."""
+"""The hyperparameters that a training step used, as numbers on the host, whether or not they were scheduled."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
-from onecycle.hyperparameters.installation import evaluate, installed, momentum_attributes
+from onecycle.hyperparameters.evaluation import evaluate
+from onecycle.hyperparameters.installation import installed
+from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.keras_support import backends
 from onecycle.keras_support.optimizers import inner_optimizers, learning_rate_setting
 
-Values = dict[str, float]
 
+def values_at(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, float]:
+    """Return the learning rate, momentum (or beta_1) and weight decay of a step.
 
-def values_at(optimizer: Any, step: int) -> Values:
-    """Learning rate, momentum (or beta_1) and weight decay of the step with this number of the optimizer's counter.
+    Args:
+        optimizer: The model's optimizer.
+        step: The step, by the optimizer's step counter. Schedules are exact at any step; plain numbers are those of
+            the present.
 
-    What follows a schedule is exact for any step; what is a plain number is as it now is. A momentum or a weight decay
-    that the optimizer does not have is left out. Of the optimizers inside a `MultiOptimizer` the second and later ones'
-    names end in _1, _2, and so on.
+    Returns:
+        Name -> value. A momentum or weight decay that the optimizer does not have is left out. The names of the second
+        and later optimizers inside a `MultiOptimizer` end in _1, _2, and so on.
     """
-    inners = inner_optimizers(optimizer)
-    found: Values = {}
-    for number, inner in enumerate(inners):
-        ending = f"_{number}" if number else ""
-        found |= {name + ending: value for name, value in _of_one(inner, step).items()}
+    found: dict[str, float] = {}
+    for number, inner in enumerate(inner_optimizers(optimizer)):
+        suffix = f"_{number}" if number else ""
+        found |= {name + suffix: value for name, value in _values_of(inner, step).items()}
     return found
 
 
-def _of_one(optimizer: Any, step: int) -> Values:
+def _values_of(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, float]:
     installation = installed(optimizer)
     plan = installation.plan if installation is not None else {}
-    own = _own(optimizer, step)
-    return {name: float(evaluate(plan[name], step)) if name in plan else own[name] for name in {**own, **plan}}
+    return _unscheduled(optimizer, step) | {name: float(evaluate(value, step)) for name, value in plan.items()}
 
 
-def _own(optimizer: Any, step: int) -> Values:
-    found = {"learning_rate": _own_rate(optimizer, step)}
+def _unscheduled(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, float]:
+    found = {"learning_rate": _unscheduled_rate(optimizer, step)}
     attributes = momentum_attributes(optimizer)
     if attributes:
         found["momentum"] = float(getattr(optimizer, attributes[-1]))
@@ -45,9 +46,9 @@ def _own(optimizer: Any, step: int) -> Values:
     return found
 
 
-def _own_rate(optimizer: Any, step: int) -> float:
+def _unscheduled_rate(optimizer: keras.optimizers.Optimizer, step: int) -> float:
     setting = learning_rate_setting(optimizer)
-    if hasattr(setting, "assign"):
+    if hasattr(setting, "assign"):  # a variable
         return float(backends.to_numpy(setting))
     if hasattr(setting, "get_config"):  # a schedule
         return float(evaluate(setting, step))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.hyperparameters.installation import InstalledState, evaluate, install, momentum_attributes, uninstall
+from onecycle.hyperparameters.evaluation import NumberOrSchedule, evaluate
+from onecycle.hyperparameters.installation import InstalledState, install, uninstall
+from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import (
@@ -23,11 +26,7 @@ from onecycle.keras_support.train_function import remake_train_function
 
 T = TypeVar("T")
 
-
-Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
-
-
-HyperparameterValue: TypeAlias = float | Schedule | None
+HyperparameterValue: TypeAlias = NumberOrSchedule | None
 
 
 def schedule_hyperparameters(
@@ -40,31 +39,31 @@ def schedule_hyperparameters(
     """Let hyperparameters of an optimizer follow schedules, inside the compiled training step.
 
     Assigning `optimizer.momentum` from a callback does nothing on TensorFlow and JAX once the step is traced. Here the
-    values are computed from the optimizer's step counter as part of the step itself: nothing runs per batch on the
-    host, they are exact under `steps_per_execution` and `jit_compile`, and the optimizer gains no variable, so
-    checkpoints of the plain and the scheduled optimizer load into each other and a model saved meanwhile is a plain
-    Keras model with its original hyperparameters.
+    values are computed from the optimizer's step counter as part of the step itself. Nothing runs per batch on the
+    host, and the values are exact under `steps_per_execution` and `jit_compile`. The optimizer gains no variable, so
+    checkpoints of the plain and the scheduled optimizer load into each other, and a model that is saved while it is
+    scheduled is a plain Keras model with its original hyperparameters.
 
-    A second call replaces what it names and keeps the rest. Adam, AdamW, Adamax (and Muon's Adam part) correct their
-    bias with the product of the betas so far, not with the current `beta_1 ** t`, which is wrong under a changing
-    beta; see `docs/design.md`.
+    A second call replaces the hyperparameters it names and keeps the others.
 
     Args:
-        model_or_optimizer: A compiled model, whose compiled functions are remade, or an optimizer that has made no
-            step yet. `LossScaleOptimizer` is looked through. In a `MultiOptimizer` the learning rate is that of the
-            inner optimizer with the largest rate, and the others keep their proportion to it.
-        learning_rate: A number >= 0, a Keras schedule, or None for as it is.
-        momentum: What the optimizer calls `momentum` (SGD, RMSprop, Muon) or `beta_1` (Adam, AdamW, Nadam, Adamax,
-            Lamb, Lion; Muon too): a number in [0, 1), a schedule, or None.
-        weight_decay: A number >= 0, a schedule, or None. Muon: both of its decays.
+        model_or_optimizer: A compiled model, whose compiled functions are made again, or an optimizer that has made no
+            step yet. Of a `LossScaleOptimizer` the optimizer inside it is scheduled. In a `MultiOptimizer` the
+            learning rate is that of the inner optimizer with the largest rate, and the others keep their proportion
+            to it.
+        learning_rate: A number >= 0 or a Keras schedule. None leaves it unchanged.
+        momentum: A number in [0, 1) or a schedule for what the optimizer calls `momentum` (SGD, RMSprop, Muon) or
+            `beta_1` (Adam, AdamW, Nadam, Adamax, Lamb, Lion; Muon too). None leaves it unchanged.
+        weight_decay: A number >= 0 or a schedule; for Muon of both its decays. None leaves it unchanged.
 
     Returns:
-        What it was given.
+        `model_or_optimizer`.
 
     Raises:
-        TypeError: If the first argument is neither a model nor an optimizer, or a value is no number or schedule.
-        ValueError: If the model is not compiled, if the optimizer has no such hyperparameter, or if a bare optimizer
-            has already made steps.
+        TypeError: If the first argument is neither a model nor an optimizer, or a value is neither a number nor a
+            schedule.
+        ValueError: If the model is not compiled, if the optimizer has no such hyperparameter, or if an optimizer
+            without its model has already made steps.
 
     Example:
 
@@ -79,14 +78,15 @@ def schedule_hyperparameters(
     requests = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     for name, value in requests.items():
         _check_value(name, value)
-    plans = _plan(optimizer, requests)
+    plans = _plans(optimizer, requests)
+    # Only a model's compiled functions can be made again.
     if model is None:
         _refuse_if_stepped(optimizer)
     before = InstalledState(optimizer)
     try:
         for inner, plan in plans:
             install(inner, plan)
-    except BaseException:  # a schedule that cannot be evaluated
+    except BaseException:  # such as an error in a user's schedule
         before.restore()
         raise
     if model is not None:
@@ -95,53 +95,68 @@ def schedule_hyperparameters(
 
 
 def unschedule_hyperparameters(model_or_optimizer: T) -> T:
-    """Take all schedules of `schedule_hyperparameters` out again; the optimizer is as it was before.
+    """Remove all schedules of `schedule_hyperparameters`, which leaves the optimizer as it was before.
 
-    Where nothing is installed nothing happens. Given a bare optimizer, functions that were compiled meanwhile keep
-    what they traced: pass the model.
+    Without schedules the call does nothing. Pass the model rather than its optimizer: functions that were compiled
+    with the schedules keep them, and only a model's can be made again.
 
     Args:
         model_or_optimizer: A compiled model or an optimizer.
 
     Returns:
-        What it was given.
+        `model_or_optimizer`.
+
+    Raises:
+        TypeError: If the argument is neither a model nor an optimizer.
+        ValueError: If the model is not compiled.
     """
     optimizer, model = _resolve(model_or_optimizer)
-    found = [uninstall(inner) for inner in inner_optimizers(optimizer)]
-    if any(found) and model is not None:
+    removed = [uninstall(inner) for inner in inner_optimizers(optimizer)]
+    if any(removed) and model is not None:
         remake_train_function(model)
     return model_or_optimizer
 
 
-def has_momentum(optimizer: Any) -> bool:
-    """Whether every optimizer that does the work has a momentum (or beta_1) that a cycle can drive."""
-    return all(_missing(inner, "momentum") is None for inner in inner_optimizers(optimizer))
+def has_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer, and every one inside it, has a momentum (or beta_1) that can be scheduled."""
+    return all(_reason_against(inner, "momentum") is None for inner in inner_optimizers(optimizer))
 
 
-def require_momentum(optimizer: Any) -> None:
-    """Raise, naming what the optimizer lacks, unless it has a momentum that a cycle can drive."""
+def require_momentum(optimizer: keras.optimizers.Optimizer) -> None:
+    """Check that the optimizer, and every one inside it, has a momentum (or beta_1) that can be scheduled.
+
+    Raises:
+        ValueError: If it has none.
+    """
     for inner in inner_optimizers(optimizer):
-        lack = _missing(inner, "momentum")
-        if lack:
-            raise ValueError(lack)
+        _require(inner, "momentum")
 
 
-@dataclass(frozen=True)
-class Scaled:
-    """A hyperparameter in proportion to another: `factor` times `value`."""
+class ScaledSchedule(LearningRateSchedule):
+    """A schedule times a constant factor.
 
-    value: Any
-    factor: float
+    It exists only while it is installed, so it is never saved.
 
-    def __call__(self, step: Any) -> Any:
-        return self.factor * self.value(step)
+    Args:
+        schedule: The schedule.
+        factor: The factor.
+    """
+
+    def __init__(self, schedule: LearningRateSchedule, factor: float) -> None:
+        self.schedule = schedule
+        self.factor = factor
+
+    def __call__(self, step: keras.Variable | keras.KerasTensor) -> keras.KerasTensor:
+        """Return the value at `step` as a tensor."""
+        return self.factor * self.schedule(step)
 
     def value_at(self, step: int) -> float:
-        return self.factor * float(evaluate(self.value, step))
+        """Return the value at one step, computed on the host."""
+        return self.factor * float(evaluate(self.schedule, step))
 
 
-def _resolve(model_or_optimizer: Any) -> tuple[Any, Any]:
-    """The optimizer and, where one was given, the model."""
+def _resolve(model_or_optimizer: object) -> tuple[keras.optimizers.Optimizer, keras.Model | None]:
+    """Return the optimizer and, if one was given, the model."""
     if isinstance(model_or_optimizer, keras.optimizers.Optimizer):
         return model_or_optimizer, None
     if not isinstance(model_or_optimizer, keras.Model):
@@ -154,8 +169,8 @@ def _resolve(model_or_optimizer: Any) -> tuple[Any, Any]:
     return model_or_optimizer.optimizer, model_or_optimizer
 
 
-def _check_value(name: str, value: Any) -> None:
-    if value is None or isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+def _check_value(name: str, value: object) -> None:
+    if value is None or isinstance(value, LearningRateSchedule):
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
@@ -167,32 +182,37 @@ def _check_value(name: str, value: Any) -> None:
         raise ValueError(f"Argument `{name}` must be {limits}. Received: {name}={value}")
 
 
-def _plan(optimizer: Any, requests: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-    """What to install in which optimizer; everything that could go wrong goes wrong here, before a change."""
-    requests = {name: value for name, value in requests.items() if value is not None}
+def _plans(
+    optimizer: keras.optimizers.Optimizer, requests: Mapping[str, HyperparameterValue]
+) -> list[tuple[keras.optimizers.Optimizer, dict[str, NumberOrSchedule]]]:
+    """Return what to install in which optimizer. Every refusal happens here, before anything is changed."""
+    plan = {name: value for name, value in requests.items() if value is not None}
     inners = inner_optimizers(optimizer)
+    # Scheduling no optimizer at all would silently do nothing.
     if not inners:
         raise ValueError(
             "This MultiOptimizer chooses its optimizers by a function when it is built, and is not built yet. "
             "Call `optimizer.build(model.trainable_variables)` first."
         )
     for inner in inners:
-        for name in requests:
-            lack = _missing(inner, name)
-            if lack:
-                raise ValueError(lack)
-    if "learning_rate" not in requests or not is_multi_optimizer(optimizer):
-        return [(inner, dict(requests)) for inner in inners]
-    factors = _proportions(inners)
-    rate = requests["learning_rate"]
+        for name in plan:
+            _require(inner, name)
+    if "learning_rate" not in plan or not is_multi_optimizer(optimizer):
+        return [(inner, dict(plan)) for inner in inners]
     return [
-        (inner, {**requests, "learning_rate": _scaled(rate, factor)})
-        for inner, factor in zip(inners, factors, strict=True)
+        (inner, {**plan, "learning_rate": _scaled(plan["learning_rate"], factor)})
+        for inner, factor in zip(inners, _proportions(inners), strict=True)
     ]
 
 
-def _missing(optimizer: Any, name: str) -> str | None:
-    """What the optimizer lacks to have that hyperparameter scheduled, as a sentence; None if nothing."""
+def _require(optimizer: keras.optimizers.Optimizer, name: str) -> None:
+    reason = _reason_against(optimizer, name)
+    if reason:
+        raise ValueError(reason)
+
+
+def _reason_against(optimizer: keras.optimizers.Optimizer, name: str) -> str | None:
+    """Return why the hyperparameter of that name cannot be scheduled, or None if it can."""
     kind = type(optimizer).__name__
     if name != "momentum":
         return None
@@ -202,6 +222,7 @@ def _missing(optimizer: Any, name: str) -> str | None:
             f"The optimizer {kind} has no `momentum` or `beta_1` that onecycle can schedule. "
             "Pass `momentum=None`, or use SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Lamb, Lion or Muon."
         )
+    # Such an optimizer makes no variables for the velocity when it is built.
     if attributes == ("momentum",) and not optimizer.momentum:
         return (
             f"The optimizer {kind} was built with momentum=0.0 and so keeps no velocity that a momentum could act on. "
@@ -210,8 +231,8 @@ def _missing(optimizer: Any, name: str) -> str | None:
     return None
 
 
-def _proportions(optimizers: tuple[Any, ...]) -> list[float]:
-    """Each inner learning rate relative to the largest."""
+def _proportions(optimizers: Sequence[keras.optimizers.Optimizer]) -> list[float]:
+    """Return each learning rate relative to the largest."""
     rates = []
     for optimizer in optimizers:
         setting = learning_rate_setting(optimizer)
@@ -227,16 +248,16 @@ def _proportions(optimizers: tuple[Any, ...]) -> list[float]:
     return [rate / max(rates) for rate in rates]
 
 
-def _scaled(value: Any, factor: float) -> Any:
+def _scaled(value: NumberOrSchedule, factor: float) -> NumberOrSchedule:
     if isinstance(value, Real):
         return float(value) * factor
-    return value if factor == 1.0 else Scaled(value, factor)
+    return value if factor == 1.0 else ScaledSchedule(value, factor)
 
 
-def _refuse_if_stepped(optimizer: Any) -> None:
+def _refuse_if_stepped(optimizer: keras.optimizers.Optimizer) -> None:
     steps = raw_step(optimizer)
     if steps > 0:
         raise ValueError(
             f"This optimizer has already made steps ({steps}), so a compiled function may hold its old values. "
-            "Pass the model instead: `schedule_hyperparameters(model, ...)` has its functions remade."
+            "Pass the model instead: `schedule_hyperparameters(model, ...)` makes its functions again."
         )

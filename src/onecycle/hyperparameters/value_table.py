@@ -1,21 +1,26 @@
-"""The curves of one optimizer read together from a constant table: in a small net's step each operation costs.
+"""The schedules of one optimizer, read together from a constant table.
 
-A rate and a momentum computed from their formulas are some 20 operations; from a table they are five, and on the host,
-where PyTorch runs its steps, one.
+In the training step of a small network every operation costs. A learning rate and a momentum computed from their
+formulas are some 20 operations; from a table they are five, and one on the host, where PyTorch runs its steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle.hyperparameters.evaluation import NumberOrSchedule
 from onecycle.keras_support import backends
+from onecycle.schedules.base import Schedule
 
-_LONGEST = 2**17  # steps; a rate and a momentum take 1 MiB
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Step, StepValue
+
+_MAX_ROWS = 2**17  # a learning rate and a momentum then take 1 MiB
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,9 @@ class ValueTable:
     """The values of several schedules that begin at the same step.
 
     Attributes:
-        names: What each column is.
-        table: (n, columns) a row for each step from `start_step` on; the last row is held.
-        start_step: The step of the first row, held before.
+        names: (columns,) name of the hyperparameter in each column.
+        table: (n, columns) one row per step from `start_step` on. Later steps have the last row.
+        start_step: The step of the first row, which earlier steps have too.
     """
 
     names: tuple[str, ...]
@@ -33,22 +38,29 @@ class ValueTable:
     start_step: int
 
     @classmethod
-    def of(cls, plan: Mapping[str, Any]) -> ValueTable | None:
-        """The table of all curves in a plan that end; None where there are none, or where it would be too long."""
-        curves = {name: value for name, value in plan.items() if getattr(value, "phases", ())}
-        starts = {curve.start_step for curve in curves.values()}
-        # A row more than the steps of the curve: some hold another value afterwards than they end with.
-        length = max((curve.total_steps for curve in curves.values()), default=0) + 1
-        if len(starts) != 1 or length > _LONGEST:
-            return None
-        columns = [curve.shifted(0).values(length) for curve in curves.values()]
-        precision = "float64" if backends.evaluates_on_host() else "float32"
-        return cls(tuple(curves), np.stack(columns, axis=1).astype(precision), starts.pop())
+    def of(cls, plan: Mapping[str, NumberOrSchedule]) -> ValueTable | None:
+        """Return the table of the schedules in a plan that are made of phases.
 
-    def at(self, step: Any) -> dict[str, Any]:
-        """The values at a step by name: floats for a Python int, else scalar tensors."""
+        Args:
+            plan: Name -> a number or a schedule.
+
+        Returns:
+            None if there is no such schedule, if they begin at different steps, or if the table would be too long.
+        """
+        schedules = {name: value for name, value in plan.items() if isinstance(value, Schedule) and value.phases}
+        starts = {schedule.start_step for schedule in schedules.values()}
+        # One row more than the schedule has steps, since some have another value afterwards than at their last step.
+        rows = max((schedule.total_steps for schedule in schedules.values()), default=0) + 1
+        if len(starts) != 1 or rows > _MAX_ROWS:
+            return None
+        columns = [schedule.shifted(0).values(rows) for schedule in schedules.values()]
+        precision = "float64" if backends.runs_eagerly() else "float32"
+        return cls(tuple(schedules), np.stack(columns, axis=1).astype(precision), starts.pop())
+
+    def at(self, step: Step) -> dict[str, StepValue]:
+        """Return the values at a step by name: floats for a Python integer, otherwise scalar tensors."""
         if isinstance(step, int):
             row = self.table[min(max(step - self.start_step, 0), len(self.table) - 1)].tolist()
         else:
-            row = backends.row_of_table(self.table, step, first=self.start_step)
+            row = backends.table_row(self.table, step, first=self.start_step)
         return dict(zip(self.names, row, strict=True))

@@ -1,4 +1,4 @@
-"""Attributes of Keras objects, set past the tracking of Keras and TensorFlow, and put back."""
+"""Attributes of Keras objects, set without the tracking of Keras and TensorFlow, and restored."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from typing import Self
 
 
 def set_untracked(owner: object, **attributes: object) -> None:
-    """Set attributes of an optimizer or model past Keras' (and TensorFlow's) attribute tracking.
+    """Set attributes of an optimizer or model without the tracking of Keras (and TensorFlow).
 
-    A tracked attribute becomes state: it would be counted among the variables and break checkpoints.
+    A tracked attribute becomes state: a variable in it would be one of the object's variables and break checkpoints.
+
+    Args:
+        owner: The optimizer or model.
+        **attributes: The values by name.
     """
     vars(owner).update(attributes)
 
 
 def unset_untracked(owner: object, *names: str) -> None:
-    """Remove instance attributes, so that those of the class are used again; missing ones are no error."""
+    """Remove instance attributes, so that those of the class apply again. Missing ones are ignored."""
     for name in names:
         vars(owner).pop(name, None)
 
 
 class AttributeOverride:
-    """Instance attributes of a Keras object replaced until `undo`, or for the length of a `with` block.
+    """Instance attributes of a Keras object, replaced until `undo` or until the end of a `with` block.
 
     Args:
         owner: The model or optimizer.
@@ -35,7 +39,7 @@ class AttributeOverride:
         set_untracked(owner, **attributes)
 
     def undo(self) -> None:
-        """Put back what the attributes were, or remove them where there were none."""
+        """Restore the attributes, or remove those that did not exist before."""
         unset_untracked(self._owner, *self._names)
         set_untracked(self._owner, **self._before)
 

@@ -1,38 +1,102 @@
-"""What differs between TensorFlow, JAX and PyTorch, all of it in one room."""
+"""The differences between TensorFlow, JAX and PyTorch that onecycle has to know.
+
+Private names of Keras, checked on Keras 3.15.1: `Model._distribute_strategy` (TensorFlow), `Model._jax_state`,
+`Model._jax_state_synced` and `Model._get_jax_state` (JAX). Of the backends: `Tensor._version` (PyTorch 2.13) and the
+`_storage` of TensorFlow 2.21's list wrapper.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-_TINY = float(np.finfo("float32").tiny)
+if TYPE_CHECKING:
+    import tensorflow as tf
 
+    from onecycle.keras_support.types import Nested
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# The state of a training step on JAX, in the order in which the step takes and returns it.
 _JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+
+_SMALLEST_POSITIVE = float(np.finfo("float32").tiny)
 
 
 def name() -> str:
-    """The backend in force: "tensorflow", "jax" or "torch"."""
+    """Return the name of the current backend: "tensorflow", "jax" or "torch"."""
     return str(keras.backend.backend())
 
 
-def evaluates_on_host() -> bool:
-    """Whether a curve is better computed in Python than as tensor operations: PyTorch.
+def versions() -> dict[str, str]:
+    """Return the name of the backend's library and its version."""
+    return {name(): sys.modules[name()].__version__}
 
-    There a training step runs eagerly, so a curve of tensor operations would cost some 30 of them a step, and a
-    tensor as momentum makes `torch._foreach_*(alpha=...)` wait for the device.
+
+def runs_eagerly() -> bool:
+    """Return whether a training step runs as Python code and is not traced: on PyTorch.
+
+    There a curve of tensor operations would cost some 30 of them a step, and a tensor as momentum makes
+    `torch._foreach_*(alpha=...)` wait for the device. So schedules are evaluated on the host.
     """
-    return keras.backend.backend() == "torch"
+    return name() == "torch"
 
 
-def row_of_table(table: Any, step: Any, *, first: int) -> list[Any]:
-    """The columns of a table's row at a step counter, by as few operations as can be; ends are held."""
-    if keras.backend.backend() == "jax":
+def is_functional() -> bool:
+    """Return whether a training step is a pure function that takes all state and returns it: on JAX.
+
+    Such a step can be mapped over several states, and it sees only the variables it is passed.
+    """
+    return name() == "jax"
+
+
+def fast_steps_per_execution(model: keras.Model) -> int:
+    """Return how many steps one call of the compiled function should make where onecycle may choose.
+
+    TensorFlow runs the steps in one graph, JAX loops in Python, PyTorch allows one. TensorFlow's loop over steps fails
+    under a strategy with several replicas.
+    """
+    if name() != "tensorflow" or model.run_eagerly:
+        return 1
+    return 1 if count_replicas(model) > 1 else 32
+
+
+# Reading values
+
+
+def to_numpy(variable: keras.Variable) -> NDArray[Any]:
+    """Return a variable's value. Unlike `keras.ops.convert_to_numpy` it reads variables mirrored by tf.distribute."""
+    if name() == "tensorflow":
+        return variable.value.numpy()
+    return keras.ops.convert_to_numpy(variable.value)
+
+
+def read_scalars(values: list[keras.KerasTensor]) -> list[float]:
+    """Return scalar tensors as floats, with a single transfer from the device."""
+    return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []
+
+
+def table_row(
+    table: NDArray[np.floating], step: keras.Variable | keras.KerasTensor, *, first: int
+) -> list[keras.KerasTensor]:
+    """Return one row of a table, with as few operations as possible.
+
+    Args:
+        table: (n, columns) one row per step.
+        step: The step counter.
+        first: The step of the first row. Earlier steps have the first row, later steps than the table the last.
+
+    Returns:
+        One scalar tensor per column.
+    """
+    if name() == "jax":
         return _jax_row(table, step.value - first)
     import tensorflow as tf
 
@@ -41,116 +105,102 @@ def row_of_table(table: Any, step: Any, *, first: int) -> list[Any]:
     return tf.unstack(tf.gather(table, tf.minimum(row, len(table) - 1)), num=table.shape[1])
 
 
-def _jax_row(table: Any, row: Any) -> list[Any]:
+def _jax_row(table: NDArray[np.floating], row: keras.KerasTensor) -> list[keras.KerasTensor]:
     import jax
 
-    found = jax.lax.dynamic_index_in_dim(table, jax.numpy.clip(row, 0, len(table) - 1), keepdims=False)
-    return [found[column] for column in range(table.shape[1])]
+    columns = jax.lax.dynamic_index_in_dim(table, jax.numpy.clip(row, 0, len(table) - 1), keepdims=False)
+    return [columns[column] for column in range(table.shape[1])]
 
 
-def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, left out of `torch.compile`, which would compile it anew for each value that changes with the step.
-
-    `jit_compile=True` still compiles the forward and backward pass around it.
-    """
-    if keras.backend.backend() != "torch":
-        return function
-    import torch
-
-    left_out: Callable[..., Any] = torch.compiler.disable(function)
-    return left_out
-
-
-def computed_on_host(schedule: Any, step: int) -> float:
-    """A schedule that knows only tensors, at one step, computed on the CPU: nothing waits for an accelerator."""
+def evaluate_on_cpu(schedule: Callable[[int], keras.KerasTensor], step: int) -> float:
+    """Return a tensor-valued schedule at one step, computed on the CPU so that nothing waits for an accelerator."""
     with keras.device("cpu"):
         return float(keras.ops.convert_to_numpy(schedule(step)))
 
 
-def write_count(variable: Any) -> int:
-    """How often PyTorch has written into the variable's memory; reading it does not wait for the device."""
+def write_count(variable: keras.Variable) -> int:
+    """Return how often PyTorch has written to the variable's memory, without waiting for the device."""
     return int(variable.value._version)
 
 
-def placement(model: Any) -> AbstractContextManager[Any]:
-    """Where variables beside the model's have to be made: in TensorFlow's strategy scope, if it has one."""
-    if keras.backend.backend() == "tensorflow":
-        scope: AbstractContextManager[Any] = model.distribute_strategy.scope()
+# What happens around a training step
+
+
+def exclude_from_compilation(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function, excluded from `torch.compile`, which would recompile it for each value that changes.
+
+    `jit_compile=True` still compiles the forward and backward pass around it.
+    """
+    if name() != "torch":
+        return function
+    import torch
+
+    excluded: Callable[P, R] = torch.compiler.disable(function)
+    return excluded
+
+
+def strategy_scope(model: keras.Model) -> AbstractContextManager[object]:
+    """Return the scope in which additional variables have to be made: that of TensorFlow's strategy, if any."""
+    if name() == "tensorflow":
+        scope: AbstractContextManager[object] = model.distribute_strategy.scope()
         return scope
     return nullcontext()
 
 
-def torch_state(model: Any) -> list[tuple[Any, str, Any]]:
-    """What training changes on PyTorch besides values: each module's `training` and each variable's `.grad`."""
-    if keras.backend.backend() != "torch":
-        return []
-    modes = [(module, "training", module.training) for module in model.modules()]
-    return modes + [(variable.value, "grad", variable.value.grad) for variable in model.variables]
+def count_replicas(model: keras.Model) -> int:
+    """Return how many copies of the model train together under TensorFlow's strategy."""
+    return model.distribute_strategy.num_replicas_in_sync if name() == "tensorflow" else 1
 
 
-def set_torch_state(state: list[tuple[Any, str, Any]]) -> None:
-    """Put back what `torch_state` saw."""
-    for owner, name, value in state:
-        setattr(owner, name, value)
+def is_distributed(model: keras.Model) -> bool:
+    """Return whether the model trains under a strategy of TensorFlow or a distribution of Keras."""
+    return keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None
 
 
-def is_tracked_list(value: Any) -> bool:
-    """Whether a list is TensorFlow's wrapper, which keeps its items in an attribute and counts changes to them."""
-    return isinstance(value, list) and hasattr(value, "_storage")
-
-
-def is_tracked_dict(value: Any) -> bool:
-    """Whether a dict is TensorFlow's wrapper, which has to be told of every change."""
-    return isinstance(value, dict) and hasattr(value, "__wrapped__")
-
-
-def to_numpy(variable: Any) -> Any:
-    """A variable's value; of one that tf.distribute mirrors too, which `keras.ops.convert_to_numpy` cannot read."""
-    if keras.backend.backend() == "tensorflow":
-        return variable.value.numpy()
-    return keras.ops.convert_to_numpy(variable.value)
-
-
-def end_of_data() -> tuple[type[BaseException], ...]:
-    """What a compiled training function raises where no batch is left."""
-    if keras.backend.backend() != "tensorflow":
+def end_of_data_errors() -> tuple[type[BaseException], ...]:
+    """Return the exceptions that a compiled training function raises when no batch is left."""
+    if name() != "tensorflow":
         return (StopIteration,)
     import tensorflow as tf
 
     return (StopIteration, tf.errors.OutOfRangeError)
 
 
-def steps_in_python() -> bool:
-    """Whether a training step runs as Python code, so that it may keep what it likes: PyTorch."""
-    return keras.backend.backend() == "torch"
+# The state of a model that is training
 
 
-def stacked(values: list[Any]) -> list[float]:
-    """Scalar tensors as numbers, read from the device together."""
-    return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []
+def torch_state(model: keras.Model) -> list[tuple[object, str, object]]:
+    """Return what training changes on PyTorch besides values: each module's `training` and each variable's `.grad`.
+
+    Returns:
+        Triples (object, attribute name, value); empty on the other backends.
+    """
+    if name() != "torch":
+        return []
+    modes = [(module, "training", module.training) for module in model.modules()]
+    return modes + [(variable.value, "grad", variable.value.grad) for variable in model.variables]
 
 
-def replicas(model: Any) -> int:
-    """How many copies of the model train together under TensorFlow's strategy."""
-    return model.distribute_strategy.num_replicas_in_sync if keras.backend.backend() == "tensorflow" else 1
+def set_torch_state(state: list[tuple[object, str, object]]) -> None:
+    """Restore what `torch_state` returned."""
+    for owner, attribute, value in state:
+        setattr(owner, attribute, value)
 
 
-def is_distributed(model: Any) -> bool:
-    """Whether the model trains under a strategy of TensorFlow or a distribution of Keras."""
-    return keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None
-
-
-def carries_state() -> bool:
-    """Whether a training step takes all variables in and gives them out, so that one more has to be among them."""
-    return keras.backend.backend() == "jax"
-
-
-def variable_after_step(model: Any, variable: Any, result: Any) -> Any:
-    """A model's or optimizer's variable as NumPy, after a call of `model.train_function` returned `result`.
+def variable_after_step(model: keras.Model, variable: keras.Variable, result: Nested) -> NDArray[Any]:
+    """Return a variable's value after a call of `model.train_function`.
 
     On JAX the newest state is in the result, and the variables themselves are empty while `fit` runs.
+
+    Args:
+        model: The model.
+        variable: A non-trainable variable of the model, or a variable of its optimizer.
+        result: What `model.train_function` returned, or None while `fit` is not running.
+
+    Returns:
+        The value on the host.
     """
-    if keras.backend.backend() != "jax" or result is None:
+    if name() != "jax" or result is None:
         return to_numpy(variable)
     _, non_trainable, optimizer, _ = result[1]
     known = [*zip(model.optimizer.variables, optimizer, strict=True)]
@@ -158,13 +208,14 @@ def variable_after_step(model: Any, variable: Any, result: Any) -> Any:
     return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
 
 
-def attach_state(model: Any, result: Any = None) -> None:
-    """Write JAX's newest state back into the variables, so that they can be read and assigned.
+def write_back_state(model: keras.Model, result: Nested = None) -> None:
+    """Write JAX's newest state into the variables, so that they can be read and assigned.
 
     Args:
-        result: What `model.train_function` has just returned; without it, the state that `fit` holds is written.
+        model: The model.
+        result: What `model.train_function` has just returned. Defaults to the state that `fit` has stored.
     """
-    if keras.backend.backend() != "jax":
+    if name() != "jax":
         return
     if result is not None:
         model._jax_state = dict(zip(_JAX_STATE, result[1], strict=True))
@@ -172,49 +223,52 @@ def attach_state(model: Any, result: Any = None) -> None:
     model.jax_state_sync()
 
 
-def forget_state(model: Any) -> None:
-    """Keep `fit` on JAX from writing its own state over the variables, after an exception has left it half done."""
-    if keras.backend.backend() == "jax":
+def discard_state(model: keras.Model) -> None:
+    """Keep `fit` on JAX from writing its state into the variables after an exception has left it incomplete."""
+    if name() == "jax":
         model._jax_state_synced = True
 
 
-def result_with_state_of(model: Any, result: Any) -> Any:
-    """The result of `model.train_function`, on JAX with the state that the model's variables now hold."""
-    if keras.backend.backend() != "jax":
+def result_with_state(model: keras.Model, result: Nested) -> Nested:
+    """Return the result of `model.train_function`, on JAX with the state that the model's variables now have."""
+    if name() != "jax":
         return result
     logs, _ = result
     return logs, model._get_jax_state(**dict.fromkeys(_JAX_STATE, True))
 
 
-def versions() -> dict[str, str]:
-    """Name and version of the library behind Keras."""
-    return {name(): sys.modules[name()].__version__}
+# Containers of TensorFlow
 
 
-def fast_steps_per_execution(model: Any) -> int:
-    """How many steps one call of the compiled function should do where onecycle may choose it.
-
-    TensorFlow runs them in one graph; JAX loops in Python; PyTorch allows one. TensorFlow's loop over steps breaks
-    under a strategy with several replicas.
-    """
-    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
-        return 1
-    return 1 if model.distribute_strategy.num_replicas_in_sync > 1 else 32
+def is_tracked_list(value: object) -> bool:
+    """Return whether a list is TensorFlow's wrapper, which keeps its items in `_storage` and counts its changes."""
+    return isinstance(value, list) and hasattr(value, "_storage")
 
 
-def answering_not_zero(value: Any) -> Any:
-    """The momentum in a form that Keras' SGD and RMSprop can ask `!= 0` and `> 0` while their step is traced."""
+def is_tracked_dict(value: object) -> bool:
+    """Return whether a dict is TensorFlow's wrapper, which has to see every change."""
+    return isinstance(value, dict) and hasattr(value, "__wrapped__")
+
+
+# Momentum in a traced step
+
+
+def traceable_momentum(value: float | keras.KerasTensor) -> float | keras.KerasTensor | NonZeroTensor:
+    """Return a momentum in a form that Keras' SGD and RMSprop can compare with 0 while their step is traced."""
     if isinstance(value, float):
-        return max(value, _TINY)  # at 0 Keras would leave the velocity as it is, not empty it
-    if keras.backend.backend() == "torch":
-        return value
-    return _NonZeroTensor(value)
+        # At 0 Keras would skip the velocity altogether instead of setting it to zero.
+        return max(value, _SMALLEST_POSITIVE)
+    return value if name() == "torch" else NonZeroTensor(value)
 
 
-class _NonZeroTensor:
-    """A scalar tensor that answers `!= 0` and `> 0` on the host, where a tensor being traced has no answer."""
+class NonZeroTensor:
+    """A scalar tensor for which `!= 0` and `> 0` are true. A tensor that is being traced cannot decide them.
 
-    def __init__(self, tensor: Any) -> None:
+    Args:
+        tensor: The tensor. Keras converts this object back to it in every other operation.
+    """
+
+    def __init__(self, tensor: keras.KerasTensor) -> None:
         self.tensor = tensor
         self.dtype = keras.backend.standardize_dtype(tensor.dtype)
         self.shape = tensor.shape
@@ -227,10 +281,10 @@ class _NonZeroTensor:
 
     __hash__ = object.__hash__
 
-    def __jax_array__(self) -> Any:
+    def __jax_array__(self) -> keras.KerasTensor:
         return self.tensor
 
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+    def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> keras.KerasTensor:
         import tensorflow as tf
 
         return self.tensor if dtype is None else tf.cast(self.tensor, dtype)

@@ -1,73 +1,88 @@
-"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
+"""The other callbacks of the running `fit`, which Keras does not pass to a callback.
 
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
+Private names of Keras, checked on Keras 3.15.1: `BackupAndRestore._training_metadata_path` and
+`keras.src.utils.file_utils`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import ParamSpec
 
 import keras
 from keras.src.utils import file_utils
 
+P = ParamSpec("P")
 
-def callbacks_beside(callback: Any) -> list[Any]:
-    """All callbacks of the running `fit`, the given one included; empty if they cannot be found.
+_HOOKS = tuple(
+    f"on_{event}_{when}" for event in ("epoch", "train_batch", "test", "test_batch") for when in ("begin", "end")
+)
 
-    Keras tells a callback nothing of the others, so the list is taken from the `CallbackList` that is calling.
+
+def fit_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
+    """Return all callbacks of the running `fit`, the given one included.
+
+    Call it from a hook of the callback: the callbacks are those of the `CallbackList` that calls the hook. The list is
+    empty if there is none.
     """
-    calling = _calling_list(callback)
-    return [] if calling is None else list(calling.callbacks)
+    running = _running_callback_list(callback)
+    return [] if running is None else list(running.callbacks)
 
 
 def other_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
     """Return the callbacks of the running `fit` without the given one; empty if they cannot be found."""
-    return [other for other in callbacks_beside(callback) if other is not callback]
+    return [other for other in fit_callbacks(callback) if other is not callback]
 
 
-def call_first(callback: Any) -> None:
-    """From within a callback's hook: have its later hooks called before those of all others."""
-    calling = _calling_list(callback)
-    if calling is not None:
-        calling.callbacks.remove(callback)
-        calling.callbacks.insert(0, callback)  # the loop that is calling goes on with the same one
+def call_first(callback: keras.callbacks.Callback) -> None:
+    """Call the callback's later hooks before those of all others. Use it within a hook of the callback."""
+    running = _running_callback_list(callback)
+    if running is not None:
+        # The list is changed in place, since the running loop iterates over it.
+        running.callbacks.remove(callback)
+        running.callbacks.insert(0, callback)
 
 
-def call_last(callback: Any, last: Any) -> None:
-    """From within a callback's hook: have that hook of another callback called after those of all others."""
-    calling = _calling_list(callback)
-    if calling is not None:
-        calling.callbacks.append(last)  # a loop over a list reaches what is appended meanwhile
+def call_last(callback: keras.callbacks.Callback, last: keras.callbacks.Callback) -> None:
+    """Call the hook that is running of another callback too, after all others.
+
+    Args:
+        callback: The callback within whose hook this is called.
+        last: The callback to call last.
+    """
+    running = _running_callback_list(callback)
+    if running is not None:
+        running.callbacks.append(last)  # a loop over a list reaches items that are appended meanwhile
 
 
-def on_error_of_callbacks(callback: Any, action: Callable[[], None]) -> None:
-    """Have `action` called when any callback of the running `fit` raises, from its next hook on."""
-    calling = _calling_list(callback)
-    if calling is None:
+def on_callback_error(callback: keras.callbacks.Callback, action: Callable[[], None]) -> None:
+    """Call `action` when a later hook of any callback of the running `fit` raises.
+
+    Args:
+        callback: The callback within whose hook this is called.
+        action: Called before the exception leaves the hook.
+    """
+    running = _running_callback_list(callback)
+    if running is None:
         return
     for name in _HOOKS:
-        setattr(calling, name, _guarded(getattr(calling, name), action))
+        setattr(running, name, _with_error_action(getattr(running, name), action))
 
 
-def _guarded(hook: Callable[..., None], action: Callable[[], None]) -> Callable[..., None]:
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            hook(*args, **kwargs)
-        except BaseException:
-            action()
-            raise
+def backups_to_restore(callback: keras.callbacks.Callback) -> tuple[tuple[str, ...], bool]:
+    """Return where the `BackupAndRestore`s of the running `fit` keep their backups, and whether there is one.
 
-    return guarded
-
-
-_HOOKS = tuple(
-    f"on_{what}_{when}" for what in ("epoch", "train_batch", "test", "test_batch") for when in ("begin", "end")
-)
+    Call it before training begins, when an existing backup is one that will be restored. Another is written after the
+    first epoch.
+    """
+    found = [other for other in fit_callbacks(callback) if isinstance(other, keras.callbacks.BackupAndRestore)]
+    folders = tuple(str(backup.backup_dir) for backup in found)
+    return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)
 
 
-def _calling_list(callback: Any) -> Any:
+def _running_callback_list(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:
+    # No callback has a reference to its list, so it is looked up in the frames of the calls that led here.
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
@@ -77,11 +92,12 @@ def _calling_list(callback: Any) -> Any:
     return None
 
 
-def backups_to_restore(callback: Any) -> tuple[tuple[str, ...], bool]:
-    """The folders of the `BackupAndRestore`s beside a callback, and whether one of them has a backup in it.
+def _with_error_action(hook: Callable[P, None], action: Callable[[], None]) -> Callable[P, None]:
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            hook(*args, **kwargs)
+        except BaseException:
+            action()
+            raise
 
-    To be asked before training begins: a backup is there to be restored then, and again after the first epoch.
-    """
-    found = [c for c in callbacks_beside(callback) if isinstance(c, keras.callbacks.BackupAndRestore)]
-    folders = tuple(str(backup.backup_dir) for backup in found)
-    return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)
+    return guarded

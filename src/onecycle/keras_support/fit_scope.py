@@ -1,7 +1,7 @@
-"""Changes to a model that last until the `fit` that is running ends, however it ends.
+"""Changes to a model that last until the running `fit` ends, also by an exception.
 
-Keras calls no callback when `fit` ends by an exception. But every `fit` begins with the model's
-`make_train_function`, so a `FitScope` wraps that and undoes what an earlier `fit` has left.
+Keras calls no callback when `fit` ends by an exception. But every `fit` begins with a call of the model's
+`make_train_function`, so a `FitScope` wraps that method and undoes the change of an earlier `fit`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _KEY = "_onecycle_fit_scope"
 
 
 class FitScope:
-    """A change to a model that lasts until the running `fit` ends, however it ends.
+    """A change to a model that lasts until the running `fit` ends, also by an exception.
 
     Args:
         model: The model.
         undo: Undoes the change. Called at most once: by `close`, or when the next `fit` begins.
-        on_retrace: Called when another callback had the training function made anew while the same `fit` runs on.
+        on_retrace: Called when another callback has made a new training function during the same `fit`.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class FitScope:
         self._override = AttributeOverride(model, make_train_function=self._make_train_function, **{_KEY: self})
 
     def close(self) -> None:
-        """Undo the change; closing again does nothing."""
+        """Undo the change. A second call does nothing."""
         if vars(self._model).get(_KEY) is not self:
             return
         self._override.undo()
@@ -52,7 +52,7 @@ class FitScope:
 
 
 def close_ended_fit(model: keras.Model) -> None:
-    """Undo what a `fit` that ended by an exception has left in the model; while a `fit` runs, do nothing."""
+    """Undo the change of a `fit` that ended by an exception. While a `fit` is running, do nothing."""
     scope: FitScope | None = vars(model).get(_KEY)
     if scope is not None and not is_fitting(model):
         scope.close()

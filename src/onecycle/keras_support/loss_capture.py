@@ -1,16 +1,22 @@
-"""The true loss of every training batch, kept on the device and read back in chunks."""
+"""The loss of every single training batch, kept on the device and read in chunks.
+
+What Keras reports as `loss` is a running mean over the epoch, in which a single batch is hardly visible.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import AttributeOverride
-from onecycle.keras_support.model_state import carry_variable, drop_variable, keeps_what_is_assigned
+from onecycle.keras_support.model_state import add_state_variable, in_stateless_scope, remove_state_variable
+
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Nested
 
 
 @contextmanager
@@ -22,74 +28,81 @@ def captured_losses(model: keras.Model) -> Iterator[list[keras.KerasTensor]]:
 
 
 class LossRecorder:
-    """Keeps the loss of each training step in a small register that travels with the model's state.
+    """Records the loss of each training step in one variable that travels with the model's state.
 
-    What Keras reports as `loss` is a running mean over the epoch, in which one batch can hardly be told. Here
     `compute_loss` is wrapped on the model, and its value is shifted into a non-trainable variable inside the compiled
-    step. One variable holds all, the count of steps in front: on JAX each one more costs some microseconds a step. On
-    PyTorch, which runs the step in Python, the losses are kept as they are.
+    step. A single variable holds the count of steps and the losses, since on JAX each variable costs some microseconds
+    a step. On PyTorch, which runs the step in Python, the losses are kept in a list.
 
     Args:
         model: The model to record.
-        capacity: Steps that the register holds; it must be read at least so often.
+        capacity: Number of losses that the variable holds. `read` must be called at least once in so many steps.
+
+    Attributes:
+        recording: Whether losses are recorded. It counts when a step is traced, or run on PyTorch.
     """
 
-    def __init__(self, model: Any, capacity: int) -> None:
+    def __init__(self, model: keras.Model, capacity: int) -> None:
         self._model = model
         self._losses: list[float] = []
-        self._kept: list[Any] = []
-        self._in_python = backends.steps_in_python()
-        with backends.placement(model):
-            self._register = None if self._in_python else _register(capacity)
+        self._unread: list[keras.KerasTensor] = []  # PyTorch only
+        with backends.strategy_scope(model):
+            self._register = None if backends.runs_eagerly() else _register(capacity)
         self.recording = False
 
     def attach(self) -> None:
-        """Start recording whatever step is traced or run while `recording` is set."""
-        if backends.carries_state():
-            carry_variable(self._model, self._register)
+        """Start recording in every step that is traced or run while `recording` is set."""
+        if backends.is_functional():
+            add_state_variable(self._model, self._register)
         self._override = _observed_loss(self._model, self._record)
 
     def detach(self) -> None:
-        """Leave the model as it was."""
+        """Leave the model as it was before `attach`."""
         self._override.undo()
-        drop_variable(self._model, self._register)
+        remove_state_variable(self._model, self._register)
 
     def steps(self) -> int:
-        """Number of steps recorded so far, asked while no step runs."""
+        """Return the number of steps recorded so far. Call it only while no step runs."""
         return len(self.read())
 
-    def read(self, result: Any = None) -> list[float]:
-        """The losses of all batches so far, a list that grows; `result` is what `model.train_function` returned."""
-        if self._in_python:
-            self._losses += backends.stacked(self._kept)
-            self._kept.clear()
+    def read(self, result: Nested = None) -> list[float]:
+        """Return the losses of all batches so far.
+
+        Args:
+            result: What `model.train_function` returned, while `fit` is running.
+
+        Returns:
+            A list that grows with each call.
+        """
+        if self._register is None:
+            self._losses += backends.read_scalars(self._unread)
+            self._unread.clear()
         else:
             count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
-            # Every replica has counted, and has its share of each loss; both were summed when the register was read.
-            steps = round(count / backends.replicas(self._model))
+            # Every replica counts, and has its share of each loss. Both are summed when the variable is read.
+            steps = round(count / backends.count_replicas(self._model))
             self._losses += newest[len(newest) - (steps - len(self._losses)) :]
         return self._losses
 
     def _record(self, loss: keras.KerasTensor) -> None:
         if not self.recording:
             return
-        if backends.carries_state() and not keeps_what_is_assigned():
-            raise ValueError(_STATE_IS_LOST.format(kind=type(self._model).__name__))
-        self._keep(keras.ops.stop_gradient(loss))
-
-    def _keep(self, loss: Any) -> None:
+        if backends.is_functional() and not in_stateless_scope():
+            raise ValueError(_LOST_STATE.format(kind=type(self._model).__name__))
         ops = keras.ops
+        loss = ops.stop_gradient(loss)
         loss = ops.mean(loss) if len(loss.shape) else loss
         if self._register is None:
-            self._kept.append(loss)
+            self._unread.append(loss)
             return
         register = ops.convert_to_tensor(self._register)
         newest = ops.reshape(ops.cast(loss, "float32"), (1,))
+        # The first entry counts; the others move up by one.
         self._register.assign(ops.concatenate([register[:1] + 1.0, register[2:], newest]))
 
 
 def _observed_loss(model: keras.Model, observe: Callable[[keras.KerasTensor], None]) -> AttributeOverride:
-    """Have every loss that the model computes handed to `observe` as well, until the override is undone."""
+    """Pass every loss that the model computes to `observe` as well, until the override is undone."""
     compute_loss = model.compute_loss
 
     def observed(*args: object, **kwargs: object) -> keras.KerasTensor:
@@ -100,7 +113,7 @@ def _observed_loss(model: keras.Model, observe: Callable[[keras.KerasTensor], No
     return AttributeOverride(model, compute_loss=observed)
 
 
-def _register(capacity: int) -> Any:
+def _register(capacity: int) -> keras.Variable:
     return keras.Variable(
         initializer="zeros",
         shape=(1 + capacity,),
@@ -113,7 +126,7 @@ def _register(capacity: int) -> Any:
     )
 
 
-_STATE_IS_LOST = (
+_LOST_STATE = (
     "The `train_step` of {kind} calls `compute_loss` where JAX keeps no state, so no loss can be recorded. "
     "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the "
     "non-trainable variables that it returns."

@@ -1,20 +1,24 @@
-"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
+"""Optimizers: those inside other optimizers, their step counters and settings.
 
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
+Private names of Keras, checked on Keras 3.15.1: `Optimizer._iterations`, `_learning_rate`, `_variables`,
+`_get_current_learning_rate`, `_exclude_from_weight_decay` and `_exclude_from_weight_decay_pattern`;
+`RMSprop._momentums`; `MultiOptimizer._optimizer_map`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 
 
-def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
-    """The optimizers that do the work: those inside a `LossScaleOptimizer` or `MultiOptimizer`, else the one given."""
+def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, ...]:
+    """Return the optimizers that update variables: those inside a wrapper, or the given one if it is no wrapper.
+
+    Wrappers are `LossScaleOptimizer` and `MultiOptimizer`.
+    """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return inner_optimizers(optimizer.inner_optimizer)
     if is_multi_optimizer(optimizer):
@@ -22,8 +26,8 @@ def inner_optimizers(optimizer: Any) -> tuple[Any, ...]:
     return (optimizer,)
 
 
-def all_optimizers(model: Any) -> list[Any]:
-    """A model's optimizer and every one inside it, also those that a `MultiOptimizer` chooses when it is built."""
+def all_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Return a model's optimizer and all inside it, also those that a `MultiOptimizer` selects when it is built."""
     optimizer = model.optimizer
     found = [optimizer, *inner_optimizers(optimizer)]
     if is_multi_optimizer(optimizer) and not optimizer.built:
@@ -31,32 +35,38 @@ def all_optimizers(model: Any) -> list[Any]:
     return list({id(one): one for one in found}.values())
 
 
-def is_multi_optimizer(optimizer: Any) -> bool:
-    """Whether the optimizer hands variables to several others (`MultiOptimizer`, new in Keras 3.15)."""
+def is_multi_optimizer(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer is a `MultiOptimizer` (new in Keras 3.15), which has others update variables."""
     multi = getattr(keras.optimizers, "MultiOptimizer", None)
     return multi is not None and isinstance(optimizer, multi)
 
 
-def raw_step(optimizer: Any) -> int:
-    """Steps the optimizer has counted: its `_iterations`, micro-batches under gradient accumulation."""
+def raw_step(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return the steps the optimizer has counted: its `_iterations`, micro-batches under gradient accumulation."""
     return int(backends.to_numpy(step_counter(optimizer)))
 
 
-def step_counter(optimizer: Any) -> Any:
-    """The variable that Keras hands to learning-rate schedules."""
+def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Return the variable that Keras passes to learning-rate schedules."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return step_counter(optimizer.inner_optimizer)
-    return optimizer._iterations  # a MultiOptimizer's own: one inside it that has no variables never counts
+    # The counter of a MultiOptimizer counts every step. An optimizer inside it that has no variables never counts.
+    return optimizer._iterations
 
 
-def own_learning_rate(optimizer: Any) -> Any:
-    """The optimizer's own learning rate as Keras resolves it, a schedule of ours left out."""
+def learning_rate_setting(optimizer: keras.optimizers.Optimizer) -> keras.Variable | LearningRateSchedule:
+    """Return the learning rate that the optimizer was built with: a variable, a schedule or another callable."""
+    return optimizer._learning_rate
+
+
+def unscheduled_learning_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | keras.KerasTensor:
+    """Return the learning rate as Keras resolves it, without a schedule that onecycle has installed."""
     return type(optimizer)._get_current_learning_rate(optimizer)
 
 
-def velocities(optimizer: Any) -> list[Any]:
-    """The variables that sum up past steps with the learning rates those had, as SGD and RMSprop keep them."""
-    found: list[Any] = []
+def velocities(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables of SGD and RMSprop that sum past steps, scaled by the learning rates of those steps."""
+    found: list[keras.Variable] = []
     for inner in inner_optimizers(optimizer):
         if isinstance(inner, keras.optimizers.SGD):
             found += inner.momentums
@@ -65,52 +75,51 @@ def velocities(optimizer: Any) -> list[Any]:
     return found
 
 
-def learning_rate_setting(optimizer: Any) -> Any:
-    """What the optimizer was built with: a variable, a schedule or another callable."""
-    return optimizer._learning_rate
-
-
-def carry_with_optimizer(optimizer: Any, variable: Any) -> None:
-    """Let the optimizer's steps on JAX, which see no variables but the optimizer's, see one more."""
-    list.append(inner_optimizers(optimizer)[0]._variables, variable)
-
-
-def drop_from_optimizer(optimizer: Any, variable: Any) -> None:
-    """Undo `carry_with_optimizer`."""
-    variables = inner_optimizers(optimizer)[0]._variables
-    list.__setitem__(variables, slice(None), [other for other in variables if other is not variable])
-
-
-def not_decayed(optimizer: Any) -> list[str]:
-    """The variables that an optimizer was told to leave out of its weight decay."""
+def weight_decay_exclusions(optimizer: keras.optimizers.Optimizer) -> list[str]:
+    """Return the variables that `exclude_from_weight_decay` named, and the pattern of their names, as text."""
     excluded = vars(optimizer).get("_exclude_from_weight_decay", ())
     return sorted(map(str, (*excluded, vars(optimizer).get("_exclude_from_weight_decay_pattern"))))
 
 
-def skip_averages_once(optimizer: Any) -> None:
-    """Keep the `fit` that an exception is ending from writing the moving averages of `use_ema` into the weights."""
+def add_optimizer_variable(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
+    """Add a variable to the optimizer's, the only ones that its steps on JAX can use."""
+    list.append(inner_optimizers(optimizer)[0]._variables, variable)
 
-    def finalize_variable_values(var_list: Any) -> None:
+
+def remove_optimizer_variable(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
+    """Undo `add_optimizer_variable`."""
+    variables = inner_optimizers(optimizer)[0]._variables
+    list.__setitem__(variables, slice(None), [other for other in variables if other is not variable])
+
+
+def skip_ema_overwrite_once(optimizer: keras.optimizers.Optimizer) -> None:
+    """Keep the running `fit` from overwriting the weights with the moving averages of `use_ema` when it ends."""
+
+    def finalize_variable_values(var_list: list[keras.Variable]) -> None:
         unset_untracked(optimizer, "finalize_variable_values")
 
     set_untracked(optimizer, finalize_variable_values=finalize_variable_values)
 
 
-def build_choosing(optimizer: Any, model: Any) -> None:
-    """Build a `MultiOptimizer`, which may choose its optimizers only then; else Keras builds it in the first step."""
+def build_multi_optimizer(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Build a `MultiOptimizer`, which may select its optimizers only then; leave any other optimizer unbuilt."""
     if is_multi_optimizer(optimizer):
         build_optimizer(optimizer, model)
 
 
-def build_optimizer(optimizer: Any, model: Any) -> None:
-    """Build an optimizer that has not trained the model yet."""
+def build_optimizer(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Build an optimizer for the model's trainable variables, unless it is built."""
     if not optimizer.built:
-        with backends.placement(model):
+        with backends.strategy_scope(model):
             optimizer.build(model.trainable_variables)
 
 
-def require_compiled(model: Any) -> None:
-    """Raise a clear error for a model without an optimizer."""
+def require_compiled(model: keras.Model) -> None:
+    """Check that a model is compiled with an optimizer.
+
+    Raises:
+        ValueError: If it is not.
+    """
     if not getattr(model, "compiled", False) or getattr(model, "optimizer", None) is None:
         raise ValueError(
             f"Argument `model` must be compiled with an optimizer. Received: model={model.name!r}, which is not. "

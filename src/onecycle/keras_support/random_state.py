@@ -1,45 +1,48 @@
-"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
+"""The global random number generators that Keras and its backends draw from.
 
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
+Private names, checked on Keras 3.15.1 and TensorFlow 2.21: `keras.src.backend.common.global_state` with the keys
+`global_seed_generator` and `global_random_seed`; `_seed`, `_rng` and `_set_global_seed` of TensorFlow's eager context.
 """
 
 from __future__ import annotations
 
 import random
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+if TYPE_CHECKING:
+    from tensorflow.python.eager.context import Context
+
 _GLOBAL_SEED_GENERATOR = "global_seed_generator"
-
-
 _GLOBAL_SEED = "global_random_seed"
 
 
-def global_seed_generator() -> Any:
-    """Keras' global seed generator, or None while nothing has drawn from it."""
+def global_seed_generator() -> keras.random.SeedGenerator | None:
+    """Return Keras' global seed generator, or None before the first draw from it."""
     return global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
 
 
-def set_global_seed_generator(generator: Any) -> None:
-    """Put the generator of `global_seed_generator` back."""
+def set_global_seed_generator(generator: keras.random.SeedGenerator | None) -> None:
+    """Restore what `global_seed_generator` returned."""
     global_state.set_global_attribute(_GLOBAL_SEED_GENERATOR, generator)
 
 
-def global_seed() -> Any:
-    """What `keras.utils.set_random_seed` was last given, or None."""
+def global_seed() -> int | None:
+    """Return the last argument of `keras.utils.set_random_seed`, or None."""
     return global_state.get_global_attribute(_GLOBAL_SEED)
 
 
-def set_global_seed(seed: Any) -> None:
-    """Put the seed of `global_seed` back, without seeding anything."""
+def set_global_seed(seed: int | None) -> None:
+    """Restore what `global_seed` returned, without seeding anything."""
     global_state.set_global_attribute(_GLOBAL_SEED, seed)
 
 
 def random_states() -> dict[str, Any]:
-    """The states of the global random number generators that Keras' data pipelines and layers may draw from."""
+    """Return the states of the global generators that Keras' data pipelines and layers may draw from, by library."""
     states: dict[str, Any] = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002 - Keras draws from it
     if "torch" in sys.modules:
         import torch
@@ -47,15 +50,16 @@ def random_states() -> dict[str, Any]:
         states["torch"] = torch.get_rng_state()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             states["cuda"] = torch.cuda.get_rng_state_all()
-    if "tensorflow" in sys.modules:  # whichever the backend: `tf.data` shuffles by it
+    # On any backend, since `tf.data` shuffles by it.
+    if "tensorflow" in sys.modules:
         context = _tensorflow_context()
-        generator = getattr(context, "_rng", None)  # there only once something has been seeded or drawn
+        generator = getattr(context, "_rng", None)  # exists only after seeding or a first draw
         states["tensorflow"] = (context._seed, generator, generator and generator.getstate())
     return states
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Put the generators of `random_states` back."""
+    """Restore what `random_states` returned."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])  # noqa: NPY002 - Keras draws from it
     if "torch" in states:
@@ -65,16 +69,17 @@ def set_random_states(states: dict[str, Any]) -> None:
         if "cuda" in states:
             torch.cuda.set_rng_state_all(states["cuda"])
     if "tensorflow" in sys.modules:
-        # Without a state TensorFlow was not loaded yet, and so not seeded.
+        # Without a state TensorFlow had not been imported, and so not been seeded.
         seed, generator, state = states.get("tensorflow", (None, None, None))
         context = _tensorflow_context()
-        context._set_global_seed(seed)  # also drops kernels that would go on with the numbers they have begun
+        # This also clears kernels that would continue their sequences of random numbers.
+        context._set_global_seed(seed)
         context._rng = generator
         if generator is not None:
             generator.setstate(state)
 
 
-def _tensorflow_context() -> Any:
+def _tensorflow_context() -> Context:
     from tensorflow.python.eager import context
 
     return context.context()

@@ -1,17 +1,15 @@
-"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
-
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
-"""
+"""Whether a `fit` is running, which Keras records nowhere. The answer is read from the call stack."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any
+
+import keras
 
 
-def is_fitting(model: Any) -> bool:
-    """Whether a call of the model's `fit` is running, in this thread."""
+def is_fitting(model: keras.Model) -> bool:
+    """Return whether a call of the model's `fit` is running in this thread."""
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
@@ -20,7 +18,10 @@ def is_fitting(model: Any) -> bool:
     return False
 
 
-def called_by_fit(model: Any) -> bool:
-    """Whether the method that asks was called by `fit` itself, as `make_train_function` is where `fit` begins."""
+def called_by_fit(model: keras.Model) -> bool:
+    """Return whether the method that calls this function was called by `fit` itself, not by a callback.
+
+    Keras calls `make_train_function` so at the beginning of each `fit`.
+    """
     frame = sys._getframe(2)
     return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model

@@ -1,12 +1,13 @@
-"""What onecycle needs of Keras that Keras does not offer publicly, all of it in one room.
+"""A model's compiled training function: making it again, and what it is made of.
 
-Checked on Keras 3.15.1. `tests/keras/test_keras_internals*.py` fail when one of these names changes its meaning.
+Private names of Keras, checked on Keras 3.15.1: `Model._symbolic_build`, `Model._eval_epoch_iterator` and
+`ArrayDataAdapter` of `keras.src.trainers.data_adapters`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import keras
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
@@ -14,11 +15,19 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
 
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Nested
 
-def set_steps_per_execution(model: Any, steps: int) -> None:
-    """Have a call of the compiled functions make so many steps.
+# The methods of `keras.Model` that train, and those that report on training.
+_TRAINING = ("fit", "make_train_function", "train_step", "compute_loss_and_updates", "_update_metrics_variables")
+_REPORTING = ("compute_metrics", "get_metrics_result", "test_step")
 
-    A test function compiled for another number would be called once for so many batches and see one of them.
+
+def set_steps_per_execution(model: keras.Model, steps: int) -> None:
+    """Set how many steps one call of the compiled functions makes.
+
+    A test function compiled for another number is dropped: it would be called once for so many batches, but evaluate
+    another number of them.
     """
     if model.steps_per_execution != steps:
         model.steps_per_execution = steps
@@ -26,19 +35,23 @@ def set_steps_per_execution(model: Any, steps: int) -> None:
         set_untracked(model, test_function=None)
 
 
-def remake_train_function(model: Any) -> None:
-    """Have a compiled model trace its training step anew; one that has none yet is left alone.
-
-    JAX caches traces by the equality of functions, and two bound methods of one model are equal: jitting
-    `model.train_step` again would bring back the old trace. So the step is handed over as a new function.
-    """
+def remake_train_function(model: keras.Model) -> None:
+    """Make a compiled model trace its training step again. A model without a training function is left alone."""
     if getattr(model, "train_function", None) is None:
         return
     retrace_train_function(model, model.make_train_function)
 
 
 def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> None:
-    """Call the model's own `make_train_function` so that neither an earlier nor a later trace is taken for this one."""
+    """Make a training function that shares no trace with an earlier or a later one.
+
+    JAX caches traces by the equality of functions, and two bound methods of one model are equal: jitting
+    `model.train_step` again would return the old trace. So the step is passed on as a new function.
+
+    Args:
+        model: The model.
+        make: Its `make_train_function`.
+    """
     train_step = model.train_step
 
     def new_train_step(*args: object, **kwargs: object) -> object:
@@ -48,35 +61,34 @@ def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> N
         make(force=True)
 
 
-_TRAINING = ("fit", "make_train_function", "train_step", "compute_loss_and_updates", "_update_metrics_variables")
-
-
-_REPORTING = ("compute_metrics", "get_metrics_result", "test_step")
-
-
-def overridden_method(model: Any, *others: str) -> str | None:
-    """The name of a method in which the model's training is not Keras' own, or None.
+def overridden_method(model: keras.Model, *others: str) -> str | None:
+    """Return the name of a method by which the model's training differs from that of `keras.Model`, or None.
 
     Args:
-        others: Further methods that must be Keras' own.
+        model: The model.
+        *others: Further methods that count as training.
     """
-    names = (*_TRAINING, *_REPORTING, *others)
-    own = (name for name in names if name in vars(model) or _defined(type(model), name) != _defined(keras.Model, name))
-    return next(own, None)
+    for name in (*_TRAINING, *_REPORTING, *others):
+        if name in vars(model) or getattr(type(model), name, None) != getattr(keras.Model, name, None):
+            return name
+    return None
 
 
-def _defined(kind: type, name: str) -> Any:
-    return getattr(kind, name, None)
+def training_arrays(x: Nested, y: Nested, sample_weight: Nested, class_weight: Mapping[int, float] | None) -> Nested:
+    """Return (x, y, sample_weight) in full, prepared as `fit` prepares each batch.
 
-
-def training_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight) whole, as `fit` would hand them to the step batch by batch."""
+    Args:
+        x: Inputs, as arrays.
+        y: Targets.
+        sample_weight: Weights of the rows, or None.
+        class_weight: Weights of the classes, which become part of `sample_weight`, or None.
+    """
     rows = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None).shape[0]
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=rows, class_weight=class_weight)
-    found = adapter.get_jax_iterator() if backends.carries_state() else adapter.get_numpy_iterator()
-    return keras.utils.unpack_x_y_sample_weight(next(iter(found)))
+    batches = adapter.get_jax_iterator() if backends.is_functional() else adapter.get_numpy_iterator()
+    return keras.utils.unpack_x_y_sample_weight(next(iter(batches)))
 
 
-def build_as_fit_does(model: Any, batch: Any) -> None:
-    """Build the loss, the metrics and the optimizer, from a batch (x, y, sample_weight) that is not looked into."""
+def build_symbolically(model: keras.Model, batch: Nested) -> None:
+    """Build the loss, the metrics and the optimizer from the shapes of a batch (x, y, sample_weight), as `fit` does."""
     model._symbolic_build(data_batch=batch)

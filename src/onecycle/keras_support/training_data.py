@@ -1,33 +1,31 @@
-"""What has to be known of a person's data before `fit` sees it."""
+"""Properties of training data that have to be known before `fit` reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
-DEFAULT_BATCH_SIZE = 32  # Keras' own, `Model.fit`
+from onecycle.keras_support.model_state import flattened_layers
+
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Nested
+
+DEFAULT_BATCH_SIZE = 32  # that of `Model.fit`
 
 
-def is_arrays(x: Any) -> bool:
-    """Whether the data is given as arrays, or nested lists and dicts of them."""
-    leaves = keras.tree.flatten(x)
-    return bool(leaves) and all(leaf is None or (hasattr(leaf, "shape") and hasattr(leaf, "dtype")) for leaf in leaves)
+def check_data(x: Nested, y: Nested, batch_size: int | None) -> None:
+    """Check that a model can be trained on the data.
 
+    Args:
+        x: Inputs, as `Model.fit` takes them.
+        y: Targets, or None.
+        batch_size: Rows of a batch, or None for the default.
 
-def is_one_shot(x: Any) -> bool:
-    """Whether what is drawn from the data is gone: a generator or another iterator."""
-    return isinstance(x, Iterator)
-
-
-def rows(data: Any) -> int:
-    """Rows of nested arrays, of which some may be None."""
-    return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
-
-
-def check(x: Any, y: Any, batch_size: int | None) -> None:
-    """Raise for data that no model could be trained on: none, or arrays without rows."""
+    Raises:
+        ValueError: For no data, arrays without rows, or a batch size below 1.
+    """
     if x is None:
         raise ValueError("Argument `x` must be training data, as `Model.fit` takes it. Received: x=None")
     if not is_arrays(x):
@@ -38,35 +36,67 @@ def check(x: Any, y: Any, batch_size: int | None) -> None:
         raise ValueError(f"Argument `batch_size` must be >= 1. Received: batch_size={batch_size}")
 
 
-def before_split(data: Any, validation_split: float) -> Any:
-    """What is left of arrays to train on once `fit` has cut its `validation_split` off their end."""
-    if not validation_split:
-        return data
-    kept = int(rows(data) * (1 - validation_split))
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:kept], data)
+def is_arrays(x: Nested) -> bool:
+    """Return whether the data consists of arrays, or of nested lists and dicts of arrays."""
+    leaves = keras.tree.flatten(x)
+    return bool(leaves) and all(leaf is None or (hasattr(leaf, "shape") and hasattr(leaf, "dtype")) for leaf in leaves)
 
 
-def batch_size(x: Any, asked: int | None) -> int | None:
-    """Rows of a batch, where that is known: it is for arrays."""
-    if asked is not None:
-        return asked
+def is_one_shot(x: Nested) -> bool:
+    """Return whether the data can be read only once, as a generator or another iterator can."""
+    return isinstance(x, Iterator)
+
+
+def count_rows(data: Nested) -> int:
+    """Return the number of rows of nested arrays, some of which may be None."""
+    return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
+
+
+def known_batch_size(x: Nested, batch_size: int | None) -> int | None:
+    """Return the rows of a batch, or None where they are unknown because the data comes in batches.
+
+    Args:
+        x: The data.
+        batch_size: The user's choice, or None.
+    """
+    if batch_size is not None:
+        return batch_size
     return DEFAULT_BATCH_SIZE if is_arrays(x) else None
 
 
-def build(model: Any, x: Any, y: Any, asked: int | None) -> None:
-    """Give a model that has no weights yet its weights, by calling it on one batch."""
-    if all(layer.built for layer in model._flatten_layers()):
+def without_validation_split(data: Nested, validation_split: float) -> Nested:
+    """Return the rows of arrays that `fit` trains on when it splits the last ones off for validation."""
+    if not validation_split:
+        return data
+    rows = int(count_rows(data) * (1 - validation_split))
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+
+
+def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None) -> None:
+    """Create the weights of a model that has none yet, by calling it on one batch.
+
+    Args:
+        model: The model.
+        x: The data.
+        y: Targets, or None.
+        batch_size: Rows of a batch, or None for the default.
+
+    Raises:
+        ValueError: If the data is a generator, which would lose its first batch.
+    """
+    if all(layer.built for layer in flattened_layers(model)):
         return
     if is_one_shot(x):
         raise ValueError(
             "The model has no weights yet and the data is a generator, whose first batch would be lost in making them. "
             "Call the model on a batch of data first."
         )
-    model(_first_inputs(x, asked))
+    model(_first_inputs(x, batch_size))
 
 
-def _first_inputs(x: Any, asked: int | None) -> Any:
+def _first_inputs(x: Nested, batch_size: int | None) -> Nested:
     if is_arrays(x):
-        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[: batch_size(x, asked)], x)
+        rows = known_batch_size(x, batch_size)
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], x)
     batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
     return batch[0] if isinstance(batch, (tuple, list)) else batch

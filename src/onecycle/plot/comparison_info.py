@@ -165,7 +165,8 @@ def _curve(result: Comparison, arm: str) -> ArmCurve:
         if run["diverged"] is not None and np.isfinite(curve).any()
     ]
     crossing = _crossing(mean, result.target, result.mode)
-    return ArmCurve(_label(arm, runs), values, mean, low, high, crossing, tuple(ends))
+    label = _label(arm, runs, has_target=bool(np.isfinite(result.target)))
+    return ArmCurve(label, values, mean, low, high, crossing, tuple(ends))
 
 
 def _crossing(mean: Array, target: float, mode: str) -> tuple[float, float] | None:
@@ -177,10 +178,12 @@ def _crossing(mean: Array, target: float, mode: str) -> tuple[float, float] | No
     return float(epoch + 1), float(mean[epoch])
 
 
-def _label(arm: str, runs: tuple[MeasuredRun, ...]) -> str:
+def _label(arm: str, runs: tuple[MeasuredRun, ...], *, has_target: bool) -> str:
     epochs = [run["epochs_to_target"] for run in runs if run["epochs_to_target"] is not None]
     diverged = sum(run["diverged"] is not None for run in runs)
-    label = f"{arm}: target never" if not epochs else f"{arm}: target after {np.mean(epochs):.3g} epochs"
+    label = f"{arm}: target after {np.mean(epochs):.3g} epochs" if epochs else f"{arm}: target never reached"
+    if not has_target:
+        label = arm
     label += ", finder included" if epochs and any(run["finder"] for run in runs) else ""
     label += f" ({len(epochs)} of {len(runs)})" if 0 < len(epochs) < len(runs) else ""
     return label + (f", {diverged} diverged" if diverged else "")

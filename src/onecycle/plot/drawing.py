@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 # Okabe & Ito, Color Universal Design, 2008. Lines and markers differ as well, for printing in black and white.
@@ -62,6 +62,19 @@ def add_title_and_grid(ax: Axes, title: str = "", caption: str = "") -> None:
         fontsize=SMALL,
         color=TEXT,
     )
+
+
+def set_loss_limits(ax: Axes, limits: tuple[float, float]) -> None:
+    """Set the limits of a loss axis on the left.
+
+    Args:
+        ax: The Axes.
+        limits: (bottom, top).
+    """
+    ax.set_ylim(limits)
+    # For very large and very small numbers matplotlib writes a common factor, which would cover the caption.
+    if not 1e-3 < max(map(abs, limits)) < 1e5:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
 def use_epoch_axis(ax: Axes, epochs: int) -> None:

@@ -20,6 +20,7 @@ from onecycle.plot.drawing import (
     add_title_and_grid,
     axes_or_new,
     draw_edge_marks,
+    set_loss_limits,
 )
 from onecycle.plot.range_test_info import RangeTestPicture, SuggestionMark
 
@@ -42,7 +43,7 @@ def draw_range_test(picture: RangeTestPicture, ax: Axes | None = None) -> Axes:
     if picture.logarithmic:
         ax.set_xscale("log")
     _draw_losses(ax, picture)
-    ax.set_ylim(picture.limits)
+    set_loss_limits(ax, picture.limits)
     _set_rate_limits(ax, picture)
     above = np.nan_to_num(picture.points, nan=-np.inf) > picture.limits[1]
     draw_edge_marks(ax, picture.learning_rates[above], "^", "above the plot")

@@ -25,6 +25,7 @@ from onecycle.plot.schedule_info import CyclePicture, SchedulePicture
 Array = NDArray[np.float64]
 
 FEW = 30  # with fewer steps than this, each step has a marker
+LEGEND_ROOM = 1.1  # factor on the height of the axes, so that the legend does not cover the curves
 
 
 def draw_schedule(picture: SchedulePicture, ax: Axes | None = None) -> Axes:
@@ -45,18 +46,19 @@ def draw_schedule(picture: SchedulePicture, ax: Axes | None = None) -> Axes:
 def draw_cycle(picture: CyclePicture, ax: Axes | None = None) -> Axes:
     """Draw the cycle of a training on Axes, or on those of a new figure. The part that was made is emphasised."""
     ax = axes_or_new(ax)
+    if not len(picture.steps):
+        return _draw_text_only(ax, picture)
     _set_up_axes(ax, picture.learning_rates, picture.momenta)
-    if picture.steps_made and len(picture.steps):
-        ax.axvspan(0, picture.steps_made, color=GREEN, alpha=0.1, linewidth=0, zorder=0, label=picture.label)
+    ax.set_ylim(0, LEGEND_ROOM * _top(picture.learning_rates))
+    ax.axvspan(0, picture.shaded_until, color=GREEN, alpha=0.1, linewidth=0, zorder=0, label=picture.label)
     _draw_curve(ax, picture, picture.learning_rates, BLUE, "-")
     add_title_and_grid(ax, picture.title, picture.caption)
     if picture.momenta is not None:
-        _draw_curve(_momentum_axes(ax), picture, picture.momenta, RED, "--")
-    if len(picture.steps):
-        ax.legend(loc="upper right", fontsize=SMALL, framealpha=0.8)
-    else:
-        text = f"{picture.label}\nThe report holds no curve."
-        ax.annotate(text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=GREY)
+        twin = _momentum_axes(ax)
+        _draw_curve(twin, picture, picture.momenta, RED, "--")
+        bottom, top = twin.get_ylim()
+        twin.set_ylim(bottom, bottom + LEGEND_ROOM * (top - bottom))
+    ax.legend(loc="upper right", fontsize=SMALL, frameon=False)
     return ax
 
 
@@ -83,8 +85,17 @@ def _momentum_axes(ax: Axes) -> Axes:
 
 def _draw_curve(ax: Axes, picture: CyclePicture, values: Array, color: str, line: str) -> None:
     """Draw the whole curve faintly, and over it the part that was made."""
-    ax.plot(picture.steps, values, color=color, linewidth=1.5, linestyle=line, alpha=0.35)
-    ax.plot(*picture.made(values), color=color, linewidth=2.2, linestyle=line)
+    marker = "o" if len(picture.steps) < FEW else ""
+    ax.plot(picture.steps, values, color=color, linewidth=1.5, linestyle=line, marker=marker, ms=3.5, alpha=0.35)
+    ax.plot(*picture.made(values), color=color, linewidth=2.2, linestyle=line, marker=marker, ms=3.5)
+
+
+def _draw_text_only(ax: Axes, picture: CyclePicture) -> Axes:
+    add_title_and_grid(ax, picture.title, picture.caption)
+    ax.set_axis_off()
+    text = f"{picture.label}\nThis report holds no curve."
+    ax.annotate(text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=GREY)
+    return ax
 
 
 def _draw_phases(ax: Axes, picture: SchedulePicture) -> None:

@@ -50,6 +50,11 @@ class CyclePicture:
     title: str
     caption: str
 
+    @property
+    def shaded_until(self) -> float:
+        """End of the part that was made: the number of steps made, or the end of the curve where there are more."""
+        return min(float(self.steps_made), float(self.steps[-1]) + 1.0) if len(self.steps) else 0.0
+
     def made(self, values: Array) -> tuple[Array, Array]:
         """Return steps and values of the part of a curve that was made; its last step is interpolated.
 
@@ -58,7 +63,7 @@ class CyclePicture:
         """
         if not len(self.steps):
             return self.steps, values
-        last = min(self.steps_made - 1.0, float(self.steps[-1]))
+        last = min(self.steps_made - 1.0, float(self.steps[-1]))  # steps are counted from 0
         before = self.steps < last
         if last < self.steps[0]:
             return self.steps[before], values[before]

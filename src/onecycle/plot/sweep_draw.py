@@ -14,6 +14,7 @@ from onecycle.plot.drawing import (
     add_title_and_grid,
     axes_or_new,
     draw_edge_marks,
+    set_loss_limits,
 )
 from onecycle.plot.sweep_info import SweepPicture
 
@@ -24,7 +25,7 @@ def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
     """Draw a sweep on Axes, or on those of a new figure."""
     ax = axes_or_new(ax)
     ax.set_xscale("log")
-    ax.set_ylim(picture.limits)
+    set_loss_limits(ax, picture.limits)
     styles = STYLES[1:] if len(picture.lines) == 1 else STYLES
     for line, (color, dash, marker) in zip(picture.lines, styles, strict=False):
         ax.plot(line.rates, line.scores, color=color, ls=dash, marker=marker, ms=5.5, label=f"{line.steps} steps")

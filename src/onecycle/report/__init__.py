@@ -1,9 +1,10 @@
-"""Reports: one HTML file of any results, that opens from disk, needs no network and can be asked."""
+"""Reports: one HTML file about any results. It opens from disk, needs no network, and its figures are interactive."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +15,26 @@ __all__ = ["write_report"]
 
 
 def write_report(results: Sequence[Result], path: str | os.PathLike[str], *, sources: Sequence[str] = ()) -> None:
-    """Writes one HTML file with a section for each result; an existing file is replaced at once.
+    """Write one HTML file with a section for each result.
 
     Args:
-        results: the results, in order; at least one.
-        path: the file to write.
-        sources: the file that each result was loaded from, shown as its name; by default none.
+        results: The results, in order; at least one.
+        path: File to write. An existing file is replaced as a whole, or left as it is after an error.
+        sources: The file that each result was loaded from, for the headings. By default there are none.
 
     Raises:
-        ImportError: without plotly; the message says what to install.
-        ValueError: without results, or if there are sources but not one for each.
-        OSError: if the file cannot be written.
+        ImportError: If plotly is missing. The message says what to install.
+        OSError: If the file cannot be written.
+        ValueError: If there are no results, or not one source for each.
     """
-    from onecycle.report.page import page
-    from onecycle.report.sections import section
+    from onecycle.report.page import page_html
+    from onecycle.report.sections import sections_of
     from onecycle.results import codec
 
     if not results:
         raise ValueError("A report needs at least one result. Received: results=[]")
     if sources and len(sources) != len(results):
         raise ValueError(f"Argument `sources` must name each result. Received: {len(sources)} for {len(results)}")
-    codec.write_whole(Path(path), page([section(result) for result in results], sources))
+    named = zip(results, sources or [""] * len(results), strict=True)
+    sections = [replace(section, source=source) for result, source in named for section in sections_of(result)]
+    codec.write_atomically(Path(path), page_html(sections, sources))

@@ -1,34 +1,34 @@
-"""What a notebook shows of a result: a few lines, one table, one picture, all in the notebook itself."""
+"""What a notebook shows of a result: a few lines, one table and one plot, all inside the notebook."""
 
 from __future__ import annotations
 
 import base64
 import io
 
-from onecycle.report import markup
-from onecycle.report.sections import section
+from onecycle.report.markup import escape, table_html
+from onecycle.report.sections import sections_of
 from onecycle.results.base import Result
 
 DPI = 110
-STYLE = "max-width: 100%; height: auto; background: white"  # the picture is drawn for white, whatever the theme
+STYLE = "max-width: 100%; height: auto; background: white"  # the plot is drawn for a white background in every theme
 
 
 def notebook_html(result: Result) -> str:
-    """Returns a piece of HTML without scripts: the verdict, the table that says most, and the picture.
+    """Return the verdict, the plot and the main table as HTML without scripts.
 
-    Without matplotlib there is no picture, and the rest is there.
+    The plot is left out where matplotlib is missing.
     """
-    told = section(result)
-    parts = [f"<p><strong>{markup.text(told.kind)}.</strong> {markup.text(told.verdict)}</p>"]
-    if told.plain:
-        parts.append(f"<pre>{markup.text(told.plain)}</pre>")
-    parts.append(_picture(result, f"{told.kind}. {told.verdict}"))
-    if told.brief is not None:
-        parts.append(markup.table(told.brief))
+    section = sections_of(result)[0]
+    parts = [f"<p><strong>{escape(section.title)}.</strong> {escape(section.verdict)}</p>"]
+    if section.text:
+        parts.append(f"<pre>{escape(section.text)}</pre>")
+    parts.append(_plot(result, f"{section.title}. {section.verdict}"))
+    if section.main_table is not None:
+        parts.append(table_html(section.main_table))
     return f"<div>{''.join(parts)}</div>"
 
 
-def _picture(result: Result, alt: str) -> str:
+def _plot(result: Result, description: str) -> str:
     try:
         figure = result.plot().get_figure(root=True)
     except ImportError:
@@ -38,4 +38,4 @@ def _picture(result: Result, alt: str) -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img alt="{markup.text(alt)}" style="{STYLE}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(description)}" style="{STYLE}" src="data:image/png;base64,{data}">'

@@ -1,4 +1,4 @@
-"""What a report is made of, as plain data: sections of sentences, tables and figures. Nothing here knows HTML."""
+"""The parts of a report as plain data: sections with sentences, tables and figures. HTML is written elsewhere."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 
 Cell = str | int | float | bool | None
 
+# Traces, shapes and layouts are JSON for plotly, whose values may be of any type.
+PlotlyObject = dict[str, Any]
+
 
 @dataclass(frozen=True)
-class Table:
-    """A table. Numbers are kept as numbers: the page rounds what it shows and keeps the whole number beside it.
+class DataTable:
+    """A table. It holds exact numbers; the page rounds what it shows and keeps the exact number in the HTML.
 
     Attributes:
-        caption: what the rows are, in a few words.
-        headings: one for each column.
-        rows: cells; the first of each row is its heading.
-        folded: whether it is folded away until it is asked for, as the long table behind a picture is.
+        caption: What the rows are, in a few words.
+        headings: Heading of each column.
+        rows: Cells of each row. The first one is the heading of the row.
+        folded: Whether the table is closed until the user opens it, as the long tables of figures are.
     """
 
     caption: str
@@ -28,13 +31,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Style:
-    """How a series looks: a colour by its role ("blue", see `assets/report.css`), a line and a marker.
+    """The look of a series.
 
     Attributes:
-        color: the role.
+        color: Name of a colour in `assets/report.css`, such as "blue". The theme gives its value.
         dash: "solid", "dash", "dashdot" or "dot", or None for no line.
-        marker: plotly's name of the marker, or None for none.
-        band: whether it is an area.
+        marker: Name of a marker in plotly, or None for none.
+        band: Whether the series is an area.
     """
 
     color: str
@@ -45,13 +48,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Toggle:
-    """A checkbox of a figure: all that carries its key is drawn only while it is ticked.
+    """A checkbox of a figure. Traces and shapes with its key are drawn only while it is ticked.
 
     Attributes:
-        key: what traces and shapes name.
-        label: what the checkbox says.
-        style: the look of what it stands for, so that the checkboxes are the legend; or None.
-        on: whether it is ticked at first.
+        key: Key in traces and shapes.
+        label: Label of the checkbox.
+        style: Look of the series, so that the checkboxes serve as the legend, or None.
+        on: Whether the checkbox is ticked at first.
     """
 
     key: str
@@ -65,39 +68,39 @@ class View:
     """One drawing of a figure.
 
     Attributes:
-        label: what it is called where a figure has several to choose from.
-        traces: plotly traces; `meta["keys"]` are the toggles that must all be ticked. Colours are "@role" or
-            "@role/opacity", settled by the theme.
-        layout: what of plotly's layout is not the same in every figure. Shapes may have "keys" as well.
-        logs: axes ("x", "y") that can be switched between linear and logarithmic.
+        label: Name of the view where a figure has several.
+        traces: Traces of plotly. `meta["keys"]` are the toggles that must all be ticked. Colours are "@color" or
+            "@color/opacity", with the names of `Style.color`.
+        layout: What differs from the layout that all figures share. Shapes may have "keys" as well.
+        logs: Axes ("x", "y") that can be switched between linear and logarithmic.
     """
 
     label: str
-    traces: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any]
+    traces: Sequence[PlotlyObject]
+    layout: PlotlyObject
     logs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An interactive picture with its checkboxes and the table that says the same.
+    """An interactive figure with its checkboxes and the tables with the same numbers.
 
     Attributes:
-        title: its heading.
-        says: what it shows, for a caption and for those who cannot see it.
-        views: at least one.
-        toggles: name of a group -> its checkboxes.
-        tables: the same in numbers.
-        beside: a short table to stand at its side, or None.
-        height: in CSS pixels.
+        title: Heading of the figure.
+        description: What the figure shows, as its caption and for users who cannot see it.
+        views: Drawings of the figure, at least one.
+        toggles: Name of a group -> its checkboxes.
+        tables: The numbers of the figure.
+        side_table: A short table beside the figure, or None.
+        height: Height in CSS pixels.
     """
 
     title: str
-    says: str
+    description: str
     views: Sequence[View]
     toggles: Mapping[str, Sequence[Toggle]] = field(default_factory=dict)
-    tables: Sequence[Table] = ()
-    beside: Table | None = None
+    tables: Sequence[DataTable] = ()
+    side_table: DataTable | None = None
     height: int = 420
 
 
@@ -106,27 +109,34 @@ class Section:
     """One result in the report.
 
     Attributes:
-        kind: what sort of result it is, "Range test".
-        verdict: what it says, in one plain sentence.
-        details: further sentences.
-        brief: the table that says most; a notebook shows this one.
-        figures: the pictures.
-        tables: further tables.
-        settings: name -> value, how it was made.
-        versions: package -> version, what made it.
-        code: what repeats it, Python or shell.
-        plain: text as it is, for a result that has no better section.
-        peak: a learning rate for the playground to begin with, or None.
+        title: Kind of the result, for example "Range test".
+        verdict: What the result says, in one sentence.
+        details: More sentences.
+        main_table: The most important table, which notebooks show.
+        figures: Figures.
+        tables: More tables.
+        settings: Name -> value of the settings that produced the result.
+        versions: Package name -> version of the packages that produced the result.
+        code: Code that repeats the result, as Python or shell.
+        text: Preformatted text, for a result without a section of its own.
+        peak: Learning rate at which the playground starts, or None.
+        source: File that the result was loaded from, or "".
     """
 
-    kind: str
+    title: str
     verdict: str
     details: Sequence[str] = ()
-    brief: Table | None = None
+    main_table: DataTable | None = None
     figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    tables: Sequence[DataTable] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     code: Sequence[str] = ()
-    plain: str = ""
+    text: str = ""
     peak: float | None = None
+    source: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with the file that the result was loaded from."""
+        return f"{self.title}, {self.source}" if self.source else self.title

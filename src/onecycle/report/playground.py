@@ -1,4 +1,4 @@
-"""The schedule playground: sliders that redraw rate and momentum, computed in `assets/playground.js`."""
+"""The schedule playground: sliders that redraw learning rate and momentum, computed in `assets/playground.js`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from onecycle.report import markup
 from onecycle.report.parts import Figure, Section, Style, Toggle, View
 
 NAME = "playground"
-PEAK = 0.1  # where no result suggests one
+PEAK = 0.1  # the peak where no result suggests one
 FIGURE = Figure(
     title="Rate and momentum",
-    says="The learning rate of each step above, the momentum below. The phases stand in the table.",
+    description="The learning rate of each step above, the momentum below. The table lists the phases.",
     views=(View("", (), {"xaxis": {}, "yaxis": {}}, ("y",)),),
     toggles={
         "Shown": (
@@ -24,18 +24,20 @@ FIGURE = Figure(
     },
     height=460,
 )
+HEADINGS = ("phase", "from step", "to step", "rate from", "to", "momentum from", "to")
 
 
 @dataclass(frozen=True)
 class Slider:
-    """One argument of `OneCycle`: a slider and a field for the number itself.
+    """An argument of `OneCycle` with a slider, and a field for the exact number.
 
     Attributes:
-        name: the argument, or "high" and "low" of the momentum.
-        label: what the page calls it.
-        first, last: ends of the slider; the field takes others too.
-        value: to begin with.
-        log: whether the slider is logarithmic.
+        name: Name of the argument, or "high" or "low" of the momentum.
+        label: Label on the page.
+        first: Left end of the slider. The field also accepts numbers outside the slider.
+        last: Right end of the slider.
+        value: Initial value.
+        logarithmic: Whether the slider is logarithmic.
     """
 
     name: str
@@ -43,33 +45,20 @@ class Slider:
     first: float
     last: float
     value: float
-    log: bool = False
+    logarithmic: bool = False
 
 
-def playground(sections: Iterable[Section]) -> str:
-    """Returns the playground's HTML. It begins with the first peak that one of the sections suggests."""
+def playground_html(sections: Iterable[Section]) -> str:
+    """Return the HTML of the playground. It starts with the first peak that one of the sections suggests."""
     peak = next((section.peak for section in sections if section.peak), PEAK)
-    sliders = (
-        Slider("max_learning_rate", "Peak (max_learning_rate)", 1e-6, 10, float(f"{peak:.3g}"), log=True),
-        Slider("total_steps", "Steps (total_steps)", 1, 100_000, 1000, log=True),
-        Slider("warmup_fraction", "Warm-up (warmup_fraction)", 0, 1, 0.45),
-        Slider("final_fraction", "Final drop (final_fraction)", 0, 0.5, 0.1),
-        Slider("initial_divisor", "Peak ÷ first rate (initial_divisor)", 1, 100, 10, log=True),
-        Slider("final_divisor", "First ÷ last rate (final_divisor)", 1, 100_000, 1000, log=True),
-        Slider("high", "Momentum, high", 0, 0.999, 0.95),
-        Slider("low", "Momentum, low", 0, 0.999, 0.85),
-    )
-    drawn = "".join(_slider(each) for each in sliders) + _shape()
-    head = "".join(
-        f'<th scope="col"{" class=n" if n else ""}>{text}</th>'
-        for n, text in enumerate(("phase", "from step", "to step", "rate from", "to", "momentum from", "to"))
-    )
+    controls = "".join(map(_slider, _sliders(peak))) + _shape()
+    head = "".join(f'<th scope="col"{" class=n" if column else ""}>{text}</th>' for column, text in enumerate(HEADINGS))
     return (
         '<section id="schedule" aria-labelledby="schedule-title"><h2 id="schedule-title">Schedule playground</h2>'
         "<p>Try a one-cycle schedule before training with it. The numbers are those of "
         "<code>onecycle.OneCycle(…).values()</code>.</p>"
-        f'<div class="sliders">{drawn}</div><p class="wrong" id="playground-wrong" role="alert"></p>'
-        f"{markup.figure(FIGURE, NAME)}"
+        f'<div class="sliders">{controls}</div><p class="error" id="playground-error" role="alert"></p>'
+        f"{markup.figure_html(FIGURE, NAME)}"
         '<div class="scroll" role="region" tabindex="0" aria-label="Phases of the schedule">'
         f'<table id="playground-phases"><caption>Phases of the schedule</caption><thead><tr>{head}</tr></thead>'
         "<tbody></tbody></table></div>"
@@ -77,24 +66,43 @@ def playground(sections: Iterable[Section]) -> str:
     )
 
 
-def _slider(slider: Slider) -> str:
-    ends = [math.log10(end) if slider.log else end for end in (slider.first, slider.last)]
-    scale = ' data-scale="log" step="0.01"' if slider.log else ' step="0.001"' if slider.last > 0.99 else ' step="0.01"'
-    if slider.name.endswith("_fraction"):
-        scale = ' step="0.01"'
-    auto = ""
-    if slider.name == "warmup_fraction":
-        auto = (
-            '<label class="auto"><input type="checkbox" id="warmup-auto" checked>'
-            "<span>half of what comes before the final drop</span></label>"
-        )
-    field = f"set-{slider.name}"
+def _sliders(peak: float) -> tuple[Slider, ...]:
     return (
-        f'<div class="slider"><label for="{field}">{markup.text(slider.label)}</label>'
-        f'<input type="range" data-slides="{slider.name}" min="{ends[0]:g}" max="{ends[1]:g}"{scale} '
-        f'aria-label="{markup.text(slider.label)}, slider">'
+        Slider("max_learning_rate", "Peak (max_learning_rate)", 1e-6, 10, float(f"{peak:.3g}"), logarithmic=True),
+        Slider("total_steps", "Steps (total_steps)", 1, 100_000, 1000, logarithmic=True),
+        Slider("warmup_fraction", "Warm-up (warmup_fraction)", 0, 1, 0.45),
+        Slider("final_fraction", "Final drop (final_fraction)", 0, 0.5, 0.1),
+        Slider("initial_divisor", "Peak ÷ first rate (initial_divisor)", 1, 100, 10, logarithmic=True),
+        Slider("final_divisor", "First ÷ last rate (final_divisor)", 1, 100_000, 1000, logarithmic=True),
+        Slider("high", "Momentum, high", 0, 0.999, 0.95),
+        Slider("low", "Momentum, low", 0, 0.999, 0.85),
+    )
+
+
+def _slider(slider: Slider) -> str:
+    ends = [math.log10(end) if slider.logarithmic else end for end in (slider.first, slider.last)]
+    field, label = f"set-{slider.name}", markup.escape(slider.label)
+    return (
+        f'<div class="slider"><label for="{field}">{label}</label>'
+        f'<input type="range" data-slides="{slider.name}" min="{ends[0]:g}" max="{ends[1]:g}"{_scale(slider)} '
+        f'aria-label="{label}, slider">'
         f'<input type="number" id="{field}" data-setting="{slider.name}" step="any" value="{slider.value!r}">'
-        f"{auto}</div>"
+        f"{_default_warmup() if slider.name == 'warmup_fraction' else ''}</div>"
+    )
+
+
+def _scale(slider: Slider) -> str:
+    """Return the attributes for the scale and the step of a slider."""
+    if slider.logarithmic:
+        return ' data-scale="log" step="0.01"'
+    return ' step="0.01"' if slider.name.endswith("_fraction") else ' step="0.001"'
+
+
+def _default_warmup() -> str:
+    """Return the checkbox for the default of `warmup_fraction`, which is None."""
+    return (
+        '<label class="auto"><input type="checkbox" id="warmup-auto" checked>'
+        "<span>half of the steps before the final drop</span></label>"
     )
 
 

@@ -1,41 +1,59 @@
-"""Which section a result becomes: a new kind of result is one function and one line here."""
+"""The sections of each kind of result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 from onecycle.report.comparison import comparison_section
+from onecycle.report.cycle import cycle_section
 from onecycle.report.parts import Section
 from onecycle.report.range_test import range_test_section
 from onecycle.report.sweep import sweep_section
 from onecycle.results.base import Result
 from onecycle.results.comparison import Comparison
+from onecycle.results.cycle_report import CycleReport
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 
-SECTIONS: dict[type[Result], Callable[[Any], Section]] = {
-    RangeTest: range_test_section,
-    Comparison: comparison_section,
-    Sweep: sweep_section,
-}
+R = TypeVar("R", bound=Result)
+SectionMaker = Callable[[Result], Section]
+
+_MAKERS: dict[type[Result], SectionMaker] = {}
 
 
-def section(result: Result) -> Section:
-    """Returns the section of a result; of a class without one of its own, its summary as text.
+def sections_of(result: Result) -> list[Section]:
+    """Return the section of a result, and a section for the evidence of a cycle report.
+
+    A result of another class becomes a section with its summary as text.
 
     Raises:
-        TypeError: for what is not a result.
+        TypeError: If `result` is not a result.
     """
     if not isinstance(result, Result):
         raise TypeError(f"A report is made of results, such as a RangeTest. Received: {type(result).__name__}")
-    for kind in type(result).__mro__:
-        if kind in SECTIONS:
-            return SECTIONS[kind](result)
+    make = next((_MAKERS[cls] for cls in type(result).__mro__ if cls in _MAKERS), _summary_section)
+    sections = [make(result)]
+    if isinstance(result, CycleReport) and result.evidence is not None:
+        sections += sections_of(result.evidence)
+    return sections
+
+
+def _register(cls: type[R], make: Callable[[R], Section]) -> None:
+    _MAKERS[cls] = cast(SectionMaker, make)
+
+
+_register(RangeTest, range_test_section)
+_register(Sweep, sweep_section)
+_register(CycleReport, cycle_section)
+_register(Comparison, comparison_section)
+
+
+def _summary_section(result: Result) -> Section:
     text = result.summary()
     return Section(
-        kind=type(result).__name__,
+        title=type(result).__name__,
         verdict=next(iter(text.splitlines()), ""),
-        plain=text,
+        text=text,
         versions=getattr(result, "versions", {}),
     )

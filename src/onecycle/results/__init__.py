@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str]) -> Result:
         OSError: If the file cannot be read.
         ValueError: If the file is incomplete, is not a onecycle result, or was written by a newer onecycle.
     """
-    result = codec.load(path)
+    result = codec.load_object(path)
     if not isinstance(result, Result):
         raise ValueError(f"{path} holds a {type(result).__name__}, which is not a result by itself.")
     return result

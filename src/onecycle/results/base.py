@@ -65,7 +65,7 @@ class Result(ABC):
         Raises:
             OSError: If the file cannot be written.
         """
-        codec.save(self, path)
+        codec.save_object(self, path)
 
     def _repr_html_(self) -> str:
         """Return the HTML that notebooks show: the verdict, the main table and, with matplotlib, the plot."""

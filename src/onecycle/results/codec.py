@@ -31,7 +31,7 @@ def storable(cls: Class) -> Class:
     return cls
 
 
-def save(result: object, path: str | os.PathLike[str]) -> None:
+def save_object(result: object, path: str | os.PathLike[str]) -> None:
     """Write a storable dataclass as JSON. An existing file is replaced as a whole, or left as it is after an error.
 
     The file is `{"format": "onecycle-result", "version": 1, "type": ..., "fields": {...}}`. NaN and infinities are
@@ -43,15 +43,15 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     """
     encoded = _encode(result)
     document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
-    write_whole(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_atomically(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def load(path: str | os.PathLike[str]) -> object:
-    """Reads what `save` wrote.
+def load_object(path: str | os.PathLike[str]) -> object:
+    """Return the object that `save_object` wrote to a file.
 
     Raises:
-        OSError: if the file cannot be read.
-        ValueError: if it is torn, is not a onecycle result, or was written by a newer onecycle.
+        OSError: If the file cannot be read.
+        ValueError: If the file is torn, is not a onecycle result, or was written by a newer onecycle.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -60,15 +60,15 @@ def load(path: str | os.PathLike[str]) -> object:
     return from_document(document, path)
 
 
-def from_document(document: Any, source: str | os.PathLike[str]) -> object:
-    """Decodes the JSON document of a saved result.
+def from_document(document: object, source: str | os.PathLike[str]) -> object:
+    """Return the object encoded in a JSON document.
 
     Args:
-        document: what `json.load` gives of a file that `save` wrote.
-        source: where it comes from, for error messages.
+        document: What `json.load` returns for a file that `save_object` wrote.
+        source: Where the document comes from, for error messages.
 
     Raises:
-        ValueError: as in `load`.
+        ValueError: If the document is not a onecycle result, is damaged, or was written by a newer onecycle.
     """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{source} is not a onecycle result: its `format` is not {FORMAT!r}.")
@@ -81,7 +81,7 @@ def from_document(document: Any, source: str | os.PathLike[str]) -> object:
             "upgrade onecycle."
         )
     try:
-        return _record(document["type"], document["fields"])
+        return _object(document["type"], document["fields"])
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{source} is damaged: {type(error).__name__}: {error}") from error
 
@@ -95,6 +95,7 @@ def _encode(value: object) -> Any:
         return int(value)
     if isinstance(value, float | np.floating):
         number = float(value)
+        # JSON has no NaN and no infinities.
         return number if math.isfinite(number) else {"kind": "float", "value": None, "mask": _sign(number)}
     if isinstance(value, np.ndarray):
         return _encode_array(value)
@@ -121,7 +122,6 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
         raise TypeError(f"An array of {array.dtype} cannot be saved in a onecycle result.")
     encoded: dict[str, Any] = {"kind": "array", "dtype": array.dtype.name, "shape": list(array.shape)}
     flat = array.ravel()
-    # JSON has no NaN and no infinities.
     non_finite = {} if array.dtype.kind != "f" else {int(i): flat[i] for i in np.flatnonzero(~np.isfinite(flat))}
     encoded["values"] = [None if i in non_finite else item for i, item in enumerate(flat.tolist())]
     if non_finite:
@@ -135,6 +135,7 @@ def _encode_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     if not all(isinstance(key, str) for key in mapping):
         raise TypeError(f"Keys in a saved onecycle result must be strings. Received: {list(mapping)!r}")
     items = {key: _encode(item) for key, item in mapping.items()}
+    # A plain dict with a key "kind" would be decoded as something else.
     return {"kind": "mapping", "items": items} if "kind" in items else items
 
 
@@ -142,7 +143,7 @@ def _sign(number: float) -> str:
     return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: object) -> Any:
     if isinstance(value, list):
         return [_decode(item) for item in value]
     if not isinstance(value, dict):
@@ -154,7 +155,7 @@ def _decode(value: Any) -> Any:
         return decoder(value)
     if "member" in value:
         return _class(value["kind"])[value["member"]]  # type: ignore[index]  # an Enum class
-    return _record(value["kind"], value["fields"])
+    return _object(value["kind"], value["fields"])
 
 
 def _decode_array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -175,7 +176,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def _record(name: str, encoded: dict[str, Any]) -> object:
+def _object(name: str, encoded: dict[str, Any]) -> object:
     return _class(name)(**{key: _decode(item) for key, item in encoded.items()})
 
 
@@ -185,8 +186,9 @@ def _class(name: str) -> type:
     return _classes[name]
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a text file. An existing file is replaced as a whole, or left as it is after an error."""
+    # Renaming is atomic only within a file system, so the draft is in the same folder.
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -201,6 +203,6 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
+    mask = os.umask(0)  # the mask can only be read by setting it
     os.umask(mask)
     return mask

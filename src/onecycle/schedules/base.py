@@ -37,6 +37,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     # What `repr` calls, where that is not the class.
     _constructor: ClassVar[str | None] = None
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the curve in training steps, for plots and tables; empty if it is not made of phases."""
+        return ()
+
     def __call__(self, step: int | keras.Variable | keras.KerasTensor) -> keras.KerasTensor:
         """Return the value at `step` as a float32 tensor.
 
@@ -50,6 +55,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         Raises:
             ValueError: If `step` is not an integer.
         """
+        # As a tensor, a large Python integer would overflow.
         if isinstance(step, numbers.Integral):
             return ops.convert_to_tensor(self.value_at(int(step)), "float32")
         step = ops.convert_to_tensor(step)
@@ -121,7 +127,7 @@ class PhasedSchedule(Schedule):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The curve's phases in training steps, for plots and tables."""
+        """The phases of the curve in training steps, for plots and tables."""
         return shifted_phases(self._curve)
 
     def _set_phases(self, phases: Sequence[Phase], start_step: int, last_step: int | None = None) -> None:

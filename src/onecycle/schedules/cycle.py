@@ -11,7 +11,7 @@ from onecycle.schedules.phases import momentum_phases
 class CycleSchedule(PhasedSchedule):
     """Abstract base class of one cycle: `OneCycle` and the forms of it in PyTorch, fastai and optax.
 
-    Every form describes its cycle by the attributes below, whatever the names of its own arguments.
+    Every form describes its cycle by the attributes below, whatever its arguments are called.
 
     Attributes:
         max_learning_rate: The peak.

@@ -83,6 +83,7 @@ class CyclicalLearningRate(Schedule):
     def _momentum_curve(self, high: float, low: float) -> CyclicalCurve:
         return self._cyclical_curve(high, low, self.start_step)
 
+    # The rate and the momentum differ only in the values between which they oscillate.
     def _cyclical_curve(self, base: float, peak: float, start_step: int) -> CyclicalCurve:
         return CyclicalCurve(
             base, peak, step_size=self.step_size, mode=self.mode, gamma=self.gamma, start_step=start_step

@@ -40,6 +40,7 @@ class MomentumSchedule(Schedule):
     """
 
     def __init__(self, schedule: ScheduleWithMomentum | dict[str, Any], high: float = 0.95, low: float = 0.85) -> None:
+        # The config of a saved momentum has the schedule in this form.
         if isinstance(schedule, dict):
             schedule = keras.saving.deserialize_keras_object(schedule)
         if not isinstance(schedule, ScheduleWithMomentum):

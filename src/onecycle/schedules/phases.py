@@ -30,6 +30,7 @@ def one_cycle_phases(
     if total_steps == 2:
         return (Phase("final drop", 0, 1, initial, final, shape),)
     last = total_steps - 1
+    # A final drop has at least one step, however short the cycle.
     drop = max(1, math.floor(final_fraction * total_steps)) if final_fraction else 0
     start = last - drop
     peak = max(1, start // 2 if warmup_fraction is None else min(round(warmup_fraction * last), start))

@@ -11,16 +11,21 @@ from onecycle.schedules.base import Schedule
 def starting_at(
     schedule: keras.optimizers.schedules.LearningRateSchedule, step: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the schedule with its step 0 at the optimizer's given step, whichever step it started at before."""
+    """Return a schedule that starts at a step of the optimizer.
+
+    Args:
+        schedule: A schedule of onecycle, whose start is replaced, or any other of Keras, whose start is step 0.
+        step: The optimizer's step at which it starts.
+    """
     if isinstance(schedule, Schedule):
         return schedule.shifted(step)
     return DelayedSchedule(schedule, step) if step else schedule
 
 
 class DelayedSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A Keras schedule that starts at a later step; its first value is held before.
+    """A Keras schedule that starts at a later step. Earlier steps have its first value.
 
-    It lives only while it is installed, so it is never saved.
+    It exists only while it is installed, so it is never saved.
 
     Args:
         schedule: The schedule.

@@ -91,7 +91,9 @@ def pick(
     rate = float(np.exp(grid[best]))
     at_end = {float(rates.min()): "lowest", float(rates.max()): "highest"}.get(seen_at)
     interval = float(np.exp(grid[low])), float(np.exp(grid[high]))
-    return Pick(rate, interval, _reason(rate, seen_at, int(lengths.max()), at_end), at_end, seen_at)
+    text = _reason(rate, seen_at, int(lengths.max()), with_suggestion=suggested is not None)
+    outside = f" It was the {at_end} rate tried: a better one may lie outside." if at_end else ""
+    return Pick(rate, interval, text + outside, at_end, seen_at)
 
 
 def search_centre(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
@@ -139,13 +141,22 @@ def _problem(scores: Array, longest: Array, initial_score: float) -> str:
     return ""
 
 
-def _reason(rate: float, seen_at: float, steps: int, at_end: str | None) -> str:
-    text = f"Of the runs of {steps} steps {seen_at:.3g} was best"
-    if rate < seen_at:
-        text += "; the pick is lower, since too high costs more than too low and the range test's suggestion counts too"
-    elif rate > seen_at:
-        text += "; the pick is higher, since the range test's suggestion counts too"
-    return f"{text}." + (f" It was the {at_end} rate tried: a better one may lie outside." if at_end else "")
+def _reason(rate: float, seen_at: float, steps: int, *, with_suggestion: bool) -> str:
+    """Return why the pick is where it is.
+
+    Args:
+        rate: The pick.
+        seen_at: Rate of the best of the longest runs.
+        steps: Length of the longest runs.
+        with_suggestion: Whether a range test suggests a rate.
+    """
+    best = f"Of the runs of {steps} steps {seen_at:.3g} was best"
+    if f"{rate:.3g}" == f"{seen_at:.3g}":
+        return f"{best}."
+    side, cause = ("lower", "too high costs more than too low") if rate < seen_at else ("higher", "")
+    causes = [cause, "the range test's suggestion counts too" if with_suggestion else ""]
+    stated = " and ".join(filter(None, causes)) or "the scores rise less towards higher rates"
+    return f"{best}; the pick is {side}, since {stated}."
 
 
 def _regret_curve(log_rates: Array, scores: Array, steps: Array, worst: float) -> tuple[Array, Array]:

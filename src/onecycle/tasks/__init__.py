@@ -1,4 +1,4 @@
-"""The data sets and models that onecycle's demo, tests and studies train on.
+"""Data sets and models for the demo, the tests and the studies.
 
 task = onecycle.tasks.load_task("fashion-mnist")
 (x, y), (x_test, y_test) = task.data

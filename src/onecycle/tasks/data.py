@@ -1,4 +1,4 @@
-"""The tasks' data: read, split and standardised. Imports keras only where nothing but `keras.datasets` has the data."""
+"""Loads, splits and standardizes the data of the tasks. Keras is imported only for downloads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Arrays: TypeAlias = tuple[Array, Array]
-Split: TypeAlias = tuple[Arrays, Arrays]
+InputsAndTargets: TypeAlias = tuple[Array, Array]
+TrainTestSplit: TypeAlias = tuple[InputsAndTargets, InputsAndTargets]
 
-# The seed and the share of `keras.datasets.boston_housing.load_data()`: 404 rows to train, 102 to test.
+# The seed and the split of `keras.datasets.boston_housing.load_data()`: 404 training and 102 test rows.
 BOSTON_SEED = 113
 BOSTON_TRAIN = 404
 BOSTON_ROWS, BOSTON_COLUMNS = 506, 13
@@ -21,72 +21,87 @@ DIGITS_TRAIN = 1437
 IMAGE_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def digits(directory: Path | None) -> Split:
-    """1797 handwritten digits, 8 × 8, that come with scikit-learn; 1437 of them to train. `directory` is not needed."""
+def load_digits(directory: Path | None) -> TrainTestSplit:
+    """Load 1797 handwritten digits of 8 × 8 pixels from scikit-learn: 1437 for training, 360 for testing.
+
+    `directory` is not used.
+    """
     try:
-        from sklearn.datasets import load_digits
+        from sklearn import datasets
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "The task `digits` needs scikit-learn. Install it with: pip install 'onecycle[studies]'", name="sklearn"
         ) from error
-    images, labels = load_digits(return_X_y=True)
+    images, labels = datasets.load_digits(return_X_y=True)
     x, y = images.reshape(-1, 8, 8, 1), labels.astype(np.int64)
+    # RandomState and not default_rng, whose numbers may change with NumPy.
     order = np.random.RandomState(0).permutation(len(x))
     train, test = order[:DIGITS_TRAIN], order[DIGITS_TRAIN:]
-    return standardise_channels((x[train], y[train]), (x[test], y[test]))
+    return standardize_channels((x[train], y[train]), (x[test], y[test]))
 
 
-def boston_housing(directory: Path | None) -> Split:
-    """506 districts with 13 numbers each, and the median price of a house there; Keras' own shuffle and split."""
+def load_boston_housing(directory: Path | None) -> TrainTestSplit:
+    """Load 506 districts with 13 features and the median house price, with the shuffle and split of Keras."""
     if directory is None:
-        from keras.datasets import boston_housing as remote
+        from keras.datasets import boston_housing
 
-        train, test = remote.load_data()
-        return standardise_columns(train, test)
-    arrays = read(directory / "boston-housing.npz", ("x", "y"))
+        return standardize_columns(*boston_housing.load_data())
+    path = directory / "boston-housing.npz"
+    arrays = read_arrays(path, ("x", "y"))
     if arrays["x"].shape != (BOSTON_ROWS, BOSTON_COLUMNS):
         raise ValueError(
-            f"In {directory / 'boston-housing.npz'}, `x` must have {BOSTON_ROWS} rows and {BOSTON_COLUMNS} columns. "
-            f"Received: {arrays['x'].shape}"
+            f"In {path}, array `x` must have {BOSTON_ROWS} rows and {BOSTON_COLUMNS} columns. "
+            f"Received: shape {arrays['x'].shape}"
         )
+    # The file has the rows in their published order.
     order = np.arange(BOSTON_ROWS)
     np.random.RandomState(BOSTON_SEED).shuffle(order)
     x, y = arrays["x"][order], arrays["y"][order]
-    return standardise_columns((x[:BOSTON_TRAIN], y[:BOSTON_TRAIN]), (x[BOSTON_TRAIN:], y[BOSTON_TRAIN:]))
+    return standardize_columns((x[:BOSTON_TRAIN], y[:BOSTON_TRAIN]), (x[BOSTON_TRAIN:], y[BOSTON_TRAIN:]))
 
 
-def fashion_mnist(directory: Path | None) -> Split:
-    """70,000 pictures of clothes in 10 kinds, 28 × 28 grey; 60,000 of them to train."""
+def load_fashion_mnist(directory: Path | None) -> TrainTestSplit:
+    """Load 70,000 gray images of clothes, 28 × 28 pixels, 10 classes: 60,000 for training."""
     if directory is None:
-        from keras.datasets import fashion_mnist as remote
+        from keras.datasets import fashion_mnist
 
-        return standardise_images(*remote.load_data())
-    return standardise_images(*read_images(directory / "fashion-mnist.npz"))
+        return standardize_images(*fashion_mnist.load_data())
+    return standardize_images(*read_images(directory / "fashion-mnist.npz"))
 
 
-def cifar10(directory: Path | None) -> Split:
-    """60,000 photographs in 10 kinds, 32 × 32 in colour; 50,000 of them to train."""
+def load_cifar10(directory: Path | None) -> TrainTestSplit:
+    """Load 60,000 color photos, 32 × 32 pixels, 10 classes: 50,000 for training."""
     if directory is None:
-        from keras.datasets import cifar10 as remote
+        from keras.datasets import cifar10
 
-        return standardise_images(*remote.load_data())
-    return standardise_images(*read_images(directory / "cifar10.npz"))
+        return standardize_images(*cifar10.load_data())
+    return standardize_images(*read_images(directory / "cifar10.npz"))
 
 
-LOADERS: dict[str, Callable[[Path | None], Split]] = {
-    "digits": digits,
-    "boston-housing": boston_housing,
-    "fashion-mnist": fashion_mnist,
-    "cifar10": cifar10,
+# The name of a task is also the name of its file in `data_dir`.
+LOADERS: dict[str, Callable[[Path | None], TrainTestSplit]] = {
+    "digits": load_digits,
+    "boston-housing": load_boston_housing,
+    "fashion-mnist": load_fashion_mnist,
+    "cifar10": load_cifar10,
 }
 
 
-def read(path: Path, keys: tuple[str, ...]) -> Mapping[str, Array]:
-    """Return the file's arrays of these names; a clear error where it is missing or laid out otherwise."""
+def read_arrays(path: Path, keys: tuple[str, ...]) -> Mapping[str, Array]:
+    """Read arrays from an .npz file.
+
+    Args:
+        path: The file.
+        keys: Names of the arrays, inputs and targets in turn.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If an array is missing, or inputs and targets have different lengths.
+    """
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no file {path}. Put it there, or name its folder with `data_dir` or ONECYCLE_DATA, "
-            "or leave both out to download the data through keras.datasets."
+            f"There is no file {path}. Put it there, or set `data_dir` or ONECYCLE_DATA to its folder, or set neither "
+            "to download the data with keras.datasets."
         )
     try:
         with np.load(path) as archive:
@@ -96,53 +111,57 @@ def read(path: Path, keys: tuple[str, ...]) -> Mapping[str, Array]:
     for inputs, targets in zip(keys[::2], keys[1::2], strict=True):
         if len(arrays[inputs]) != len(arrays[targets]):
             raise ValueError(
-                f"In {path}, `{inputs}` and `{targets}` must be of equal length. "
-                f"Received: {len(arrays[inputs])} and {len(arrays[targets])}"
+                f"In {path}, arrays `{inputs}` and `{targets}` must have the same length. "
+                f"Received: lengths {len(arrays[inputs])} and {len(arrays[targets])}"
             )
     return arrays
 
 
-def read_images(path: Path) -> Split:
-    """Return `(x_train, y_train), (x_test, y_test)` of a file of pictures."""
-    x, y, x_test, y_test = read(path, IMAGE_KEYS).values()
+def read_images(path: Path) -> TrainTestSplit:
+    """Read training and test images and their labels from an .npz file."""
+    x, y, x_test, y_test = read_arrays(path, IMAGE_KEYS).values()
     if x.ndim not in (3, 4) or x.shape[1:] != x_test.shape[1:]:
-        raise ValueError(f"In {path}, pictures must be of one size. Received: {x.shape} and {x_test.shape}")
+        raise ValueError(
+            f"In {path}, all images must have the same size. Received: shapes {x.shape} and {x_test.shape}"
+        )
     return (x, y), (x_test, y_test)
 
 
-def standardise_images(train: Arrays, test: Arrays) -> Split:
-    """Standardise pictures, grey ones given their channel, with labels as a flat array of integers."""
+def standardize_images(train: InputsAndTargets, test: InputsAndTargets) -> TrainTestSplit:
+    """Standardize images; add the channel axis of gray ones, and flatten the labels to int64."""
+    # Labels of CIFAR-10 have the shape (n, 1).
     (x, y), (x_test, y_test) = (
         (images.reshape(*images.shape[:3], -1), labels.reshape(-1).astype(np.int64)) for images, labels in (train, test)
     )
-    return standardise_channels((x, y), (x_test, y_test))
+    return standardize_channels((x, y), (x_test, y_test))
 
 
-def standardise_channels(train: Arrays, test: Arrays) -> Split:
-    """Subtract each colour channel's mean and divide by its deviation, both of the training pictures alone."""
+def standardize_channels(train: InputsAndTargets, test: InputsAndTargets) -> TrainTestSplit:
+    """Standardize each color channel with the mean and standard deviation of the training images."""
     (x, y), (x_test, y_test) = train, test
     axes = (0, 1, 2)
     mean = x.mean(axes, np.float64)
-    # Whole numbers up to 255 have exact squares in float32; `x.std` would copy all of x as float64.
+    # Squares of integers up to 255 are exact in float32; `x.std` would make a float64 copy of all of x.
     square = np.square(x, dtype=np.float32).mean(axes, np.float64)
     deviation = np.sqrt(square - mean**2)
-    return (scaled(x, mean, deviation), y), (scaled(x_test, mean, deviation), y_test)
+    return (_standardized(x, mean, deviation), y), (_standardized(x_test, mean, deviation), y_test)
 
 
-def standardise_columns(train: Arrays, test: Arrays) -> Split:
-    """Subtract each column's mean and divide by its deviation, both of the training rows alone; targets as float32."""
+def standardize_columns(train: InputsAndTargets, test: InputsAndTargets) -> TrainTestSplit:
+    """Standardize each column with the mean and standard deviation of the training rows; targets become float32."""
     (x, y), (x_test, y_test) = train, test
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     return (
-        (scaled(x, mean, deviation), y.astype(np.float32)),
-        (scaled(x_test, mean, deviation), y_test.astype(np.float32)),
+        (_standardized(x, mean, deviation), y.astype(np.float32)),
+        (_standardized(x_test, mean, deviation), y_test.astype(np.float32)),
     )
 
 
-def scaled(x: Array, mean: Array, deviation: Array) -> NDArray[np.float32]:
-    """Return `(x - mean) / deviation` as float32, pictures of bytes without a larger copy on the way."""
+def _standardized(x: Array, mean: Array, deviation: Array) -> NDArray[np.float32]:
+    """Return `(x - mean) / deviation` as float32."""
     if x.dtype != np.uint8:
         return ((x - mean) / deviation).astype(np.float32)
+    # In place, because a float64 copy of all images takes eight times their memory.
     result = x.astype(np.float32)
     result -= mean.astype(np.float32)
     result /= deviation.astype(np.float32)

@@ -1,14 +1,17 @@
-"""A task: one data set, ready to train on, with the one model that goes with it."""
+"""A task: a data set and its model."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from onecycle.tasks import models
-from onecycle.tasks.data import LOADERS, Split
+from onecycle.tasks.data import LOADERS, TrainTestSplit
+
+if TYPE_CHECKING:
+    import keras
 
 NAMES = tuple(LOADERS)
 BATCH_SIZE = 32
@@ -16,42 +19,44 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Task:
-    """A data set with its model, the same for everyone who names it.
+    """A data set and its model.
 
-    Args:
+    Attributes:
         name: One of `onecycle.tasks.NAMES`.
-        data: `((x, y), (x_test, y_test))`; the inputs float32, standardised with the mean and deviation of `x` alone.
-        metric: The metric to judge by: "accuracy" (higher is better), or "mae" (lower is better).
-        batch_size: Examples in a training step.
+        data: `((x, y), (x_test, y_test))`. The inputs are float32, standardized with the mean and standard deviation
+            of `x`.
+        metric: The metric to report: "accuracy" (higher is better) or "mae" (lower is better).
+        batch_size: Number of examples per training step.
     """
 
     name: str
-    data: Split = field(repr=False)
+    data: TrainTestSplit = field(repr=False)
     metric: str
     batch_size: int = BATCH_SIZE
 
-    def build(self, seed: int | None = None, optimizer: Any = None) -> Any:
+    def build(self, seed: int | None = None, optimizer: keras.optimizers.Optimizer | str | None = None) -> keras.Model:
         """Return a new compiled Keras model.
 
         Args:
-            seed: Seeds Python, NumPy and the backend first (`keras.utils.set_random_seed`), so that the model starts
-                with the same weights each time. None leaves them alone.
-            optimizer: What `Model.compile` takes. None is SGD with Keras' default rate, 0.01, and momentum 0.9.
+            seed: Random seed, set with `keras.utils.set_random_seed`, so that the initial weights are reproducible.
+                None sets no seed.
+            optimizer: The optimizer for `Model.compile`. None is SGD with learning rate 0.01, the default of Keras,
+                and momentum 0.9.
         """
         return models.build(self.name, seed=seed, optimizer=optimizer)
 
 
 def load_task(name: str, data_dir: str | os.PathLike[str] | None = None) -> Task:
-    """Read the task's data and return the task.
+    """Load the data of a task and return the task.
 
     Args:
-        name: "digits" (comes with scikit-learn), "boston-housing", "fashion-mnist" or "cifar10".
-        data_dir: Folder to read `<name>.npz` from instead of downloading. None means the environment variable
-            ONECYCLE_DATA, and where that is not set either, `keras.datasets`.
+        name: "digits" (part of scikit-learn), "boston-housing", "fashion-mnist" or "cifar10".
+        data_dir: Folder with the file `<name>.npz`. None is the environment variable ONECYCLE_DATA; if that is not
+            set either, `keras.datasets` downloads the data.
 
     Raises:
-        ValueError: No such task, or a file with another layout.
-        FileNotFoundError: The folder has no such file.
+        ValueError: If there is no such task, or the file does not have the expected arrays.
+        FileNotFoundError: If the folder has no such file.
     """
     if name not in LOADERS:
         raise ValueError(f"Argument `name` must be one of {', '.join(NAMES)}. Received: name={name!r}")

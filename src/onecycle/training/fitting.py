@@ -11,7 +11,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import training_data
-from onecycle.keras_support.input_scaling import not_standardised
+from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.optimizers import require_compiled
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
@@ -89,13 +89,13 @@ def fit_one_cycle(
     ```
     """
     require_compiled(model)
-    training_data.check(x, y, batch_size)
+    training_data.check_data(x, y, batch_size)
     check_integer("epochs", epochs)
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
-    warning = not_standardised(model, x)
+    warning = unscaled_inputs_message(model, x)
     if warning:
         warnings.warn(warning, stacklevel=2)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}

@@ -55,7 +55,7 @@ def find_peak(
         return None
     if spec.picker == "range test":
         return _range_test(model, x, y, sample_weight=sample_weight, **options)
-    x, y, sample_weight = training_data.before_split((x, y, sample_weight), validation_split)
+    x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), validation_split)
     return sweep_learning_rates(
         model,
         x,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.hyperparameters.installation import evaluate
+from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 
 _HOOK = "on_train_batch_end"

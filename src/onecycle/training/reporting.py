@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onecycle.hyperparameters.installation import evaluate
+from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.results.cycle_report import MAX_STEPS_SHOWN, CycleReport
 from onecycle.schedules.description import describe_schedule
 from onecycle.training.cycle_spec import CycleSchedules

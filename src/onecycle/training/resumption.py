@@ -33,8 +33,10 @@ class Resumption:
         """Return the step at which the cycle began: the current one, or an earlier one where a run is resumed."""
         if not self._restores:
             return current_step
-        folders, start_step = vars(self._model).get(_KEY, (None, None))
-        return start_step if folders == self._folders else min(self._step_before, current_step)
+        remembered: tuple[tuple[str, ...], int] | None = getattr(self._model, _KEY, None)
+        if remembered is not None and remembered[0] == self._folders:
+            return remembered[1]
+        return min(self._step_before, current_step)
 
     def remember(self, start_step: int) -> None:
         """Keep the start on the model, since the same model may resume with its counter at any step."""

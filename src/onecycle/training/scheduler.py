@@ -7,8 +7,8 @@ from collections.abc import Callable
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
-from onecycle.keras_support.callback_list import callbacks_beside, other_callbacks
-from onecycle.keras_support.optimizers import build_choosing, raw_step, require_compiled
+from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
+from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, require_compiled
 from onecycle.results.cycle_report import CycleReport
 from onecycle.suggestions.arguments import check_integer, check_number
 from onecycle.training.cycle_run import CycleRun
@@ -103,7 +103,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             )
         self._run = None
         self._epochs = 0
-        self._shown = ProgressBarRate(callbacks_beside(self))
+        self._shown = ProgressBarRate(fit_callbacks(self))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
@@ -127,7 +127,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def _begin(self, epoch: int) -> None:
         """Install the cycle. Only now is it certain where it starts and how long it is."""
         optimizer = self.model.optimizer
-        build_choosing(optimizer, self.model)
+        build_multi_optimizer(optimizer, self.model)
         now = raw_step(optimizer)
         start = self._resumption.start_step(now)
         skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

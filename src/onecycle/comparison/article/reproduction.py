@@ -134,6 +134,7 @@ def reproduce(
         epochs=protocol.epochs, margin=protocol.margin, **options,
     )  # fmt: skip
     main = make(protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main")
+    # The side arms have the same baseline, whose runs need not be made twice.
     copy_records((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
     side = make(protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side")
     return Reproduction(protocol, tuned, grid, main, side)
@@ -211,7 +212,7 @@ def copy_records(arms: Sequence[str], source: Path, destination: Path, seeds: in
     source_store, store = Store(source), Store(destination)
     for arm in arms:
         for seed in range(seeds):
-            store.borrow(source_store, arm, seed)
+            store.copy_from(source_store, arm, seed)
 
 
 def _grid_comparison(
@@ -241,6 +242,7 @@ def _best_rate(grid: Comparison, momentum: float, rates: Sequence[float]) -> flo
 
 def _score(grid: Comparison, arm: str) -> float:
     """Return the mean over seeds of the best of the metric, higher is better; minus infinity if a run diverged."""
+    # The best value of a run that diverged is NaN, and so is the mean.
     values = np.array([run["best"] for run in grid.of(arm)], dtype=np.float64)
     score = float(values.mean()) * (1 if grid.mode == "max" else -1)
     return score if np.isfinite(score) else -np.inf

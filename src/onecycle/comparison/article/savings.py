@@ -125,6 +125,7 @@ def _seed_savings(
     target = float(run["best"])
     if not math.isfinite(target):
         return target, math.nan, math.nan
+    # The first epoch with the best value, counted from 1.
     reference_epochs = float(run["history"][comparison.metric].index(target) + 1)
     whole_cycles = [run for name in cycles for run in comparison.of(name) if run["seed"] == seed]
     ended = [_epochs(run) for run in whole_cycles if _ends_at(run, target, comparison.mode)]

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the figures with plotly, and wires checkboxes, buttons and the theme. All text came in as data, not as code.
+// Draws the figures with plotly and handles checkboxes, buttons and the theme. All text arrives as data, not as code.
 window.onecycle = (() => {
   const root = document.documentElement;
   const figures = new Map();
@@ -9,67 +9,67 @@ window.onecycle = (() => {
   const ZOOM = 0.7;
   const MOVE = 0.25;
 
-  /** "@blue/0.3" -> "rgba(...)", in the theme's colours, which stand in the style sheet. */
-  function tint(told) {
-    const [role, opacity] = told.slice(1).split("/");
-    const hex = getComputedStyle(root).getPropertyValue(`--${role}`).trim();
+  /** "@blue/0.3" -> "rgba(...)", with the theme's colours from the style sheet. */
+  function themeColor(color) {
+    const [name, opacity] = color.slice(1).split("/");
+    const hex = getComputedStyle(root).getPropertyValue(`--${name}`).trim();
     const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
     return `rgba(${red},${green},${blue},${opacity ?? 1})`;
   }
 
-  /** A deep copy with the theme's colours. Only what is called a colour is one: names may begin with "@" as well. */
-  function painted(value, key = "") {
-    if (Array.isArray(value)) return value.map((item) => painted(item));
+  /** A deep copy with the theme's colours. Only values whose key ends in "color" are colours; names may contain "@". */
+  function withThemeColors(value, key = "") {
+    if (Array.isArray(value)) return value.map((item) => withThemeColors(item));
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, painted(item, name)]));
+      return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withThemeColors(item, name)]));
     }
-    return typeof value === "string" && value.startsWith("@") && key.endsWith("color") ? tint(value) : value;
+    return typeof value === "string" && value.startsWith("@") && key.endsWith("color") ? themeColor(value) : value;
   }
 
-  function axis(told, letter, state) {
+  function axisLayout(given, letter, state) {
     const log = state.logs[letter];
-    const made = {
+    const axis = {
       gridcolor: "@grid", linecolor: "@rule", tickcolor: "@rule", ticks: "outside", ticklen: 4, zeroline: false,
       automargin: true, tickfont: { size: 12 }, nticks: state.div.clientWidth < 500 ? 6 : 0,
-      ...told, type: log ? "log" : "linear",
+      ...given, type: log ? "log" : "linear",
     };
-    made.title = { text: told.title ?? "", standoff: 8, font: { size: 13 } };
-    if (log) made.dtick = undefined;
-    const limits = told.range && log !== undefined && log ? told.range.map(Math.log10) : told.range;
-    // A limit of 0 or below has no place on a logarithmic axis; plotly then finds its own.
-    if (limits && limits.every(Number.isFinite)) made.range = limits;
-    else delete made.range;
-    return made;
+    axis.title = { text: given.title ?? "", standoff: 8, font: { size: 13 } };
+    if (log) axis.dtick = undefined;
+    const limits = given.range && log ? given.range.map(Math.log10) : given.range;
+    // A logarithmic axis cannot start at 0 or below; plotly then chooses the limits.
+    if (limits && limits.every(Number.isFinite)) axis.range = limits;
+    else delete axis.range;
+    return axis;
   }
 
   function layoutOf(view, state, on) {
-    const own = view.layout;
+    const given = view.layout;
     const shown = (item) => (item.keys ?? []).every(on);
-    const bare = ({ keys, ...rest }) => rest;
-    const made = {
+    const withoutKeys = ({ keys, ...rest }) => rest;
+    const layout = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
       font: { color: "@ink", family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", size: 13 },
       hoverlabel: { namelength: -1, bgcolor: "@panel", bordercolor: "@rule", font: { color: "@ink" } },
       dragmode: touch ? false : "zoom", margin: { l: 20, r: 14, t: 12, b: 20, pad: 2 },
-      ...own,
-      xaxis: axis(own.xaxis, "x", state), yaxis: axis(own.yaxis, "y", state),
-      shapes: (own.shapes ?? []).filter(shown).map(bare),
-      annotations: (own.annotations ?? []).filter(shown).map(bare),
-      // While this stays the same, plotly keeps what a person zoomed to.
+      ...given,
+      xaxis: axisLayout(given.xaxis, "x", state), yaxis: axisLayout(given.yaxis, "y", state),
+      shapes: (given.shapes ?? []).filter(shown).map(withoutKeys),
+      annotations: (given.annotations ?? []).filter(shown).map(withoutKeys),
+      // While this stays the same, plotly keeps the user's zoom.
       uirevision: `${state.view} ${state.logs.x} ${state.logs.y} ${state.resets}`,
     };
-    return painted(made);
+    return withThemeColors(layout);
   }
 
   function draw(name) {
     const state = figures.get(name);
     const view = state.spec.views[state.view];
     const on = (key) => !state.off.has(key);
-    const traces = view.traces.map((trace) => ({ ...painted(trace), visible: trace.meta.keys.every(on) }));
+    const traces = view.traces.map((trace) => ({ ...withThemeColors(trace), visible: trace.meta.keys.every(on) }));
     return Plotly.react(state.div, traces, layoutOf(view, state, on), CONFIG);
   }
 
-  function choose(state, number) {
+  function chooseView(state, number) {
     state.view = number;
     const { layout, logs } = state.spec.views[number];
     state.logs = { x: layout.xaxis.type === "log", y: layout.yaxis.type === "log" };
@@ -79,40 +79,40 @@ window.onecycle = (() => {
     }
   }
 
-  /** Zooms and moves by buttons, for those who do not drag with a mouse. */
-  function go(state, what) {
-    if (what === "reset") {
+  /** Zooms and moves by buttons, for users who do not drag with a mouse. */
+  function zoomOrMove(state, action) {
+    if (action === "reset") {
       state.resets += 1;
       return draw(state.name);
     }
     const change = {};
     for (const letter of ["x", "y"]) {
       const { range, fixedrange } = state.div.layout[`${letter}axis`];
-      const moving = what === "left" || what === "right";
+      const moving = action === "left" || action === "right";
       if (!range || fixedrange || (moving && letter === "y")) continue;
       const [first, last] = range;
       const span = last - first;
-      const shift = what === "left" ? -MOVE * span : what === "right" ? MOVE * span : 0;
-      const room = moving ? 0 : ((what === "in" ? ZOOM - 1 : 1 / ZOOM - 1) * span) / 2;
-      change[`${letter}axis.range`] = [first - room + shift, last + room + shift];
+      const shift = action === "left" ? -MOVE * span : action === "right" ? MOVE * span : 0;
+      const margin = moving ? 0 : ((action === "in" ? ZOOM - 1 : 1 / ZOOM - 1) * span) / 2;
+      change[`${letter}axis.range`] = [first - margin + shift, last + margin + shift];
     }
     return Plotly.relayout(state.div, change);
   }
 
-  /** Makes a figure of the page live. */
-  function add(name, spec) {
+  /** Draws a figure of the page and connects its controls. */
+  function addFigure(name, spec) {
     const div = document.getElementById(name);
     const box = div.closest("figure");
     const state = { name, spec, div, box, view: 0, off: new Set(), logs: {}, resets: 0 };
     figures.set(name, state);
-    choose(state, 0);
+    chooseView(state, 0);
     for (const input of box.querySelectorAll("[data-key]")) {
-      const settle = () => (input.checked ? state.off.delete(input.dataset.key) : state.off.add(input.dataset.key));
-      settle();
-      input.addEventListener("change", () => (settle(), draw(name)));
+      const apply = () => (input.checked ? state.off.delete(input.dataset.key) : state.off.add(input.dataset.key));
+      apply();
+      input.addEventListener("change", () => (apply(), draw(name)));
     }
     for (const button of box.querySelectorAll("[data-do]")) {
-      button.addEventListener("click", () => go(state, button.dataset.do));
+      button.addEventListener("click", () => zoomOrMove(state, button.dataset.do));
     }
     for (const button of box.querySelectorAll("[data-log]")) {
       button.addEventListener("click", () => {
@@ -123,25 +123,25 @@ window.onecycle = (() => {
       });
     }
     box.querySelector("[data-view]")?.addEventListener("change", (event) => {
-      choose(state, Number(event.target.value));
+      chooseView(state, Number(event.target.value));
       draw(name);
     });
-    return Promise.resolve(draw(name)).then(() => div.on("plotly_doubleclick", () => go(state, "reset")));
+    return Promise.resolve(draw(name)).then(() => div.on("plotly_doubleclick", () => zoomOrMove(state, "reset")));
   }
 
   const redraw = () => figures.forEach((state, name) => draw(name));
 
-  function themes() {
+  function connectThemes() {
     const button = document.getElementById("theme");
     const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-    const tell = () => button.setAttribute("aria-pressed", isDark());
+    const updateButton = () => button.setAttribute("aria-pressed", isDark());
     button.hidden = false;
     button.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";
-      tell();
+      updateButton();
       redraw();
     });
-    dark.addEventListener("change", () => (tell(), redraw()));
+    dark.addEventListener("change", () => (updateButton(), redraw()));
     let before;
     // Paper is white.
     addEventListener("beforeprint", () => ((before = root.dataset.theme), (root.dataset.theme = "light"), redraw()));
@@ -150,12 +150,12 @@ window.onecycle = (() => {
       else delete root.dataset.theme;
       redraw();
     });
-    tell();
+    updateButton();
   }
 
   document.getElementById("no-script").remove();
-  themes();
+  connectThemes();
   const specs = JSON.parse(document.getElementById("figures").textContent);
-  const ready = Promise.all(Object.entries(specs).map(([name, spec]) => add(name, spec)));
+  const ready = Promise.all(Object.entries(specs).map(([name, spec]) => addFigure(name, spec)));
   return { figures, draw, ready };
 })();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from onecycle.keras_support import training_data
@@ -11,7 +10,7 @@ from onecycle.keras_support.types import Nested
 
 
 @dataclass(frozen=True, eq=False)
-class FitArguments:
+class SharedFitArguments:
     """The arguments of `fit` that all members share.
 
     Attributes:
@@ -30,7 +29,7 @@ class FitArguments:
     y: Nested
     batch_size: int | None
     sample_weight: Nested
-    class_weight: Mapping[int, float] | None
+    class_weight: dict[int, float] | None
     validation_data: Nested
     validation_freq: int
     epochs: int
@@ -54,7 +53,7 @@ class FitArguments:
     def total_steps(self) -> int | None:
         """Number of training steps of each run, or None if the length of the data is unknown."""
         if training_data.is_arrays(self.x):
-            return -(-training_data.rows(self.x) // self.array_batch_size) * self.epochs
+            return -(-training_data.count_rows(self.x) // self.array_batch_size) * self.epochs
         try:
             return len(self.x) * self.epochs
         except TypeError:

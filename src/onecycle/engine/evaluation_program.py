@@ -1,0 +1,82 @@
+"""Evaluation as a compiled program: a loop over the batches of the validation data."""
+
+from __future__ import annotations
+
+import time
+from typing import TypeAlias
+from weakref import ref
+
+import keras
+from keras import ops
+
+from onecycle.engine.batch_order import BatchPlan
+from onecycle.engine.training_steps import Data, TrainingState, take_batch, training_steps
+from onecycle.keras_support import compilation
+
+# The arguments of an `EvaluationProgram`: state, data, initial metrics.
+EvaluationArguments: TypeAlias = tuple[TrainingState, Data, list[keras.KerasTensor]]
+
+
+class EvaluationProgram:
+    """A compiled pass over the validation data that computes what `evaluate` computes.
+
+    Args:
+        model: A compiled model.
+        plan: The division of the validation data into batches.
+        metrics: Names of the metrics to return.
+        members: Number of members that one call evaluates, or None for a single member without an axis of members.
+        arguments: Arguments with the shapes of later calls.
+
+    Attributes:
+        compile_seconds: Seconds spent on tracing and compiling.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        plan: BatchPlan,
+        metrics: tuple[str, ...],
+        members: int | None,
+        arguments: EvaluationArguments,
+    ) -> None:
+        self._model, self._plan, self._metrics = ref(model), plan, metrics
+        began = time.perf_counter()
+        mapped_axes = None if members is None else (0, None, None)
+        self._run = compilation.compile_traced(compilation.trace(self._evaluate, arguments, mapped_axes))
+        self.compile_seconds = time.perf_counter() - began
+
+    def __call__(
+        self, state: TrainingState, data: Data, initial_metrics: list[keras.KerasTensor]
+    ) -> tuple[TrainingState, keras.KerasTensor]:
+        """Evaluate a state.
+
+        Args:
+            state: State to evaluate.
+            data: All validation data.
+            initial_metrics: Values of the metrics' variables before the first batch.
+
+        Returns:
+            The state with its training metrics unchanged; (metrics,) the values of the metrics.
+        """
+        state, values = self._run(state, data, initial_metrics)
+        return TrainingState(*state), values
+
+    def _evaluate(
+        self, state: TrainingState, data: Data, initial_metrics: list[keras.KerasTensor]
+    ) -> tuple[TrainingState, keras.KerasTensor]:
+        plan, steps = self._plan, training_steps(self._model())
+
+        def test_step(at: int | keras.KerasTensor, carried: TrainingState, batch_size: int) -> TrainingState:
+            rows = at * plan.batch_size + ops.arange(batch_size, dtype="int32")
+            return steps.test_step(carried, take_batch(data, rows))
+
+        # Training and evaluation use the same variables for their metrics: those of training are put back at the end.
+        carried = steps.assign_metrics(steps.begin(state), initial_metrics, condition=True)
+        if plan.full_batches:
+            carried = ops.fori_loop(
+                0, plan.full_batches, lambda at, carried: test_step(at, carried, plan.batch_size), carried
+            )
+        if plan.remainder:
+            carried = test_step(plan.full_batches, carried, plan.remainder)
+        values = steps.metric_values(carried, self._metrics)
+        return steps.finish(carried)._replace(metrics=state.metrics), values

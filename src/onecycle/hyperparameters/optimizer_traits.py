@@ -1,0 +1,42 @@
+"""What the optimizers of Keras call their momentum, and how they use it."""
+
+from __future__ import annotations
+
+import keras
+
+# No class here is a subclass of another. AdamW is a subclass of Adam.
+_MOMENTUM_ATTRIBUTES = {
+    "Muon": ("momentum", "adam_beta_1"),
+    "SGD": ("momentum",),
+    "RMSprop": ("momentum",),
+    "Adam": ("beta_1",),
+    "Nadam": ("beta_1",),
+    "Adamax": ("beta_1",),
+    "Lamb": ("beta_1",),
+    "Lion": ("beta_1",),
+}
+_COMPARES_MOMENTUM = ("SGD", "RMSprop")
+
+
+def momentum_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
+    """Return the names of the attributes that hold the optimizer's momentum; none if it has no momentum."""
+    for name, attributes in _MOMENTUM_ATTRIBUTES.items():
+        if is_optimizer(optimizer, name):
+            return attributes
+    return ()
+
+
+def weight_decay_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
+    """Return the names of the attributes that hold the optimizer's weight decay."""
+    return ("weight_decay", "adam_weight_decay") if is_optimizer(optimizer, "Muon") else ("weight_decay",)
+
+
+def compares_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer compares its momentum with 0 in each step, which a traced tensor cannot do."""
+    return any(is_optimizer(optimizer, name) for name in _COMPARES_MOMENTUM)
+
+
+def is_optimizer(optimizer: keras.optimizers.Optimizer, class_name: str) -> bool:
+    """Return whether the optimizer is an instance of a class of `keras.optimizers`, which this Keras may lack."""
+    optimizer_class = getattr(keras.optimizers, class_name, None)
+    return optimizer_class is not None and isinstance(optimizer, optimizer_class)

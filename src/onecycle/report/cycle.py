@@ -1,0 +1,119 @@
+"""The report's section on the cycle of a training."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from onecycle.plot.schedule_info import CyclePicture, cycle_picture
+from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Section, Style, Toggle, View
+from onecycle.report.traces import NUMBER, all_positive, scatter, shaded_range
+from onecycle.results.cycle_report import CycleReport
+
+RATE, MOMENTUM = Style("blue", "solid"), Style("red", "dash")
+FAINT = 0.4  # opacity of the part of the cycle that was not made
+OURS = r"(OneCycle|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningRate)\(.*\)"
+
+
+def cycle_section(result: CycleReport) -> Section:
+    """Return the report's section on a cycle."""
+    picture = cycle_picture(result)
+    return Section(
+        title="Training cycle",
+        verdict=result.verdict,
+        details=() if result.reason is None else (result.reason,),
+        main_table=_facts(result),
+        figures=(_figure(picture),) if len(picture.steps) else (),
+        code=_code(result),
+        peak=result.max_learning_rate,
+    )
+
+
+def _facts(result: CycleReport) -> DataTable:
+    evidence = None if result.evidence is None else type(result.evidence).__name__
+    rows: list[tuple[str, Cell]] = [
+        ("schedule", result.schedule),
+        ("peak learning rate", result.max_learning_rate),
+        ("peak picked by", {"RangeTest": "range test", "Sweep": "sweep", None: "the user"}[evidence]),
+        ("momentum", "left alone" if result.momentum is None else "{:g} to {:g} and back".format(*result.momentum)),
+        ("length in steps", result.total_steps),
+        ("steps made", result.steps),
+        ("optimizer's step at the start", result.start_step),
+        ("batches skipped by loss scaling", result.skipped_steps),
+    ]
+    return DataTable("The cycle", ("", "value"), rows)
+
+
+def _figure(picture: CyclePicture) -> Figure:
+    toggles = [Toggle("rate", "learning rate", RATE)]
+    if picture.momenta is not None:
+        toggles.append(Toggle("momentum", "momentum", MOMENTUM))
+    toggles.append(Toggle("made", picture.label, Style("green", band=True)))
+    with_momentum = picture.momenta is not None
+    parts = "The learning rate above, the momentum below" if with_momentum else "The learning rate"
+    return Figure(
+        title="Learning rate and momentum of the cycle" if with_momentum else "Learning rate of the cycle",
+        description=f"{parts}. {picture.label}: that part is shaded.",
+        views=(_view(picture),),
+        toggles={"Shown": toggles},
+        tables=(_curve_table(picture),),
+        height=440 if with_momentum else 360,
+    )
+
+
+def _view(picture: CyclePicture) -> View:
+    traces = _curve_traces(picture, picture.learning_rates, "learning rate", "rate", RATE)
+    layout: PlotlyObject = {
+        "xaxis": {"title": "step of the cycle"},
+        "yaxis": {"title": "learning rate", "exponentformat": "power"},
+        "shapes": [shaded_range(0, picture.shaded_until, "green", keys=["made"])],
+    }
+    if picture.momenta is not None:
+        traces += _curve_traces(picture, picture.momenta, "momentum", "momentum", MOMENTUM, yaxis="y2")
+        layout["xaxis"] |= {"anchor": "y2"}
+        layout["yaxis"] |= {"domain": [0.4, 1]}
+        layout["yaxis2"] = {
+            "title": {"text": "momentum", "standoff": 8, "font": {"size": 13}},
+            "domain": [0, 0.3],
+            "nticks": 4,
+            "gridcolor": "@grid",
+            "linecolor": "@rule",
+            "zeroline": False,
+            "automargin": True,
+        }
+    return View("", traces, layout, ("y",) if all_positive(picture.learning_rates) else ())
+
+
+def _curve_traces(
+    picture: CyclePicture,
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    name: str,
+    key: str,
+    style: Style,
+    *,
+    yaxis: str = "y",
+) -> list[PlotlyObject]:
+    """Return a faint trace of a whole curve, which has the hover labels, and one of the part that was made."""
+    hover = f"step %{{x}}<br>{name} %{{y:{NUMBER}}}<extra></extra>"
+    whole = scatter(
+        picture.steps, values, style, name=name, keys=[key], hover=hover, opacity=FAINT, width=2, yaxis=yaxis
+    )
+    made = scatter(*picture.made(values), style, name=f"{name}, made", keys=[key], width=3, yaxis=yaxis)
+    return [whole, made]
+
+
+def _curve_table(picture: CyclePicture) -> DataTable:
+    columns = [picture.steps, picture.learning_rates, *([] if picture.momenta is None else [picture.momenta])]
+    rows = [(int(step), *map(float, values)) for step, *values in zip(*columns, strict=True)]
+    headings = ("step", "learning rate", "momentum")[: len(columns)]
+    return DataTable("The cycle at the steps drawn", headings, rows, folded=True)
+
+
+def _code(result: CycleReport) -> tuple[str, ...]:
+    """Return the call that trains with the same cycle, where the schedule is one of onecycle's."""
+    schedule = re.match(OURS, result.schedule)
+    if schedule is None:
+        return ()
+    callback = f"onecycle.OneCycleScheduler(schedule=onecycle.{schedule[0]}, momentum={result.momentum})"
+    return (f"model.fit(x, y, epochs=..., callbacks=[{callback}])",)

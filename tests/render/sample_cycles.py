@@ -1,0 +1,40 @@
+"""Cycle reports for plots and reports: by a range test, by a sweep, interrupted, and without a curve."""
+
+import numpy as np
+from render.sample_range_tests import RANGE_TESTS
+from render.sample_sweeps import SWEEPS
+
+from onecycle.results import CycleReport
+from onecycle.schedules.curves import Curve
+from onecycle.schedules.phases import momentum_phases, one_cycle_phases
+
+HIGH, LOW = 0.95, 0.85
+
+
+def cycle(peak, total_steps, *, steps=None, momentum=(HIGH, LOW), **fields):
+    """Return the report of a one-cycle schedule with its curve."""
+    shown = np.unique(np.linspace(0, total_steps - 1, min(total_steps, 200)).round())
+    phases = one_cycle_phases(peak, total_steps)
+    momenta = None if momentum is None else Curve(momentum_phases(phases, *momentum)).values(shown)
+    return CycleReport(
+        schedule=f"OneCycle({peak}, {total_steps})",
+        momentum=momentum,
+        start_step=0,
+        total_steps=total_steps,
+        steps=total_steps if steps is None else steps,
+        steps_shown=shown,
+        learning_rates=Curve(phases).values(shown),
+        momenta=momenta,
+        **{"skipped_steps": 0, "max_learning_rate": peak, **fields},
+    )
+
+
+CYCLES = {
+    "range test": cycle(0.2, 400, evidence=RANGE_TESTS["pretty"]),
+    "sweep": cycle(0.05, 500, evidence=SWEEPS["pretty"]),
+    "given": cycle(0.1, 400, steps=150, momentum=None, skipped_steps=3, max_learning_rate=None),
+    "short": cycle(0.1, 12, steps=5),
+    "one step": cycle(0.1, 1),
+    "no step made": cycle(0.1, 50, steps=0),
+    "no curve": CycleReport("Custom", None, start_step=30, total_steps=None, steps=20, skipped_steps=None),
+}

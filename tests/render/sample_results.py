@@ -1,0 +1,70 @@
+"""All results for reports, and the same results with names that attack the page."""
+
+import dataclasses
+
+from render.sample_comparisons import COMPARISONS
+from render.sample_cycles import CYCLES
+from render.sample_range_tests import RANGE_TESTS
+from render.sample_sweeps import SWEEPS
+
+from onecycle.suggestions import Suggestion
+
+RESULTS = {
+    **RANGE_TESTS,
+    **{f"comparison, {name}": result for name, result in COMPARISONS.items()},
+    **{f"sweep, {name}": result for name, result in SWEEPS.items()},
+    **{f"cycle, {name}": result for name, result in CYCLES.items()},
+}
+HOSTILE = "</script><script>alert(1)</script>"
+HOSTILE_NAMES = (
+    HOSTILE,
+    "<!-- <img src=x onerror=alert(1)> \u2028",
+    '" onfocus="alert(1)" autofocus="',
+    "&lt;b&gt; @blue %{x}",
+)
+
+
+def with_arms_named(result, names):
+    """Return a comparison whose arms have other names."""
+    renamed = dict(zip(result.arms, names, strict=False))
+    return dataclasses.replace(
+        result,
+        arms=tuple(renamed.values()),
+        runs=tuple({**run, "arm": renamed[run["arm"]]} for run in result.runs),
+        verdicts={renamed[arm]: verdicts for arm, verdicts in result.verdicts.items()},
+        curves={renamed[arm]: curves for arm, curves in result.curves.items()},
+    )
+
+
+def hostile_results():
+    """Return a comparison, a range test, a sweep and a cycle in which every text is an attack."""
+    comparison = with_arms_named(COMPARISONS["pretty"], HOSTILE_NAMES)
+    comparison = dataclasses.replace(
+        comparison,
+        config={"arms": {arm: {"optimizer": HOSTILE} for arm in comparison.arms}, HOSTILE: HOSTILE},
+        problems=(HOSTILE,),
+        target_from=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+    )
+    range_test = dataclasses.replace(
+        RANGE_TESTS["pretty"],
+        suggestions={name: Suggestion(0.1, HOSTILE) for name in HOSTILE_NAMES},
+        rule=HOSTILE,
+        optimizer=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+    )
+    sweep = dataclasses.replace(
+        SWEEPS["pretty"],
+        pick=dataclasses.replace(SWEEPS["pretty"].pick, reason=HOSTILE),
+        held_out=HOSTILE,
+        engines=(HOSTILE,),
+        config={"epochs": HOSTILE, HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+    )
+    cycle = dataclasses.replace(CYCLES["range test"], schedule=HOSTILE, evidence=range_test)
+    return [comparison, range_test, sweep, cycle]
+
+
+def harmless_results():
+    """Return the results that `hostile_results` are made from."""
+    return [COMPARISONS["pretty"], RANGE_TESTS["pretty"], SWEEPS["pretty"], CYCLES["range test"]]
