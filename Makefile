@@ -1,21 +1,21 @@
-# Each target works on a machine that has Python >= 3.11 and make: it sets up .venv first, from the pinned versions.
+# Every target needs only Python >= 3.11 and make. It sets up .venv with the pinned versions first.
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax torch
-# More than CI's two cores: a process of tests waits a third of its time, for threads, files and other processes.
+# One more than the two cores of CI, because a test process is idle for a third of its time.
 JOBS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-# --dist loadfile: what a file's tests share (a compiled model, a data set) is made once.
+# --dist loadfile: fixtures that the tests of a file share, such as compiled models, are made once.
 PYTEST := $(BIN)/python -m pytest --quiet
 PARALLEL := -n $(JOBS) --dist loadfile
 ONCE := tests/house tests/pure tests/render tests/comparison tests/docs tests/browser
 
-# TensorFlow's C++ code reports its instruction sets at every start.
+# Without this, TensorFlow logs its instruction sets at every start.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-# The package that pip builds must not pick up a bytecode cache or a plain checkout from the caller's path.
+# With the caller's PYTHONPATH, pip and the tests could use another checkout or its bytecode cache.
 unexport PYTHONPATH
 
 .PHONY: demo test test-once test-lower-bound test-long lint bench docs docs-pictures wheel clean
@@ -31,10 +31,10 @@ test: test-once test-lower-bound
 	done
 
 test-once: $(READY)
-	@echo "== What no backend changes"
+	@echo "== Tests that do not depend on the backend"
 	@$(PYTEST) $(PARALLEL) $(wildcard $(ONCE))
 
-# The lowest Keras that pyproject.toml allows, laid before the pinned one on the path.
+# The lowest Keras that pyproject.toml allows. PYTHONPATH puts it before the pinned version.
 LOWEST_KERAS = $(shell sed -n 's/^dependencies = .*"keras>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 LOWEST := $(VENV)/lowest-keras
 
@@ -44,13 +44,13 @@ $(LOWEST)/$(LOWEST_KERAS): pyproject.toml $(READY)
 	@touch $@
 
 test-lower-bound: $(LOWEST)/$(LOWEST_KERAS)
-	@echo "== Keras $(LOWEST_KERAS), the lowest, on jax"
+	@echo "== Keras $(LOWEST_KERAS), the lowest supported version, on jax"
 	@PYTHONPATH=$(LOWEST) KERAS_BACKEND=jax ONECYCLE_KERAS=$(LOWEST_KERAS) \
 	  $(PYTEST) tests -m 'lower_bound and not long' -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 test-long: $(READY)
 	@set -e; for backend in $(BACKENDS); do \
-	  echo "== Keras on $$backend, the long tests"; \
+	  echo "== Keras on $$backend, long tests"; \
 	  KERAS_BACKEND=$$backend $(PYTEST) tests -m long; \
 	done
 
@@ -58,22 +58,22 @@ lint: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@echo "lint: all good"
+	@echo "lint: no problems found"
 
 bench: $(READY)
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Benchmarks, Keras on $$backend"; \
 	  KERAS_BACKEND=$$backend $(BIN)/python -m benchmarks; \
 	done
-	@echo "== What a start takes"
+	@echo "== Start-up time"
 	@$(BIN)/python -m benchmarks.start
 
-# Warnings are errors: a link that leads nowhere, a name that the library does not have.
+# Warnings, such as broken links and unknown names, are errors.
 docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "docs: site/index.html"
 
-# From real runs on the digits, some minutes; the pictures are committed.
+# Makes the pictures from real runs on the digits, which takes some minutes. The pictures are committed.
 docs-pictures: $(READY)
 	@KERAS_BACKEND=jax $(BIN)/python docs/pictures.py
 
@@ -83,10 +83,10 @@ wheel: $(READY)
 clean:
 	rm -rf $(VENV) dist build site
 
-# The stamp comes last, so that an install that was interrupted is done again.
+# The stamp is written last, so that an interrupted installation is repeated.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("onecycle needs Python >= 3.11; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
-	@echo "Setting up $(VENV): TensorFlow, JAX, PyTorch and the tools, some minutes the first time ..."
+	@echo "Setting up $(VENV) with TensorFlow, JAX, PyTorch and the tools. This takes some minutes the first time ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

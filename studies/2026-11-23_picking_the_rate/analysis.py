@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from further import horizon_tables, schedule_tables
 from matplotlib.figure import Figure
 from records import CATASTROPHE, MIN_COST, TIMES_OFF, Grid, grids, picks
 from split import JUDGED, TUNING
 from tables import fill, percent, table
+from variations import horizon_tables, schedule_tables
 
 HERE = Path(__file__).parent
 

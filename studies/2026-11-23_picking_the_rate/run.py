@@ -4,10 +4,10 @@ KERAS_BACKEND=jax ONECYCLE_DATA=DIR python run.py WHAT [TASK ...] [--split tunin
 
 WHAT is one of
 
-    grid     full runs at all learning rates of the grid
-    picks    the pickers of other projects, the other rules of the range test, and full runs at their picks
-    ours     the rule `one_cycle`, the sweeps, and full runs at their picks
-    further  full runs with other numbers of epochs and other schedules
+    grid        full runs at all learning rates of the grid
+    picks       the pickers of other projects, the other rules of the range test, and full runs at their picks
+    ours        the rule `one_cycle`, the sweeps, and full runs at their picks
+    variations  full runs with other numbers of epochs and other schedules
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import rivals
-from split import FURTHER, JUDGED, TUNING
+import other_pickers
+from split import JUDGED, TUNING, VARIED_TASKS
 from tasks import DEFAULT_RATES, GRIDS, OPTIMIZERS, TASKS, Task, data_of
 
 import onecycle
@@ -37,7 +37,7 @@ from onecycle.suggestions import one_cycle
 
 RUNS = Path(__file__).parent / "runs"
 BUDGETS = (0.25, 0.5, 1.0)  # of our sweeps
-FURTHER_RATES, FURTHER_SEEDS = 11, 3
+VARIATION_RATES, VARIATION_SEEDS = 11, 3
 HORIZONS = (0.125, 0.25, 0.5, 2.0)  # relative to the epochs of the task, in addition to 1
 SCHEDULES: dict[str, Callable[[int, float], Any]] = {
     "one_cycle": lambda steps, peak: onecycle.OneCycle(peak, steps),
@@ -51,7 +51,7 @@ SCHEDULES: dict[str, Callable[[int, float], Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("grid", "picks", "ours", "further"))
+    parser.add_argument("what", choices=("grid", "picks", "ours", "variations"))
     parser.add_argument("tasks", nargs="*", help="names of tasks (default: all)")
     parser.add_argument("--split", choices=("tuning", "judged"))
     parser.add_argument("--seeds", type=int, default=5)
@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the records")
     arguments = parser.parse_args()
     names = arguments.tasks or list({"tuning": TUNING, "judged": JUDGED, None: (*TUNING, *JUDGED)}[arguments.split])
-    if arguments.what == "further":
-        names = [name for name in names if name in FURTHER]
+    if arguments.what == "variations":
+        names = [name for name in names if name in VARIED_TASKS]
     if arguments.jobs > 1:
         sys.exit(run_in_processes(arguments, names))
     for name in names:
@@ -96,8 +96,8 @@ class Study:
         self.model = self.task.build(optimizer, 0)
 
     def run(self, what: str, seeds: int) -> None:
-        if what == "further":
-            self.run_further()
+        if what == "variations":
+            self.run_variations()
             return
         for seed in range(seeds):
             self.record(f"{what}_{seed}", partial(getattr(self, what), seed))
@@ -119,7 +119,7 @@ class Study:
 
     def picks(self, seed: int) -> dict[str, Any]:
         """Return the picks of the other pickers with their costs, and full runs there."""
-        return self.with_runs(self.pick_with_rivals(seed), seed)
+        return self.with_runs(self.pick_with_others(seed), seed)
 
     def ours(self, seed: int) -> dict[str, Any]:
         """Return the picks of `one_cycle`, on the range test of the other rules, and of the sweeps, and full runs."""
@@ -144,7 +144,7 @@ class Study:
         padded_lists = ("rates", "losses", "errors", "diverged")
         return {"seed": seed, "picks": picks_of, **runs, **{name: runs[name][: len(rates)] for name in padded_lists}}
 
-    def pick_with_rivals(self, seed: int) -> dict[str, dict[str, Any]]:
+    def pick_with_others(self, seed: int) -> dict[str, dict[str, Any]]:
         """Return the learning rate of every other picker, with its cost in full runs."""
         model, whole = self.model_with_seed(seed), self.steps * self.epochs
         common = {"batch_size": self.task.batch_size, "seed": seed, "verbose": 0}
@@ -156,9 +156,9 @@ class Study:
                 continue
             cost = len(tested.learning_rates) / whole
             picks_of[rule] = {"rate": suggestion.learning_rate, "cost": cost, "reason": suggestion.reason}
-        ramps = {project: self.losses_of_ramp(rates, seed) for project, rates in rivals.RAMPS.items()}
-        for rule, rate in rivals.picks(ramps).items():
-            picks_of[rule] = {"rate": rate, "cost": rivals.STEPS / whole}
+        ramps = {project: self.losses_of_ramp(rates, seed) for project, rates in other_pickers.RAMPS.items()}
+        for rule, rate in other_pickers.picks(ramps).items():
+            picks_of[rule] = {"rate": rate, "cost": other_pickers.STEPS / whole}
         return picks_of
 
     def model_with_seed(self, seed: int) -> keras.Model:
@@ -181,13 +181,13 @@ class Study:
         runs = self.members([(Table(rates), None)], seed, epochs=epochs)
         return runs.losses[0, : len(rates)].tolist()
 
-    def run_further(self) -> None:
+    def run_variations(self) -> None:
         """Make runs with other numbers of epochs and other schedules, at every second learning rate of the grid."""
-        rates = GRIDS[self.optimizer][2::2][:FURTHER_RATES]
+        rates = GRIDS[self.optimizer][2::2][:VARIATION_RATES]
         cells = [("one_cycle", max(1, round(times * self.epochs))) for times in HORIZONS]
         cells += [(name, self.epochs) for name in SCHEDULES]
         for schedule, epochs in cells:
-            for seed in range(FURTHER_SEEDS):
+            for seed in range(VARIATION_SEEDS):
                 self.record(f"{schedule}-{epochs}-epochs_{seed}", partial(self.cell, rates, seed, epochs, schedule))
 
     def cell(self, rates: Sequence[float], seed: int, epochs: int, schedule: str) -> dict[str, Any]:

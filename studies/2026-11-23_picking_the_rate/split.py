@@ -7,4 +7,4 @@ JUDGED = (
     "waves-gru-small-batch",
 )
 # The tasks of the two other questions, on the number of epochs and on the schedule.
-FURTHER = ("friedman-dense", "blobs-dense", "digits-dense", "waves-conv")
+VARIED_TASKS = ("friedman-dense", "blobs-dense", "digits-dense", "waves-conv")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from further import LONGER_TASK, PICTURE_TASK, SWEPT_TASK, batch_arms, longer_arms, picture_arms, swept_arms
+from follow_ups import LONGER_TASK, PICTURE_TASK, SWEPT_TASK, batch_arms, longer_arms, picture_arms, swept_arms
 
 from onecycle.comparison.article.protocol import CYCLE, PROTOCOLS, Protocol
 from onecycle.comparison.article.reproduction import verdicts_against_cycle

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from further import extras, longer, swept
+from follow_ups import extras, longer, swept
 
 from onecycle.comparison.article.reproduction import reproduce
 

@@ -9,7 +9,7 @@ import pytest
 from onecycle.comparison.article.protocol import BASELINE, CYCLE, PROTOCOLS
 from onecycle.comparison.store import slug
 
-FURTHER = Path(__file__).resolve().parents[2] / "studies" / "2026-11-23_the_article" / "further.py"
+FURTHER = Path(__file__).resolve().parents[2] / "studies" / "2026-11-23_the_article" / "follow_ups.py"
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from onecycle.results import load
 
 
 def test_writes_requested_files(user_folder, tmp_path, capsys):
-    """The command prints the verdict and the table, and writes records, result and picture."""
-    runs, saved, picture = tmp_path / "runs", tmp_path / "saved.json", tmp_path / "picture.png"
-    files = ["--directory", str(runs), "--save", str(saved), "--plot", str(picture)]
+    """The command prints the verdict and the table, and writes the records, the result and the plot."""
+    runs, saved, plot = tmp_path / "runs", tmp_path / "saved.json", tmp_path / "plot.png"
+    files = ["--directory", str(runs), "--save", str(saved), "--plot", str(plot)]
     arguments = ["compare", "user_code:parts", "--seeds", "2", "--epochs", "1", "--margin", "0.01"]
     assert main([*arguments, *files]) == 0
     output = capsys.readouterr().out
@@ -19,7 +19,7 @@ def test_writes_requested_files(user_folder, tmp_path, capsys):
     assert "differences that do not matter: 0.01" in output
     assert len(list(runs.glob("*.json"))) == 4
     assert load(saved).arms == ("plain", "cycle")
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_is_whole_output(user_folder, capsys):

@@ -22,25 +22,25 @@ def write_lines(path, records):
 
 @pytest.fixture
 def records(finished):
-    """The finished comparison's records as plain data, by their place in the folder of the task."""
+    """The records of the finished comparison as plain data, by their path in the folder of the task."""
     return {f"main/{name}": json.loads(content) for name, content in files(finished[0]).items()}
 
 
 @pytest.fixture
 def packed(records, tmp_path):
-    """The packed file of a task; nothing else is there."""
+    """The packed file of a task, without any single file."""
     write_lines(tmp_path / "task.jsonl", records)
     return tmp_path / "task.jsonl"
 
 
 @pytest.fixture
 def main(tmp_path):
-    """The folder of the comparison that the packed file holds."""
+    """The folder of the comparison in the packed file."""
     return tmp_path / "task" / "main"
 
 
 def test_a_comparison_resumes_from_the_packed_file_of_its_task(finished, packed, main):
-    """Nothing is run, no file is written, and the result is the same."""
+    """A comparison with packed records makes no run, writes no file, and has the same result."""
     before = packed.read_bytes()
 
     assert compared(main) == finished[1]
@@ -49,7 +49,7 @@ def test_a_comparison_resumes_from_the_packed_file_of_its_task(finished, packed,
 
 
 def test_a_comparison_resumes_from_the_packed_file_of_its_folder(finished, records, main):
-    """A folder that belongs to no task may be packed on its own."""
+    """A folder outside a task can be packed too."""
     main.parent.mkdir()
     write_lines(main.with_name("main.jsonl"), {name.removeprefix("main/"): one for name, one in records.items()})
 
@@ -58,7 +58,7 @@ def test_a_comparison_resumes_from_the_packed_file_of_its_folder(finished, recor
 
 
 def test_a_single_file_wins_over_a_packed_line(finished, packed, main):
-    """Where a run has both, the file is what the comparison uses."""
+    """The comparison uses the single file of a run that also has a packed line."""
     record = codec.load_object(finished[0] / "plain_0.json")
     main.mkdir(parents=True)
     codec.save_object(dataclasses.replace(record, seconds=[1234.5]), main / "plain_0.json")
@@ -70,7 +70,7 @@ def test_a_single_file_wins_over_a_packed_line(finished, packed, main):
 
 
 def test_a_run_that_is_not_packed_is_made_as_a_single_file(records, packed, main):
-    """The packed file stays as it is."""
+    """A new run is written as a single file, and the packed file does not change."""
     del records["main/plain_1.json"]
     write_lines(packed, records)
     before = packed.read_bytes()
@@ -119,7 +119,7 @@ UNUSABLE_RECORDS = {
 
 @pytest.mark.parametrize("kind", UNUSABLE_RECORDS)
 def test_a_foreign_record_is_reported_and_its_run_is_made_again(kind, records, packed, main):
-    """The same of a whole line whose record is not that of the run."""
+    """A complete line whose record belongs to another run is reported and not used."""
     record, message = UNUSABLE_RECORDS[kind]
     foreign = records["main/plain_1.json"] if record is None else record
     write_lines(packed, records | {"main/plain_0.json": foreign})
@@ -127,7 +127,7 @@ def test_a_foreign_record_is_reported_and_its_run_is_made_again(kind, records, p
 
 
 def check_one_run_is_made_again(packed, main, message):
-    """The comparison reports what it cannot use, without paths, and makes a single file beside the packed one."""
+    """The comparison reports unusable lines without paths, and writes a single file beside the packed one."""
     before = packed.read_bytes()
     with pytest.warns(UserWarning, match=message):
         again = compared(main)
@@ -140,7 +140,7 @@ def check_one_run_is_made_again(packed, main, message):
 
 
 def test_every_cut_of_a_line_is_rejected(records, tmp_path):
-    """However short a line was cut, its record is not used."""
+    """The record of a line that was cut anywhere is not used."""
     write_lines(tmp_path / "task.jsonl", {"plain_0.json": records["main/plain_0.json"]})
     whole = (tmp_path / "task.jsonl").read_bytes().rstrip()
     identity = records["main/plain_0.json"]["fields"]["identity"]
@@ -152,7 +152,7 @@ def test_every_cut_of_a_line_is_rejected(records, tmp_path):
 
 
 def test_a_repeated_line_is_reported_and_not_used(records, packed, main):
-    """The first of two lines for one file counts."""
+    """Of two lines for one file the first is used."""
     other = records["main/plain_0.json"] | {"fields": {}}
     with packed.open("a") as file:
         file.write(json.dumps({"file": "main/plain_0.json", "record": other}) + "\n")
@@ -170,12 +170,14 @@ def test_a_file_of_other_lines_is_reported_once(main):
     with pytest.warns(UserWarning, match="Left alone") as warned:
         compared(main)
 
-    expected = "Line 1 and 99 more of main.jsonl: torn, repeated, or not the record of a run. Left unchanged and not used."
+    expected = (
+        "Line 1 and 99 more of main.jsonl: torn, repeated, or not the record of a run. Left unchanged and not used."
+    )
     assert [str(one.message) for one in warned if one.category is UserWarning] == [expected]
 
 
 def test_packed_records_of_other_settings_are_used_when_these_are_asked_for_again(packed, main):
-    """A quick look with other settings makes single files; the packed records serve as before afterwards."""
+    """Runs with other settings become single files, and the packed records can be used again afterwards."""
     before = packed.read_bytes()
     with pytest.warns(UserWarning, match=r"task\.jsonl was made with other settings"):
         compared(main, epochs=2)
@@ -188,7 +190,7 @@ def test_packed_records_of_other_settings_are_used_when_these_are_asked_for_agai
 
 
 def test_a_packed_record_that_is_set_aside_stays_and_is_replaced_by_a_file(records, packed, main):
-    """The report names it, and the record that is made in its place wins from then on."""
+    """A record that is set aside is named in the report, and the record made in its place is used from then on."""
     before = packed.read_bytes()
     store, identity = Store(main), records["main/plain_0.json"]["fields"]["identity"]
     found = store.read("plain", 0, identity)
@@ -214,7 +216,7 @@ def test_unknown_packed_records_are_reported(records, packed, main):
 
 
 def test_a_packed_record_is_lent_as_a_file(finished, packed, main):
-    """The file has the bytes of the one that was packed; a record that the destination has packed is not copied again."""
+    """A copied record has the bytes of the packed file, and a record that the destination has is not copied again."""
     side = main.with_name("side")
     copy_records(["plain"], main, side, 2)
     assert files(side) == {name: (finished[0] / name).read_bytes() for name in ("plain_0.json", "plain_1.json")}
@@ -224,13 +226,13 @@ def test_a_packed_record_is_lent_as_a_file(finished, packed, main):
 
 
 def test_a_record_that_the_lender_lacks_is_no_silent_gap(packed, main):
-    """The error names the missing file."""
+    """Copying a record that does not exist is an error that names the missing file."""
     with pytest.raises(FileNotFoundError, match=r"plain_2\.json"):
         copy_records(["plain"], main, main.with_name("side"), 3)
 
 
 def test_documents_are_read_from_lines_and_files_in_the_order_of_names(tmp_path):
-    """A single file wins, a pattern selects, and other folders of the task are left out."""
+    """`documents` prefers single files, applies its pattern, and leaves out other folders of the task."""
     write_lines(tmp_path / "task.jsonl", {"b_0.json": 1, "b_1.json": 2, "c_0.json": 3, "main/b_2.json": 4})
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "b_1.json").write_text("5")
@@ -246,7 +248,7 @@ def test_documents_are_read_from_lines_and_files_in_the_order_of_names(tmp_path)
 
 @pytest.mark.parametrize("name", ["task.jsonl", "task/a_0.json"])
 def test_documents_that_are_torn_are_an_error(name, tmp_path):
-    """An analysis never leaves a record out silently."""
+    """`documents` raises for a torn file or line, so an analysis never leaves a record out silently."""
     (tmp_path / "task").mkdir()
     (tmp_path / name).write_text("{")
     with pytest.raises(ValueError, match=name.rpartition("/")[2].replace(".", r"\.")):

@@ -1,4 +1,4 @@
-"""Records on disk: whole or not there, resumed, and never taken for another run's."""
+"""Records on disk: written whole or not at all, resumed, and never used for another run."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.usefixtures("count_anew")
 
 
 def of_records(comparison):
-    """What was wrong with records; that some seconds do not compare on JAX, where few runs are made anew, is apart."""
+    """The problems with records, without the one about times that cannot be compared on JAX."""
     return [problem for problem in comparison.problems if "their seconds cannot be compared" not in problem]
 
 
 def test_each_run_has_its_record(finished):
-    """One file a run, JSON for any parser, with a format version, and no name of the machine or its folders."""
+    """Each run has one JSON file with a format version and without names of the machine or its folders."""
     directory, comparison = finished
     assert sorted(files(directory)) == sorted(
         [f"{name}_{seed}.json" for name in ("plain", slug("A cycle")) for seed in (0, 1)]
@@ -34,7 +34,7 @@ def test_each_run_has_its_record(finished):
 
 
 def test_started_again_nothing_is_run_and_nothing_changes(finished, folder):
-    """With all records there, the same comparison comes back and no file is touched."""
+    """If all records exist, the comparison is the same and no file changes."""
     again = compared(folder)
     assert trained() == 0
     assert again == finished[1]
@@ -42,28 +42,28 @@ def test_started_again_nothing_is_run_and_nothing_changes(finished, folder):
 
 
 def test_more_seeds_are_added_to_those_there(folder):
-    """The number of seeds is no part of a run: only the new seed is run."""
+    """The number of seeds is not part of a run's identity: only the run of a new seed is made."""
     comparison = compared(folder, seeds=3)
     assert trained() == 2
     assert len(comparison.runs) == 6
 
 
 def test_another_metric_or_target_needs_no_run(folder):
-    """Records do not depend on what is asked of them."""
+    """Records do not depend on the metric, the target or the margin of the comparison."""
     comparison = compared(folder, metric="loss", target=1e9, margin=0.5)
     assert trained() == 0
     assert all(run["reached"] for run in comparison.runs)
 
 
 def measured():
-    """The same net with a metric that its records do not have."""
+    """The same model with a metric that its records do not have."""
     model = build()
     model.compile("sgd", "mse", metrics=["mae"])
     return model
 
 
 def test_a_metric_that_is_new_is_not_one_of_the_records(folder):
-    """By default one is compared that all runs have, and asking for the new one costs no run."""
+    """By default a metric that all runs have is compared, and a new metric is refused without a run."""
     assert compared(folder, make=measured, seeds=3).metric == "val_loss"
     assert trained() == 2
     with pytest.raises(ValueError, match="`metric` must be one of loss, val_loss"):
@@ -72,7 +72,7 @@ def test_a_metric_that_is_new_is_not_one_of_the_records(folder):
 
 
 def test_what_is_missing_is_run_and_no_more(finished, folder):
-    """One record lost, one run made; it is the same as before but for the time it took."""
+    """One missing record costs one run, which is the same as before except for its times."""
     (folder / "plain_1.json").unlink()
     again = compared(folder)
     assert trained() == 1
@@ -84,7 +84,7 @@ def test_what_is_missing_is_run_and_no_more(finished, folder):
     "content", [b"", b"{", b'{"format": "onecycle-result", "version": 1, "type": "RunRe', b"\xff\xfe", b"[1, 2]", b"{}"]
 )
 def test_a_torn_file_is_reported_moved_aside_and_run_again(content, folder):
-    """The warning and the comparison name it, its bytes are kept, and its run is made anew."""
+    """An unusable file is named in a warning and in the result, keeps its bytes, and its run is made again."""
     (folder / "plain_0.json").write_bytes(content)
     with pytest.warns(UserWarning, match=r"plain_0\.json.*moved to plain_0\.json\.rejected"):
         again = compared(folder)
@@ -97,7 +97,7 @@ def test_a_torn_file_is_reported_moved_aside_and_run_again(content, folder):
 
 
 def test_every_cut_of_a_record_is_rejected(finished, folder):
-    """However short a record was cut, it is not used."""
+    """A record that was cut anywhere is not used."""
     store = Store(folder)
     whole = (folder / "plain_0.json").read_bytes()
     identity = json.loads(whole)["fields"]["identity"]
@@ -119,7 +119,7 @@ def test_earlier_rejected_files_are_kept(folder):
 
 
 def test_records_of_other_settings_come_back_when_they_are_asked_for(folder):
-    """A quick look with other settings costs nothing of what there was: neither is trained a second time."""
+    """Records of two settings are both kept in the folder, and neither is trained a second time."""
     before = files(folder)
     with pytest.warns(UserWarning, match="other settings"):
         compared(folder, epochs=2)
@@ -133,7 +133,7 @@ def test_records_of_other_settings_come_back_when_they_are_asked_for(folder):
 
 
 def test_two_comparisons_in_one_folder_do_not_cost_each_other_a_record(folder):
-    """A record of other settings, there since this comparison began, is laid aside, not written over."""
+    """A record of other settings that appeared meanwhile is moved aside, not overwritten."""
     store = Store(folder)
     mine = load_record(folder / "plain_0.json")
     for record in (dataclasses.replace(mine, identity="another"), mine, mine):
@@ -144,7 +144,7 @@ def test_two_comparisons_in_one_folder_do_not_cost_each_other_a_record(folder):
 
 
 def test_a_record_that_was_edited_or_torn_while_laid_aside_is_not_used(folder):
-    """What comes back is looked at as if it had never been away; whatever it calls itself, it stays in the folder."""
+    """A restored record is checked like any other, and no identity in a file leads out of the folder."""
     with pytest.warns(UserWarning, match="other settings"):
         compared(folder, epochs=2)
     (aside,) = folder.glob("plain_0.json.*")
@@ -161,7 +161,7 @@ def test_a_record_that_was_edited_or_torn_while_laid_aside_is_not_used(folder):
 
 
 def test_a_record_in_anothers_place_is_not_used(folder):
-    """A record copied over another run's file is foreign there."""
+    """A record copied over the file of another run is not used."""
     (folder / "plain_0.json").write_bytes((folder / "plain_1.json").read_bytes())
     with pytest.warns(UserWarning, match="other settings"):
         compared(folder)
@@ -169,7 +169,7 @@ def test_a_record_in_anothers_place_is_not_used(folder):
 
 
 def test_unknown_files_are_reported_and_left_unchanged(folder):
-    """A file of no run of this comparison is named, unread and untouched."""
+    """A file that belongs to no run of this comparison is reported and left unchanged."""
     (folder / "notes.json").write_text("mine")
     comparison = compared(folder, seeds=1)
     assert trained() == 0
@@ -182,7 +182,7 @@ def test_unknown_files_are_reported_and_left_unchanged(folder):
 
 
 def test_runs_that_ended_before_an_error_are_kept(tmp_path):
-    """A comparison that fails half-way leaves the records of what it had finished."""
+    """A comparison that fails keeps the records of the runs that had finished."""
 
     def broken():
         raise OSError("no more")
@@ -194,7 +194,7 @@ def test_runs_that_ended_before_an_error_are_kept(tmp_path):
 
 
 def test_names_make_different_files():
-    """Names that differ only in what a file name may not have get different files."""
+    """Names that differ only in characters that a file name cannot have get different files."""
     names = ["a b", "a-b", "A b", "a/b", "a  b", "é", "ü"]
     assert len({slug(name) for name in names}) == len(names)
     assert slug("a-b") == "a-b"
@@ -202,5 +202,5 @@ def test_names_make_different_files():
 
 
 def test_a_comparison_pickles(finished):
-    """Results may travel between processes."""
+    """A record can be pickled, to be sent between processes."""
     assert pickle.loads(pickle.dumps(finished[1])) == finished[1]

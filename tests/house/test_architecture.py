@@ -117,7 +117,7 @@ def test_results_and_suggestions_know_no_keras(module):
         assert name.split(".")[0] not in {"keras", *BACKENDS}
         if name in MODULES and name not in reached:
             reached.add(name)
-            waiting += imports(name, at_start_only=name not in (module,))
+            waiting += imports(name, at_start_only=name != module)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if package(name) in ("results", "suggestions")])

@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "onecycle"
 FILES = sorted(SOURCE.rglob("*.py"))
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("studies/**/*.md")])
+PAGES = sorted(
+    path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "studies/**/*.md") for path in ROOT.glob(pattern)
+)
 CODE = sorted(
     path
     for folder in ("src", "tests", "benchmarks", "studies", "examples", "docs")

@@ -88,7 +88,7 @@ def test_new_files_are_merged_into_the_packed_file(pack, study):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a/y_1.json", b'{"cut', r"y_1\.json is not whole JSON"),
+        ("a/y_1.json", b'{"cut', r"y_1\.json is not complete JSON"),
         ("a/y_1.json", b"[NaN]", "Out of range float values"),
         ("a.jsonl", b'{"file": "y_0.json", "rec', r"Line 1 of a\.jsonl: torn"),
         ("y_1.json", b"{}", r"belongs in the folder of its task.*y_1\.json"),

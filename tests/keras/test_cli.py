@@ -186,6 +186,7 @@ def test_seed_sets_the_initial_weights(user_folder, capsys):
         ),
         (["find", "mine:uncompiled"], "must return a compiled model"),
         (["fit", "mine:model_only"], "must return (model, x, y) or (model, dataset). Received: Sequential"),
+        (["compare", "mine:make"], "must return (build, data, arms), with a dict of arms"),
         (["fit", "mine:arrays"], "with a Keras model. Received: ndarray"),
         (["find", "mine:make", "--min-learning-rate", "1", "--max-learning-rate", "0.1"], "than --max-learning-rate"),
         (["fit", "mine:make", "--max-learning-rate", "-1"], "must be > 0"),

@@ -147,14 +147,17 @@ def test_tensorflow_strategy_of_a_model():
 
 
 @only["tensorflow"]
-def test_tensorflow_wraps_lists():
-    """An optimizer's list of variables is TensorFlow's wrapper, which keeps its items in `_storage`."""
+def test_tensorflow_wraps_containers():
+    """TensorFlow wraps lists, whose items are in `_storage`, and dicts, which have `__wrapped__`."""
+    import tensorflow as tf
+
     optimizer = keras.optimizers.SGD()
     assert backends.is_tracked_list(optimizer._variables)
     assert [id(variable) for variable in optimizer._variables._storage] == [id(v) for v in optimizer.variables]
     assert not backends.is_tracked_list([1, 2])
-    optimizer.mapping = {"a": 1}
-    assert backends.is_tracked_dict(optimizer.mapping)
+    module = tf.Module()
+    module.mapping = {"a": 1}
+    assert backends.is_tracked_dict(module.mapping)
     assert not backends.is_tracked_dict({"a": 1})
 
 

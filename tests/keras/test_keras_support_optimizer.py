@@ -144,6 +144,7 @@ def test_averages_are_written_by_finalize_variable_values():
     assert "finalize_variable_values" not in vars(model.optimizer)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="used on JAX only")
 def test_variables_of_an_optimizer():
     """An entry of `_variables` is one of the optimizer's `variables`, and can be removed again."""
     optimizer, extra = keras.optimizers.SGD(momentum=0.9), keras.Variable(1.0)

@@ -36,11 +36,14 @@ def test_evidence_is_a_range_test_or_a_sweep():
 def test_summary_has_schedule_steps_and_evidence():
     """The text holds the schedule, the momentum, the steps made, and what picked the peak, at what cost."""
     assert PRETTY.summary() == (
-        "OneCycle(0.2, 400), momentum 0.95 to 0.85 and back; 400 steps of a cycle of 400. "
+        "OneCycle(max_learning_rate=0.2, total_steps=400), momentum 0.95 to 0.85 and back; "
+        "400 steps of a cycle of 400. "
         f"Picked by a range test of 200 steps. {RANGE_TESTS['pretty'].suggestion.reason}"
     )
     assert "Picked by a sweep that cost 0.5 of a run. " in CYCLES["sweep"].summary()
-    assert CYCLES["given"].summary() == "OneCycle(0.1, 400); 150 steps of a cycle of 400, 3 skipped by loss scaling."
+    assert CYCLES["given"].summary() == (
+        "OneCycle(max_learning_rate=0.1, total_steps=400); 150 steps of a cycle of 400, 3 skipped by loss scaling."
+    )
     assert CYCLES["no curve"].summary() == "Custom; 20 steps of a cycle of unknown length."
 
 

@@ -17,7 +17,7 @@ def cycle(peak, total_steps, *, steps=None, momentum=(HIGH, LOW), **fields):
     phases = one_cycle_phases(peak, total_steps)
     momenta = None if momentum is None else Curve(momentum_phases(phases, *momentum)).values(shown)
     return CycleReport(
-        schedule=f"OneCycle({peak}, {total_steps})",
+        schedule=f"OneCycle(max_learning_rate={peak}, total_steps={total_steps})",
         momentum=momentum,
         start_step=0,
         total_steps=total_steps,

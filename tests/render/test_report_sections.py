@@ -59,10 +59,10 @@ def test_cycle_without_a_curve_has_no_figure():
     assert dict(section.main_table.rows)["optimizer's step at the start"] == 30
 
 
-@pytest.mark.parametrize("delay", ["", " from step 30"])
-def test_code_repeats_a_cycle(delay):
-    """The call has the schedule and the momentum; a cycle that began later is repeated without its delay."""
-    report = dataclasses.replace(CYCLES["range test"], schedule=f"OneCycle(0.2, 400){delay}")
+@pytest.mark.parametrize("start", ["", ", start_step=30"])
+def test_code_repeats_a_cycle(start):
+    """The call has the schedule and the momentum, without the step at which the cycle began."""
+    report = dataclasses.replace(CYCLES["range test"], schedule=f"OneCycle(0.2, 400{start})")
     (call,) = sections_of(report)[0].code
     assert call == (
         "model.fit(x, y, epochs=..., callbacks=[onecycle.OneCycleScheduler("
@@ -107,7 +107,8 @@ def test_long_table_is_thinned_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("result", "text"), [(RANGE_TESTS["pretty"], "Suggested learning rate"), (CYCLES["sweep"], "OneCycle(0.05, 500)")]
+    ("result", "text"),
+    [(RANGE_TESTS["pretty"], "Suggested learning rate"), (CYCLES["sweep"], "500 steps of a cycle of 500")],
 )
 def test_notebook_shows_verdict_plot_and_table(result, text):
     """The plot is inside the HTML, which has no script."""

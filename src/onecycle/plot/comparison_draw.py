@@ -51,7 +51,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
     for row, arm in enumerate(picture.arms):
         _draw_row(ax, row, arm, _style(row + 1))
     ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
-    ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)
+    ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)  # from top to bottom, with room for the first verdict
     ax.set_xlabel(f"{picture.label}   ({picture.better_label})")
     add_title_and_grid(ax)
     if picture.ratios:
@@ -66,6 +66,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
 
 def _style(number: int) -> tuple[str, str, str]:
     """Return colour, line and marker of an arm. After the last colour, the combinations differ from the first ones."""
+    # Each further turn shifts lines and markers against the colours.
     turns, count = number // len(RUN_STYLES), len(RUN_STYLES)
     color, line, marker = (RUN_STYLES[(number + part * turns) % count][part] for part in range(3))
     return color, line, marker

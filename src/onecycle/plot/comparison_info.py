@@ -208,6 +208,7 @@ def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tu
         low, high = min(low, target), max(high, target)
     first, last = np.quantile(values, SHOWN_QUANTILES)
     span = high - low
+    # The side where the runs come from: at most as much again, and nothing beyond the values there are.
     if mode == "min":
         high = max(high, min(high + span, last))
     else:
@@ -229,6 +230,7 @@ def _on_axis(values: Array, ratios: bool) -> Array:
 
 
 def _differences(arm: str, verdict: Verdict, largest: float, ratios: bool) -> ArmDifferences:
+    # The size of an infinite difference is unknown, so it is placed a little beyond the largest one.
     on_axis = _on_axis(np.asarray(verdict.differences, dtype=np.float64), ratios)
     infinite = np.isinf(on_axis)
     placed = np.where(infinite, np.sign(on_axis) * EDGE * largest, on_axis)

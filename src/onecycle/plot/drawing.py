@@ -50,6 +50,7 @@ def add_title_and_grid(ax: Axes, title: str = "", caption: str = "") -> None:
     ax.set_axisbelow(True)
     if not title:
         return
+    # The layout does not know the width of the text, so it is estimated from the number of characters.
     lines = textwrap.wrap(caption, max(24, int(width_in_points(ax) / (SMALL * CHARACTER_WIDTH))))
     ax.set_title(title, loc="left", fontweight="bold", pad=8 + 1.25 * SMALL * len(lines))
     ax.annotate(
@@ -153,6 +154,7 @@ def write_figure(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str]
         root = root.get_figure(root=True)
     if root is None:
         raise ValueError("The Axes belong to no figure any more, so they cannot be saved.")
+    # Without dates and random ids, equal figures give equal files.
     no_date: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     with mpl.rc_context({"svg.hashsalt": "onecycle"}):
         root.savefig(path, dpi=150, metadata=no_date[suffix])

@@ -65,7 +65,7 @@ def draw_cycle(picture: CyclePicture, ax: Axes | None = None) -> Axes:
 def _set_up_axes(ax: Axes, rates: Array, momenta: Array | None) -> None:
     ax.set_xlabel("step")
     ax.set_ylabel("learning rate" if momenta is None else "learning rate (solid)", color=BLUE)
-    ax.set_ylim(0, _top(rates))
+    ax.set_ylim(0, _top(rates))  # from 0, since the last rates are close to it
     ax.xaxis.set_major_locator(whole_numbers())
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
 
@@ -104,6 +104,7 @@ def _draw_phases(ax: Axes, picture: SchedulePicture) -> None:
         1.2 * SMALL * CHARACTER_WIDTH * max(len(picture.values) - 1, 1) / max(width_in_points(ax), 1.0)
     )
     free_from = 0.0  # end of the last name
+    # From left to right: a name that would overlap the one before is written upright.
     for number, (name, start, stop) in enumerate(picture.phases):
         if number % 2 == 0:
             ax.axvspan(start, stop, color=GREY, alpha=0.1, linewidth=0, zorder=0)

@@ -38,8 +38,8 @@ class CyclePicture:
         momenta: `(k,)`, momentum at these steps, or None.
         steps_made: Number of steps made.
         label: How many steps were made, in words.
-        title: The schedule.
-        caption: The momentum, and what picked the peak.
+        title: The peak, where it is known.
+        caption: The schedule, the momentum, and what picked the peak.
     """
 
     steps: Array
@@ -97,13 +97,13 @@ def cycle_picture(report: CycleReport) -> CyclePicture:
     """Return the data of a cycle's plot."""
     of_total = "" if report.total_steps is None else f" of {report.total_steps}"
     skipped = f", {report.skipped_steps} skipped by loss scaling" if report.skipped_steps else ""
-    momentum = "" if report.momentum is None else f"Momentum {report.momentum[0]:g} to {report.momentum[1]:g} and back."
+    peak = report.max_learning_rate
     return CyclePicture(
         steps=report.steps_shown.astype(np.float64),
         learning_rates=report.learning_rates,
         momenta=report.momenta,
         steps_made=report.steps,
         label=f"{report.steps}{of_total} steps made{skipped}",
-        title=report.schedule,
-        caption=" ".join(part for part in (momentum, report.reason) if part),
+        title="Learning rate cycle" if peak is None else f"Peak learning rate: {peak:.3g}",
+        caption=f"{report.description}. {report.reason or ''}".rstrip(),
     )

@@ -40,7 +40,7 @@ def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
 
 
 def _draw_pick(ax: Axes, picture: SweepPicture) -> None:
-    if picture.limits[0] < picture.initial_score < picture.limits[1]:
+    if picture.limits[0] < picture.initial_score < picture.limits[1]:  # also excludes NaN
         ax.axhline(picture.initial_score, color=GREY, ls=":", lw=1.2, label="before training")
     if picture.interval is not None and picture.interval[0] < picture.interval[1]:
         ax.axvspan(*picture.interval, color=GREEN, alpha=0.15, lw=0, label="makes little difference")

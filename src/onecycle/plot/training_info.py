@@ -66,6 +66,7 @@ def training_picture(
     """
     pairs = list(runs.items() if isinstance(runs, Mapping) else runs)
     named = [(name, _values(name, run, metric)) for name, run in pairs]
+    # A diverged run may have any value later, so directions and limits are judged by where the runs begin.
     starts = np.asarray([values[0] for _, values in named if len(values) and np.isfinite(values[0])])
     higher_is_better = _higher_is_better(metric, starts, target)
     curves = tuple(TrainingRun(name, values, _reached(values, target, higher_is_better)) for name, values in named)
@@ -111,7 +112,7 @@ def _limits(runs: tuple[TrainingRun, ...], starts: Array, target: float | None) 
     values = np.concatenate([run.values[np.isfinite(run.values)] for run in runs]) if runs else np.empty(0)
     if not len(values) or not len(starts):
         return None
-    bottom = min(values.min(), np.inf if target is None else target)
+    bottom = min(values.min(), np.inf if target is None else target)  # the target has to be visible
     span = starts.max() - bottom
     if span <= 0 or values.max() <= starts.max() + span:
         return None

@@ -137,6 +137,7 @@ def _code(result: Comparison) -> tuple[str, ...]:
     arms = ", ".join(f"{arm!r}: ..." for arm in result.arms)
     given: dict[str, object] = {"metric": result.metric, "mode": result.mode}
     given |= {name: result.config[name] for name in ("epochs", "batch_size") if result.config.get(name) is not None}
+    # A target from the runs is computed again, so the call does not have it.
     given |= {"target": result.target} if result.target_from == "given before the runs" else {}
     given |= {} if result.margin is None else {"margin": result.margin}
     seeds = list(result.seeds)

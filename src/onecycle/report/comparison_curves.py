@@ -83,6 +83,7 @@ def _arm_traces(result: Comparison, number: int, picture: ComparisonPicture, str
 
 def _seed_traces(run: MeasuredRun, values: Array, style: Style, key: str, stride: int) -> list[PlotlyObject]:
     name, keys = f"{run['arm']}, seed {run['seed']}", [key, "runs", f"seed {run['seed']}"]
+    # Every so many epochs, and always the last one.
     drawn = [*range(0, len(values) - 1, stride), len(values) - 1] if len(values) else []
     x = None if stride == 1 else [epoch + 1 for epoch in drawn]
     traces = [scatter(x, rounded(values[drawn]), style, name=name, keys=keys, hover=HOVER, width=1, opacity=0.45)]

@@ -13,7 +13,7 @@ from onecycle.results.cycle_report import CycleReport
 
 RATE, MOMENTUM = Style("blue", "solid"), Style("red", "dash")
 FAINT = 0.4  # opacity of the part of the cycle that was not made
-OURS = r"(OneCycle|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningRate)\(.*\)"
+OURS = r"(OneCycle|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningRate)\(.*\)$"
 
 
 def cycle_section(result: CycleReport) -> Section:
@@ -112,8 +112,9 @@ def _curve_table(picture: CyclePicture) -> DataTable:
 
 def _code(result: CycleReport) -> tuple[str, ...]:
     """Return the call that trains with the same cycle, where the schedule is one of onecycle's."""
-    schedule = re.match(OURS, result.schedule)
-    if schedule is None:
+    if re.match(OURS, result.schedule) is None:
         return ()
-    callback = f"onecycle.OneCycleScheduler(schedule=onecycle.{schedule[0]}, momentum={result.momentum})"
+    # The step at which the cycle began is left out, since the callback starts the cycle when training starts.
+    schedule = re.sub(r", start_step=\d+\)$", ")", result.schedule)
+    callback = f"onecycle.OneCycleScheduler(schedule=onecycle.{schedule}, momentum={result.momentum})"
     return (f"model.fit(x, y, epochs=..., callbacks=[{callback}])",)

@@ -42,6 +42,7 @@ def data_script(name: str, data: object) -> str:
         name: The element's id.
         data: Anything that JSON can represent.
     """
+    # Outside strings these characters do not occur in JSON; inside, they can be written as escapes.
     encoded = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         encoded = encoded.replace(character, f"\\u{ord(character):04x}")

@@ -28,6 +28,7 @@ def page_html(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
     Raises:
         ImportError: If plotly is missing. The message says what to install.
     """
+    # Only the data of the figures go into the page: `report.js` draws them when it is opened.
     figures = {f"figure-{n}-{m}": f for n, part in enumerate(sections) for m, f in enumerate(part.figures)}
     scripts = [markup.script_text(code) for code in (plotly_js(), _asset("report.js"), _asset("playground.js"))]
     specs = {name: {"views": [asdict(view) for view in f.views]} for name, f in {**figures, NAME: FIGURE}.items()}
@@ -113,6 +114,7 @@ def _section_html(section: Section, number: int) -> str:
     parts.append(f'<p class="verdict">{escape(section.verdict)}</p>')
     if section.details:
         parts.append(_details(section.details))
+    # A main table beside a figure is not repeated above it.
     side_tables = [figure.side_table for figure in section.figures]
     if section.main_table is not None and section.main_table not in side_tables:
         parts.append(markup.table_html(section.main_table))

@@ -109,7 +109,7 @@ def _traces(picture: RangeTestPicture, styles: Mapping[str, Style]) -> list[Plot
         losses = json_numbers(picture.points[picture.outside])
         labels = ["NaN or infinite" if loss is None else f"{loss:.7g}" for loss in losses]
         traces.append(edge_marks(rates[picture.outside].tolist(), OUTSIDE, key="outside", losses=labels))
-    for mark in reversed(picture.marks):
+    for mark in reversed(picture.marks):  # the deciding rule is drawn last, above the others
         traces += _mark(mark, styles[mark.rule])
     return traces
 
@@ -153,6 +153,7 @@ def _rate_range(picture: RangeTestPicture) -> list[float] | None:
 
 def _log_axes(picture: RangeTestPicture) -> tuple[str, ...]:
     shown = [picture.points, picture.smoothed, *([] if picture.band is None else picture.band)]
+    # A logarithmic axis cannot show losses of 0 and below.
     return ("x", "y") if all_positive(np.concatenate(shown)) else ("x",)
 
 

@@ -19,6 +19,7 @@ from onecycle.results.sweep import Sweep
 R = TypeVar("R", bound=Result)
 SectionMaker = Callable[[Result], Section]
 
+# Class of a result -> the function that makes its section.
 _MAKERS: dict[type[Result], SectionMaker] = {}
 
 

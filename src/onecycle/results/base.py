@@ -52,6 +52,7 @@ class Result(ABC):
             ImportError: If plotly is missing. The message says what to install.
             OSError: If the file cannot be written.
         """
+        # Imported here, as plots and reports import results, and need matplotlib or plotly.
         from onecycle.report import write_report
 
         write_report([self], path)
@@ -82,6 +83,7 @@ class Result(ABC):
         """Replace a field by a read-only array of its values."""
         array: NDArray[Any] = np.array(getattr(self, name), dtype=dtype)
         array.setflags(write=False)
+        # A frozen dataclass refuses plain assignment, even in `__post_init__`.
         object.__setattr__(self, name, array)
 
 
@@ -89,6 +91,7 @@ def _equal(one: object, other: object) -> bool:
     """Return whether two field values are equal, with NaN equal to NaN at every depth."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
+    # `==` of containers would compare arrays element by element, and NaN as unequal.
     if isinstance(one, float) and isinstance(other, float):
         return one == other or (math.isnan(one) and math.isnan(other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):

@@ -56,7 +56,7 @@ def load_object(path: str | os.PathLike[str]) -> object:
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not whole JSON, so it is torn or not a onecycle result: {error}") from error
+        raise ValueError(f"{path} is not complete JSON, so it is torn or not a onecycle result: {error}") from error
     return from_document(document, path)
 
 

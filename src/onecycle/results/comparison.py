@@ -120,6 +120,7 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """Return the verdicts, the settings, the table and the problems as text."""
+        # Of all measures, the summary has the metric and one time; the report has all of them.
         lines = [self.verdicts[arm]["final"].sentence for arm in self.arms[1:]]
         lines += [self.verdicts[arm]["epochs"].sentence for arm in self.arms[1:]]
         better = "higher" if self.mode == "max" else "lower"
@@ -185,7 +186,7 @@ def _mean_time(runs: tuple[MeasuredRun, ...], measure: str) -> str:
     """Return the mean time to the target as text, or a lower bound of it where some runs did not reach the target."""
     values = [time_or_length(run, measure) for run in runs]
     counted = [value for value in values if value is not None]
-    if len(counted) < len(values):
+    if len(counted) < len(values):  # samples cannot be counted in every data set
         return "-"
     bound = "" if all(run["reached"] for run in runs) else "> "
     return f"{bound}{sum(counted) / len(counted):.4g}"

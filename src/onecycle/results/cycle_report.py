@@ -57,8 +57,7 @@ class CycleReport(Result):
         self._freeze("learning_rates")
         if self.momenta is not None:
             self._freeze("momenta")
-        if self.momentum is not None:
-            object.__setattr__(self, "momentum", tuple(self.momentum))
+        # The three arrays are the columns of one table.
         shapes = [array.shape for array in (self.steps_shown, self.learning_rates, self.momenta) if array is not None]
         if len(shapes[0]) != 1 or len(set(shapes)) > 1 or shapes[0][0] > MAX_STEPS_SHOWN:
             raise ValueError(
@@ -89,12 +88,19 @@ class CycleReport(Result):
         return None
 
     @property
+    def description(self) -> str:
+        """The schedule and the momentum in words."""
+        if self.momentum is None:
+            return self.schedule
+        high, low = self.momentum
+        return f"{self.schedule}, momentum {high:g} to {low:g} and back"
+
+    @property
     def verdict(self) -> str:
         """The schedule and how many of its steps were made, in one sentence."""
-        momentum = "" if self.momentum is None else f", momentum {self.momentum[0]:g} to {self.momentum[1]:g} and back"
         skipped = f", {self.skipped_steps} skipped by loss scaling" if self.skipped_steps else ""
         length = "a cycle of unknown length" if self.total_steps is None else f"a cycle of {self.total_steps}"
-        return f"{self.schedule}{momentum}; {self.steps} steps of {length}{skipped}."
+        return f"{self.description}; {self.steps} steps of {length}{skipped}."
 
     def summary(self) -> str:
         """Return the report as a few sentences."""

@@ -18,6 +18,7 @@ from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, fi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Registered here, since `suggestions` does not import `results`.
 codec.storable(StopReason)
 codec.storable(Suggestion)
 
@@ -84,6 +85,7 @@ class RangeTest(Result):
             raise ValueError(
                 f"Argument `rule` must be one of {', '.join(self.suggestions)}. Received: rule={self.rule!r}"
             )
+        # Copies, so that later changes of the caller's dicts do not change the result.
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
 
@@ -110,6 +112,7 @@ class RangeTest(Result):
         Raises:
             ValueError: If the rule is unknown or the arrays do not match.
         """
+        # A custom rule is listed beside the others under its name.
         rules: dict[str, Callable[..., Suggestion]] = dict(RULES)
         if isinstance(rule, str):
             find_rule(rule)

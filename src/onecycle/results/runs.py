@@ -90,6 +90,7 @@ class MeasuredRun(TypedDict):
     seconds_to_target: float | None
 
 
+# Spelled out, so that type checkers know the keys.
 _TimeKey = Literal["steps_to_target", "epochs_to_target", "samples_to_target", "seconds_to_target"]
 
 _TIME_KEYS: Mapping[str, _TimeKey] = {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from onecycle.results.range_test import RangeTest
 
+# Registered here, since `suggestions` does not import `results`.
 codec.storable(Pick)
 
 
@@ -115,6 +116,7 @@ class Sweep(Result):
 
         `best` is "best" for the best of the longest runs and "" for the others.
         """
+        # A shorter run may have the same rate as the best of the longest.
         longest = float(self.steps.max(initial=0.0))
         return [
             {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from records import OPTIMIZERS, numbers, read
-from split import FURTHER
+from split import VARIED_TASKS
 from tables import percent, table
 
 ARTICLE = "one_cycle"
@@ -63,7 +63,7 @@ def schedule_tables(folder: Path) -> str:
 def tasks(folder: Path) -> list[tuple[str, str, int, dict[tuple[str, int], Best]]]:
     """Return for each task and optimizer the epochs of the full run and the best of each (schedule, epochs)."""
     found = []
-    for name in FURTHER:
+    for name in VARIED_TASKS:
         for optimizer in OPTIMIZERS:
             cells = defaultdict(list)
             for record in read(folder / name, f"{optimizer}_*-epochs_*.json"):
