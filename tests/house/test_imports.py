@@ -59,7 +59,7 @@ def test_comparisons_without_their_extra(python):
 @pytest.mark.parametrize("command", ["reproduce", "compare"])
 def test_commands_of_comparisons_without_their_extra(command, python, tmp_path):
     """Without scipy, the commands print one line that names the extra to install, and exit with 2."""
-    (tmp_path / "mine.py").write_text("def parts(): return 1, 2, 3")
+    (tmp_path / "mine.py").write_text("def parts(): return 1, 2, {}")
     argument = {"reproduce": "boston-housing", "compare": f"{tmp_path / 'mine.py'}:parts"}[command]
     without_scipy = "import sys; sys.modules['scipy'] = None; from onecycle.__main__ import main; "
     done = python(f"{without_scipy}sys.exit(main({[command, argument]!r}))", check=False, KERAS_BACKEND="torch")

@@ -10,6 +10,7 @@ from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
+from onecycle.keras_support.traceable import NonZeroTensor, traceable_momentum
 
 # Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -67,7 +68,7 @@ def test_a_traced_momentum_is_compared_with_zero(optimizer):
     model = compiled(optimizer(0.05, momentum=0.9))
     comparisons = []
 
-    class Compared(backends.NonZeroTensor):
+    class Compared(NonZeroTensor):
         def __ne__(self, other):
             comparisons.append("!=")
             return True
@@ -103,7 +104,7 @@ def test_torch_counts_writes_to_a_variable():
 @only["torch"]
 def test_torch_optimizers_take_floats():
     """Keras' optimizers on PyTorch take Python floats in place of variables, also a tiny momentum."""
-    for name, momentum in (("SGD", backends.traceable_momentum(0.0)), ("RMSprop", 0.5)):
+    for name, momentum in (("SGD", traceable_momentum(0.0)), ("RMSprop", 0.5)):
         optimizer = getattr(keras.optimizers, name)(0.5, momentum=0.9)
         set_untracked(optimizer, momentum=momentum, _get_current_learning_rate=lambda: 0.25)
         step(optimizer)

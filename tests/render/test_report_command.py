@@ -37,7 +37,7 @@ def test_command_needs_no_keras(python, tmp_path):
     ("arguments", "code", "message"),
     [
         (["none.json", "-o", "out.html"], 2, "There is no file none.json"),
-        (["torn.json", "-o", "out.html"], 1, "torn.json is not whole JSON"),
+        (["torn.json", "-o", "out.html"], 1, "torn.json is not complete JSON"),
         (["good.json", "-o", "good.json"], 2, "must end in .html"),
         (["good.json", "-o", "no/out.html"], 2, "There is no folder"),
         ([], 2, "Missing argument"),

@@ -24,6 +24,7 @@ from onecycle.hyperparameters.value_table import ValueTable
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.optimizers import inner_optimizers, step_counter, unscheduled_learning_rate
+from onecycle.keras_support.traceable import traceable_momentum
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Step, StepValue
@@ -163,7 +164,7 @@ class Installation:
         if "momentum" in values:
             momentum = values["momentum"]
             if self._compares_momentum:
-                momentum = backends.traceable_momentum(momentum)
+                momentum = traceable_momentum(momentum)
             current |= dict.fromkeys(self._momentum_attributes, momentum)
         if "weight_decay" in values:
             current |= dict.fromkeys(weight_decay_attributes(self._optimizer), values["weight_decay"])

@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from onecycle.keras_support.types import Nested
 
 P = ParamSpec("P")
@@ -26,8 +24,6 @@ R = TypeVar("R")
 
 # The state of a training step on JAX, in the order in which the step takes and returns it.
 _JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
-
-_SMALLEST_POSITIVE = float(np.finfo("float32").tiny)
 
 
 def name() -> str:
@@ -248,43 +244,3 @@ def is_tracked_list(value: object) -> bool:
 def is_tracked_dict(value: object) -> bool:
     """Return whether a dict is TensorFlow's wrapper, which has to see every change."""
     return isinstance(value, dict) and hasattr(value, "__wrapped__")
-
-
-# Momentum in a traced step
-
-
-def traceable_momentum(value: float | keras.KerasTensor) -> float | keras.KerasTensor | NonZeroTensor:
-    """Return a momentum in a form that Keras' SGD and RMSprop can compare with 0 while their step is traced."""
-    if isinstance(value, float):
-        # At 0 Keras would skip the velocity altogether instead of setting it to zero.
-        return max(value, _SMALLEST_POSITIVE)
-    return value if name() == "torch" else NonZeroTensor(value)
-
-
-class NonZeroTensor:
-    """A scalar tensor for which `!= 0` and `> 0` are true. A tensor that is being traced cannot decide them.
-
-    Args:
-        tensor: The tensor. Keras converts this object back to it in every other operation.
-    """
-
-    def __init__(self, tensor: keras.KerasTensor) -> None:
-        self.tensor = tensor
-        self.dtype = keras.backend.standardize_dtype(tensor.dtype)
-        self.shape = tensor.shape
-
-    def __ne__(self, other: object) -> bool:
-        return True
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-    __hash__ = object.__hash__
-
-    def __jax_array__(self) -> keras.KerasTensor:
-        return self.tensor
-
-    def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> keras.KerasTensor:
-        import tensorflow as tf
-
-        return self.tensor if dtype is None else tf.cast(self.tensor, dtype)

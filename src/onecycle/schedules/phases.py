@@ -1,6 +1,6 @@
 """The phases of each schedule, computed from its arguments. Needs only the standard library.
 
-The arguments are those of the schedule class of the same name, which checks them.
+The schedule classes check the arguments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,20 @@ def one_cycle_phases(
     final_divisor: float = 1000.0,
     shape: str = "linear",
 ) -> tuple[Phase, ...]:
-    """Return the phases of `onecycle.OneCycle`, whose docstring has the formula and the arguments."""
+    """Return the phases of `onecycle.OneCycle`, whose docstring has the formula.
+
+    Args:
+        max_learning_rate: The peak, above 0.
+        total_steps: Length of the cycle in steps, at least 1.
+        warmup_fraction: Fraction of the cycle spent rising; None for half of what precedes the final drop.
+        final_fraction: Fraction of the cycle that is the final drop.
+        initial_divisor: The first rate is `max_learning_rate / initial_divisor`.
+        final_divisor: The last rate is the first rate divided by this.
+        shape: `"linear"` or `"cosine"`.
+
+    Returns:
+        The phases, not shifted.
+    """
     initial = max_learning_rate / initial_divisor
     final = initial / final_divisor
     if total_steps == 1:
@@ -57,7 +70,19 @@ def pytorch_phases(
 
     Evaluate them with `last_step=total_steps - 1`. A phase that would end before it begins is left out, as in PyTorch.
     Where PyTorch divides by zero (a warm-up of exactly one step) the curve is the limit of smaller `pct_start`: no
-    warm-up. A single step has the lowest rate. The arguments are those of `OneCycle.pytorch`.
+    warm-up. A single step has the lowest rate.
+
+    Args:
+        max_lr: The peak, above 0.
+        total_steps: Length of the cycle in steps, at least 1.
+        pct_start: Fraction of the cycle spent rising.
+        anneal_strategy: `"cos"` or `"linear"`.
+        div_factor: The first rate is `max_lr / div_factor`.
+        final_div_factor: The last rate is the first rate divided by this.
+        three_phase: Whether the fall to the first rate and the final drop are separate phases.
+
+    Returns:
+        The phases, not shifted.
     """
     initial = max_lr / div_factor
     final = initial / final_div_factor
@@ -81,7 +106,15 @@ def pytorch_phases(
 def fastai_phases(lr_max: float, total_steps: int, div: float, div_final: float, pct_start: float) -> tuple[Phase, ...]:
     """Return the phases of fastai's `fit_one_cycle`: two cosines, with the lowest rate only at step `total_steps`.
 
-    The arguments are those of `OneCycle.fastai`.
+    Args:
+        lr_max: The peak, above 0.
+        total_steps: Length of the cycle in steps, at least 1.
+        div: The first rate is `lr_max / div`.
+        div_final: The last rate is `lr_max / div_final`.
+        pct_start: Fraction of the cycle spent rising.
+
+    Returns:
+        The phases, not shifted.
     """
     peak = pct_start * total_steps
     up = (Phase("warm-up", 0, peak, lr_max / div, lr_max, "cosine"),) if peak > 0 else ()
@@ -104,7 +137,19 @@ def optax_phases(
 
     Where two boundaries fall on the same step, optax loses one of them. Here the phase between them is left out:
     without a warm-up the curve starts at the peak; without a decay or a final drop it falls from the peak straight to
-    the last value. The arguments are those of `OneCycle.optax`.
+    the last value.
+
+    Args:
+        transition_steps: Length of the cycle in steps, at least 1.
+        peak_value: The peak, above 0.
+        pct_start: Position of the peak as a fraction of the cycle.
+        pct_final: Start of the final drop as a fraction of the cycle. Unused for `shape="cosine"`.
+        div_factor: The first rate is `peak_value / div_factor`.
+        final_div_factor: The last rate is the first rate divided by this.
+        shape: `"linear"` or `"cosine"`.
+
+    Returns:
+        The phases, not shifted.
     """
     initial = peak_value / div_factor
     final = initial / final_div_factor
@@ -127,7 +172,17 @@ def optax_phases(
 def warmup_linear_phases(
     max_learning_rate: float, total_steps: int, *, warmup_fraction: float, final_learning_rate: float
 ) -> tuple[Phase, ...]:
-    """Return the phases of `onecycle.WarmupLinearDecay`, whose docstring has the formula and the arguments."""
+    """Return the phases of `onecycle.WarmupLinearDecay`, whose docstring has the formula.
+
+    Args:
+        max_learning_rate: The peak, above 0.
+        total_steps: Length of the schedule in steps, at least 1.
+        warmup_fraction: Fraction of the schedule spent rising.
+        final_learning_rate: Rate of the last step.
+
+    Returns:
+        The phases, not shifted.
+    """
     if total_steps == 1:
         return (Phase("decay", 0, 1, max_learning_rate, max_learning_rate),)
     up = _warmup(max_learning_rate, total_steps, warmup_fraction)
@@ -138,7 +193,18 @@ def warmup_linear_phases(
 def warmup_stable_phases(
     max_learning_rate: float, total_steps: int, *, warmup_fraction: float, decay_fraction: float, decay_shape: str
 ) -> tuple[Phase, ...]:
-    """Return the phases of `onecycle.WarmupStableDecay`, whose docstring has the formula and the arguments."""
+    """Return the phases of `onecycle.WarmupStableDecay`, whose docstring has the formula.
+
+    Args:
+        max_learning_rate: The peak, above 0.
+        total_steps: Length of the schedule in steps, at least 1.
+        warmup_fraction: Fraction of the schedule spent rising.
+        decay_fraction: Fraction of the schedule spent falling.
+        decay_shape: `"1-sqrt"`, `"linear"` or `"cosine"`.
+
+    Returns:
+        The phases, not shifted.
+    """
     if total_steps == 1:
         return (Phase("stable", 0, 1, max_learning_rate, max_learning_rate),)
     phases = list(_warmup(max_learning_rate, total_steps, warmup_fraction))
