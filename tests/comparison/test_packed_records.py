@@ -167,7 +167,7 @@ def test_a_file_of_other_lines_is_reported_once(main):
     main.parent.mkdir()
     main.with_name("main.jsonl").write_text('{"loss": 0.5}\n' * 100)
 
-    with pytest.warns(UserWarning, match="Left alone") as warned:
+    with pytest.warns(UserWarning, match="Left unchanged") as warned:
         compared(main)
 
     expected = (
@@ -176,7 +176,7 @@ def test_a_file_of_other_lines_is_reported_once(main):
     assert [str(one.message) for one in warned if one.category is UserWarning] == [expected]
 
 
-def test_packed_records_of_other_settings_are_used_when_these_are_asked_for_again(packed, main):
+def test_packed_records_of_other_settings_are_used_again_with_those_settings(packed, main):
     """Runs with other settings become single files, and the packed records can be used again afterwards."""
     before = packed.read_bytes()
     with pytest.warns(UserWarning, match=r"task\.jsonl was made with other settings"):

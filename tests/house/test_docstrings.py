@@ -27,17 +27,17 @@ UNWANTED = re.compile(
 )
 
 
-def functions(path):
-    """Every function of a file, with whether it is public: no name on the way to it begins with an underscore."""
-
-    def visit(node, public):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.ClassDef):
-                yield from visit(child, public and not child.name.startswith("_"))
-            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield child, public and not child.name.startswith("_")
-
-    yield from visit(ast.parse(path.read_text(encoding="utf-8")), True)
+def public_functions(path):
+    """The public functions and methods of a file. A method that a protocol of the same file documents is left out."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    found = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in classes.values():
+        bases = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+        documented = {child.name for base in bases for child in base.body if isinstance(child, ast.FunctionDef)}
+        methods = [child for child in node.body if isinstance(child, ast.FunctionDef) and child.name not in documented]
+        found += [] if node.name.startswith("_") else methods
+    return [function for function in found if not function.name.startswith("_")]
 
 
 def parameters(function):
@@ -55,10 +55,10 @@ def test_public_functions_document_their_arguments(path):
     if path.name == "task_runs.py":
         return  # the source of its functions is part of the records' identity, so it stays as it was
     missing = {}
-    for function, public in functions(path):
+    for function in public_functions(path):
         names = [argument.arg for argument in parameters(function)]
         hook = re.match(r"on_(train|epoch|test|predict)", function.name)  # Keras documents its callbacks' hooks
-        if not public or hook or len(names) < PARAMETERS_TO_DOCUMENT:
+        if hook or len(names) < PARAMETERS_TO_DOCUMENT:
             continue
         docstring = ast.get_docstring(function) or ""
         documented = docstring.partition("Args:")[2]

@@ -16,9 +16,8 @@ from onecycle.engine.batch_order import BatchPlan, SegmentColumns
 from onecycle.engine.member_schedules import StepHyperparameters
 from onecycle.engine.training_steps import (
     Data,
-    StatelessSteps,
     TrainingState,
-    VariableSteps,
+    TrainingSteps,
     take_batch,
     training_steps,
 )
@@ -159,7 +158,7 @@ class _BlockLoops:
     """The loops of one trace of a block: over segments, and inside over the batches of a segment."""
 
     spec: ProgramSpec
-    steps: StatelessSteps | VariableSteps
+    steps: TrainingSteps
     hyperparameters: StepHyperparameters
     data: Data
     inputs: StepInputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import keras
 from keras import ops
@@ -49,45 +49,79 @@ class TrainingState(NamedTuple):
         return self._replace(trainable=other.trainable, non_trainable=other.non_trainable)
 
 
-def training_steps(model: keras.Model) -> StatelessSteps | VariableSteps:
+def training_steps(model: keras.Model) -> TrainingSteps:
     """Return the training steps of a model in the form that the backend's programs need."""
     return StatelessSteps(model) if backends.is_functional() else VariableSteps(model)
 
 
-class StatelessSteps:
+class TrainingSteps(Protocol):
+    """How a program makes training steps."""
+
+    def begin(self, state: TrainingState) -> TrainingState:
+        """Return what the program's loops carry, given the state that the program was called with."""
+        ...
+
+    def finish(self, carried: TrainingState) -> TrainingState:
+        """Return the whole state, given what the loops carried."""
+        ...
+
+    def assign_metrics(
+        self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
+    ) -> TrainingState:
+        """Return the state with other values of the metrics' variables.
+
+        Args:
+            state: The state before.
+            values: The new values of the variables.
+            condition: Whether to assign them.
+        """
+        ...
+
+    def train_step(
+        self, state: TrainingState, batch: Batch, *, update_metrics: bool, freeze_diverged: bool
+    ) -> tuple[TrainingState, keras.KerasTensor]:
+        """Make one training step.
+
+        Args:
+            state: The state before the step.
+            batch: The batch (x, y, sample_weight).
+            update_metrics: Whether the metrics are needed.
+            freeze_diverged: Whether a loss that is not finite stops all further changes to the state.
+
+        Returns:
+            The new state and the loss of the batch.
+        """
+        ...
+
+    def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
+        """Make one step of `evaluate`."""
+        ...
+
+    def metric_values(self, state: TrainingState, names: Sequence[str]) -> keras.KerasTensor:
+        """Return (names,) the values of the metrics."""
+        ...
+
+
+class StatelessSteps(TrainingSteps):
     """Training steps as functions of the state, through Keras' stateless calls (JAX)."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
 
     def begin(self, state: TrainingState) -> TrainingState:
-        """Return what the program's loops carry, given the state that the program was called with."""
         return state
 
     def finish(self, carried: TrainingState) -> TrainingState:
-        """Return the whole state, given what the loops carried."""
         return carried
 
     def assign_metrics(
         self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
     ) -> TrainingState:
-        """Return the state with other values of the metrics' variables if the condition holds."""
         return state._replace(metrics=_select(condition, list(values), state.metrics))
 
     def train_step(
         self, state: TrainingState, batch: Batch, *, update_metrics: bool, freeze_diverged: bool
     ) -> tuple[TrainingState, keras.KerasTensor]:
-        """Make one step, as Keras' `train_step` does on JAX.
-
-        Args:
-            state: The state before the step.
-            batch: The batch (x, y, sample_weight).
-            update_metrics: Whether to update the metrics.
-            freeze_diverged: Whether a loss that is not finite stops all further changes to the state.
-
-        Returns:
-            The new state and the loss of the batch.
-        """
         loss, new = self._updated(state, batch, update_metrics)
         if not freeze_diverged:
             return new, loss
@@ -97,7 +131,6 @@ class StatelessSteps:
         return frozen, ops.where(state.active, loss, float("nan"))
 
     def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
-        """Make one step of `evaluate`."""
         x, y, sample_weight = batch
         _, (loss, y_pred, non_trainable, metrics) = self._model.compute_loss_and_updates(
             state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
@@ -106,7 +139,6 @@ class StatelessSteps:
         return state._replace(non_trainable=list(non_trainable), metrics=metrics)
 
     def metric_values(self, state: TrainingState, names: Sequence[str]) -> keras.KerasTensor:
-        """Return (names,) the values of the metrics."""
         with keras.StatelessScope(state_mapping=[*zip(self._model.metrics_variables, state.metrics, strict=True)]):
             return _metric_values(self._model, names)
 
@@ -136,11 +168,11 @@ class StatelessSteps:
         return loss, TrainingState(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.active)
 
 
-class VariableSteps:
+class VariableSteps(TrainingSteps):
     """Training steps that change the model's variables: Keras' `train_step` and `test_step` (TensorFlow).
 
     The program assigns the state to the variables when it begins and reads it back when it ends. In between, its
-    loops carry only `active`. The methods are those of `StatelessSteps`.
+    loops carry only `active`.
     """
 
     def __init__(self, model: keras.Model) -> None:
