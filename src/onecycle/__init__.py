@@ -1,4 +1,4 @@
-"""A learning-rate toolkit for Keras 3: find the rate, run the cycle.
+"""A learning-rate toolkit for Keras 3: find a learning rate, train with 1cycle.
 
 import onecycle
 
@@ -49,8 +49,8 @@ __all__ = [
     "unschedule_hyperparameters",
 ]
 
-# Where each name lives. A module is read when one of its names is first asked for: keras alone takes seconds to import.
-_HOMES = {
+# The module of each name. It is imported when one of its names is first used: keras alone takes seconds to import.
+_MODULES = {
     "CyclicalLearningRate": "schedules",
     "HyperparameterLogger": "hyperparameters.logger",
     "LearningRateFinder": "finding.callback",
@@ -66,23 +66,24 @@ _HOMES = {
     "sweep_learning_rates": "finding.sweep",
     "unschedule_hyperparameters": "hyperparameters.scheduling",
 }
-_ROOMS = frozenset({"plot", "results", "suggestions", "tasks"})
+_SUBPACKAGES = frozenset({"plot", "results", "suggestions", "tasks"})
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return import_module(f"{__name__}.{name}")
     if name == "__version__":
         from importlib.metadata import version
 
         value = version(__name__)
-    elif name in _HOMES:
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Stored in the module, so that this function is called once per name.
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})

@@ -157,7 +157,7 @@ def test_cycle_shows_rate_momentum_and_the_steps_made(page):
     assert hovered(page, RATES, 8, rate) == f"step 8learning rate {rate:.7g}"
     shaded = f"document.getElementById('{RATES}').layout.shapes.map(({{x0, x1}}) => [x0, x1])"
     assert page.evaluate(shaded) == [[0, CYCLE.steps]]
-    page.locator(f"figure[data-figure={RATES}]").get_by_label("5 of 12 steps made", exact=True).uncheck()
+    page.locator(f"figure[data-figure={RATES}]").get_by_label("5 of 12 steps completed", exact=True).uncheck()
     assert page.evaluate(shaded) == []
 
 
@@ -243,15 +243,15 @@ def test_theme_follows_the_system_and_the_button(page):
     assert page.evaluate(ink) != dark
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(ink) == dark
-    page.get_by_role("button", name="Dark colours").click()
+    page.get_by_role("button", name="Dark colors").click()
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_have_contrast(page, scheme):
-    """Text has a contrast of at least 4.5 with its background, and drawn colours have one of 3 (WCAG 2.2, AA)."""
+def test_colors_have_contrast(page, scheme):
+    """Text has a contrast of at least 4.5 with its background, and drawn colors have one of 3 (WCAG 2.2, AA)."""
     page.emulate_media(color_scheme=scheme)
-    names = ["paper", "panel", "ink", "soft", "link", "blue", "red", "green", "purple", "orange", "sky", "grey"]
+    names = ["paper", "panel", "ink", "soft", "link", "blue", "red", "green", "purple", "orange", "sky", "gray"]
     colors = page.evaluate(
         "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim())",
         names,

@@ -48,9 +48,11 @@ def test_preview_shows_the_values_of_the_schedule(capsys, tmp_path):
 )
 @pytest.mark.parametrize("steps", ["1", "2", "7", "100"])
 def test_every_schedule_can_be_previewed(name, steps, capsys):
-    """`preview` shows every schedule at any length, with one value per step."""
+    """`preview` shows every schedule at any length, with one value per step, and the momentum of every cycle."""
     assert main(["preview", name, "--total-steps", steps, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["learning_rates"]) == int(steps)
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["learning_rates"]) == int(steps)
+    assert len(facts["momenta"]) == (0 if name.startswith("warmup") else int(steps))
     assert main(["preview", name, "--total-steps", steps]) == 0
 
 

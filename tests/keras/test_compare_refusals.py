@@ -149,7 +149,7 @@ def fancy():
 
 def test_metric_of_unknown_direction_is_refused():
     """A metric whose direction cannot be inferred needs a mode, even if it is the default metric."""
-    with pytest.raises(ValueError, match="'val_fanciness' does not tell whether a higher or a lower value is better"):
+    with pytest.raises(ValueError, match="'val_fanciness' does not show whether a higher or a lower value is better"):
         compare(fancy, data_of(), {"arm": UNTRAINED}, seeds=1, epochs=1)
 
     assert compare(fancy, data_of(), {"arm": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric == "val_fanciness"

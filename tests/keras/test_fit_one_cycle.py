@@ -134,7 +134,7 @@ def test_callbacks_and_arguments_are_passed_on():
 BAD = {
     "epochs": ({"epochs": 0}, "`epochs` must be >= 1"),
     "peak": ({"max_learning_rate": 0}, "`max_learning_rate` must be > 0"),
-    "word": ({"max_learning_rate": "best"}, 'a number or "auto"'),
+    "word": ({"max_learning_rate": "best"}, 'must be a number, "auto"'),
     "both": ({"schedule": OneCycle(0.1, T), "max_learning_rate": 0.1}, "either `schedule` or"),
     "momentum": ({"momentum": (0.8, 0.9)}, r"pair \(high, low\)"),
     "conflict": ({"callbacks": [keras.callbacks.ReduceLROnPlateau()]}, "ReduceLROnPlateau"),
@@ -191,7 +191,7 @@ RAW = {
     "raw features in a dict": ({"a": TABLE}, lambda: model_with_named_inputs(keras.layers.Dense(2))),
 }
 SCALED = {
-    "standardised": (STANDARD, network),
+    "standardized": (STANDARD, network),
     "pixels in [0, 1]": (PIXELS / 255, lambda: network(shape=(4, 4, 1))),
     "with a NaN": (np.where(STANDARD > 1, np.nan, STANDARD), network),
     "text": (np.array([["a b"], ["c"]]), network),
@@ -240,7 +240,7 @@ def test_fit_one_cycle_warns_once_about_raw_inputs():
         for x in (TABLE, STANDARD):
             fit_one_cycle(network(), x, np.zeros((32, 1)), epochs=1, max_learning_rate=1e-6, verbose=0)
     assert [(warning.category, warning.filename) for warning in caught] == [(UserWarning, __file__)]
-    assert "not standardised" in str(caught[0].message)
+    assert "not standardized" in str(caught[0].message)
 
 
 def test_boston_housing_error_is_well_below_the_mean_predictor(data_dir):

@@ -88,7 +88,7 @@ def test_an_optimizer_that_has_made_steps_is_refused_without_its_model():
     """A compiled function may hold the old values of such an optimizer, so the error asks for the model."""
     model = compiled(keras.optimizers.Adam())
     fit(model, 2)
-    with unchanged(model.optimizer), pytest.raises(ValueError, match=r"already made steps \(2\).*Pass the model"):
+    with unchanged(model.optimizer), pytest.raises(ValueError, match=r"already taken steps \(2\).*Pass the model"):
         onecycle.schedule_hyperparameters(model.optimizer, learning_rate=CYCLE)
 
 
@@ -127,7 +127,7 @@ def test_the_learning_rate_alone_can_be_scheduled_in_every_optimizer(name):
 
 
 def test_an_optimizer_can_be_scheduled_before_compile():
-    """An optimizer that has made no step can be scheduled first and passed to `compile` afterwards."""
+    """An optimizer that has taken no step can be scheduled first and passed to `compile` afterwards."""
     optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
     assert onecycle.schedule_hyperparameters(optimizer, learning_rate=CYCLE, momentum=CYCLE.momentum()) is optimizer
     model = compiled(optimizer)

@@ -33,7 +33,7 @@ def test_multi_optimizer_with_a_schedule_inside_is_refused():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5)
     inner = keras.optimizers.SGD(schedule, momentum=0.9), keras.optimizers.Adam(0.1)
     optimizer = multi(*inner)
-    with unchanged(*inner), pytest.raises(ValueError, match=r"only where each is a number.*one by one"):
+    with unchanged(*inner), pytest.raises(ValueError, match=r"only if each is a number.*one by one"):
         onecycle.schedule_hyperparameters(optimizer, learning_rate=CYCLE)
     onecycle.schedule_hyperparameters(optimizer, momentum=0.5)  # without the learning rates
 
@@ -67,7 +67,7 @@ def test_multi_optimizer_with_an_idle_optimizer_counts_its_steps():
     chosen["nowhere"] = keras.optimizers.Adam(0.1)
     model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
     fit(model, 2)
-    with pytest.raises(ValueError, match=r"already made steps \(2\)"):
+    with pytest.raises(ValueError, match=r"already taken steps \(2\)"):
         onecycle.schedule_hyperparameters(model.optimizer, learning_rate=CYCLE)
 
 

@@ -155,7 +155,7 @@ def test_a_part_of_a_dataset_is_drawn():
     assert data.steps_per_epoch == ROWS // BATCH
     assert training_data.count_rows(data.train) + len(data.validation[0]) < ROWS
     assert "held" not in data.description
-    with pytest.raises(ValueError, match="length of an epoch"):
+    with pytest.raises(ValueError, match="length of this data set"):
         prepare_sweep_data(
             dataset.filter(lambda *_: True), None, None, batch_size=None, validation_data=None, random=RNG, share=1.0
         )
@@ -244,7 +244,7 @@ BAD = {
     "validation": ({"validation_data": (X,)}, "validation_data"),
     "no data": ({"x": None}, "`x`"),
     "few rows": ({"x": X[:20], "y": Y[:20], "budget": 30.0}, "too few"),
-    "unknown length": ({"x": dict, "y": None}, "length of an epoch"),
+    "unknown length": ({"x": dict, "y": None}, "length of this data set"),
 }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onecycle.suggestions import sweep_pick
-from onecycle.suggestions.sweep_pick import best_at_end, pick, search_centre
+from onecycle.suggestions.sweep_pick import best_at_end, pick, search_center
 
 NAN, INF = np.nan, np.inf
 RATES = 10.0 ** np.arange(-4, 1)
@@ -109,7 +109,7 @@ def test_best_run_at_an_end_is_reported(scores, end):
         ([2.0] * 5, 1.0, 100, "same held-out loss"),
         (VALLEY, 0.5, 100, "No rate made the held-out loss lower"),
         (VALLEY, 1.0, 100, "No rate made the held-out loss lower"),
-        ([1.0, 2.0, 3.0, NAN, NAN], 9.0, [10, 10, 10, 99, 99], "longest diverged"),
+        ([1.0, 2.0, 3.0, NAN, NAN], 9.0, [10, 10, 10, 99, 99], "longest runs diverged"),
     ],
 )
 def test_scores_without_evidence_give_no_rate(scores, initial, steps, reason):
@@ -124,10 +124,10 @@ def test_unknown_initial_score_does_not_prevent_a_pick():
     assert picked(RATES, VALLEY, initial_score=NAN).learning_rate is not None
 
 
-def test_search_centre():
+def test_search_center():
     """Longer runs are made around the pick, or around the lowest rate where all runs diverged."""
-    assert search_centre(RATES, VALLEY) == pytest.approx(0.01, rel=0.02)
-    assert search_centre(RATES, [NAN] * 5) == RATES[0]
+    assert search_center(RATES, VALLEY) == pytest.approx(0.01, rel=0.02)
+    assert search_center(RATES, [NAN] * 5) == RATES[0]
     assert best_at_end(RATES, [NAN] * 5) == "lowest"
 
 
@@ -137,7 +137,7 @@ def test_range_test_decides_between_equal_scores():
     assert picked(RATES, EQUAL, suggested=0.1).learning_rate == pytest.approx(0.1, rel=0.3)
     assert picked(RATES, EQUAL, suggested=0.01).learning_rate == pytest.approx(0.01, rel=0.3)
     assert 0.0005 < picked(RATES, clear, suggested=0.1, spread=0.3).learning_rate < 0.01
-    assert search_centre(RATES, EQUAL, suggested=0.1) == pytest.approx(0.1, rel=0.3)
+    assert search_center(RATES, EQUAL, suggested=0.1) == pytest.approx(0.1, rel=0.3)
 
 
 def test_single_rate_is_picked():

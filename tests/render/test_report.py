@@ -120,7 +120,7 @@ def test_table_of_a_cycle_is_exact(tmp_path):
     np.testing.assert_array_equal(rows, np.stack([result.steps_shown, result.learning_rates, result.momenta], axis=1))
     facts = dict(page.tables["The cycle"][1:])
     assert facts["schedule"] == result.schedule
-    assert (facts["peak learning rate"], facts["steps made"]) == (0.05, 500)
+    assert (facts["peak learning rate"], facts["steps completed"]) == (0.05, 500)
     assert (facts["peak picked by"], facts["momentum"]) == ("sweep", "0.95 to 0.85 and back")
 
 

@@ -27,13 +27,16 @@ def compare_command(
             help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (build, data, arms).",
         ),
     ],
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds per arm. Fewer than 6 show no significance.")] = 10,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Number of seeds per arm. With fewer than 6, no difference is significant.")
+    ] = 10,
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per run.")] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Batch size.")] = 32,
     metric: Annotated[str | None, typer.Option(help="Metric to compare, such as val_accuracy.")] = None,
     mode: Annotated[str, typer.Option(help="Which values are better: max (higher), min (lower) or auto.")] = "auto",
     target: Annotated[
-        float | None, typer.Option(help="Value of the metric to reach. Default: the best of the baseline.")
+        float | None,
+        typer.Option(help="Value of the metric to reach. Default: the mean of the best values of the baseline."),
     ] = None,
     margin: Annotated[float | None, typer.Option(help="Largest difference in the metric that does not matter.")] = None,
     directory: Annotated[
@@ -86,7 +89,7 @@ class ComparisonCode(NamedTuple):
 def load_comparison_code(name: str) -> ComparisonCode:
     """Call the user's function, given as MODULE:FUNCTION or FILE.py:FUNCTION, and return what it returns."""
     returned = call_user_function(name)
-    # The dict tells it from (model, x, y), which the other commands take.
+    # The dict distinguishes it from (model, x, y), which the other commands take.
     if not isinstance(returned, tuple) or len(returned) != 3 or not isinstance(returned[2], Mapping):
         raise console.UsageError(
             f"{name} must return (build, data, arms), with a dict of arms, as for `onecycle.compare`. "

@@ -1,4 +1,4 @@
-"""`onecycle demo`: finds a learning rate for handwritten digits and trains with and without 1cycle."""
+"""`onecycle demo`: a learning rate for handwritten digits, and training with and without 1cycle."""
 
 from __future__ import annotations
 

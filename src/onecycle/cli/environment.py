@@ -38,7 +38,7 @@ def select_backend(backend: Backend | None, *, default: Backend | None = None) -
     Raises:
         UsageError: If the backend is not installed, or Keras already runs on another one.
     """
-    # TensorFlow's C++ code logs the CPU's instruction sets at every start.
+    # Otherwise the C++ code of TensorFlow logs the instruction sets of the CPU at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name = backend or os.environ.get("KERAS_BACKEND") or default
     if name is None:

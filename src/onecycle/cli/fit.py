@@ -1,4 +1,4 @@
-"""`onecycle fit`: trains the user's model with 1cycle."""
+"""`onecycle fit`: training of the user's model with 1cycle."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FitOutcome:
     """A training run, finished or ended early with Ctrl-C.
 
     Attributes:
-        max_learning_rate: Peak of the cycle. None if a run ended early was to find it.
+        max_learning_rate: Peak of the cycle. None if it was to be found and training ended early.
         reason: Where the peak comes from.
         epochs: Number of finished epochs.
         requested_epochs: Number of epochs to train.
@@ -102,7 +102,7 @@ class FitOutcome:
             "max_learning_rate": self.max_learning_rate,
             "reason": self.reason,
             "epochs": self.epochs,
-            # This key is part of the output since version 0.1.0.
+            # The key in the output of version 0.1.0, kept for scripts that read it.
             "epochs_asked": self.requested_epochs,
             "seconds": self.seconds,
             "history": self.history,
@@ -129,7 +129,9 @@ class FitOutcome:
             The files that were written.
         """
         if save is not None:
-            save.write_text(json.dumps(self.facts(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            from onecycle.results.codec import write_atomically
+
+            write_atomically(save, json.dumps(self.facts(), indent=2, allow_nan=False) + "\n")
         if plot is not None:
             from onecycle.plot import plot_training_curves, save_figure
 

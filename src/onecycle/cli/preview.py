@@ -111,7 +111,7 @@ def _factories() -> dict[ScheduleName, tuple[Callable[..., Schedule], dict[str, 
             WarmupStableDecay,
             {"warmup_fraction": "warmup_fraction", "final_fraction": "decay_fraction"},
         ),
-        # Four whole cycles.
+        # Four complete cycles.
         ScheduleName.cyclical: (lambda peak, steps: CyclicalLearningRate(peak / 10, peak, max(1, steps // 8)), {}),
     }
 
@@ -127,9 +127,7 @@ def matching_momentum_schedule(schedule: Schedule, *, high: float, low: float) -
     Raises:
         ValueError: If a momentum is out of its range.
     """
-    from onecycle import CyclicalLearningRate, OneCycle
-
-    return schedule.momentum(high=high, low=low) if isinstance(schedule, OneCycle | CyclicalLearningRate) else None
+    return schedule.momentum(high=high, low=low) if hasattr(schedule, "momentum") else None
 
 
 def save_schedule_plot(schedule: Schedule, momentum: MomentumSchedule | None, path: Path) -> None:

@@ -27,7 +27,7 @@ def report_command(
 ) -> None:
     """Write saved results to one HTML file, with plots, tables and verdicts.
 
-    The report opens without a network. The model is not needed.
+    The report opens without a network. Neither the model nor Keras is needed.
 
     Example: `onecycle report found.json comparison.json -o report.html`
     """

@@ -1,4 +1,4 @@
-"""Imports and calls a function of the user's code, given as MODULE:FUNCTION or FILE.py:FUNCTION."""
+"""Importing and calling a function of the user's code, given as MODULE:FUNCTION or FILE.py:FUNCTION."""
 
 from __future__ import annotations
 

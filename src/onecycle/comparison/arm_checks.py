@@ -44,6 +44,7 @@ def check_values(values: Mapping[str, object]) -> None:
     _check_schedule(schedule)
     if rate is not None:
         _check_rate(rate, schedule)
+    # None means the value of the comparison.
     for name in ("batch_size", "epochs"):
         if values[name] is not None:
             check_integer(name, values[name])

@@ -150,12 +150,12 @@ class Arm:
     def check(self, model: keras.Model, x: Nested, steps: int | None) -> None:
         """Raise the errors that a run of this arm would raise before training. The model keeps the arm's optimizer.
 
-        Callbacks are not made, and neither is a schedule whose peak is not found yet.
+        Callbacks are not created, and neither is a schedule whose peak has yet to be found.
 
         Args:
             model: The compiled model.
             x: Training data.
-            steps: Training steps of a run, or None if they are not known.
+            steps: Training steps of a run, or None if unknown.
 
         Raises:
             TypeError, ValueError: For an invalid optimizer or schedule, or a momentum that the optimizer does not have.
@@ -179,7 +179,7 @@ class Arm:
         callbacks: Sequence[keras.callbacks.Callback],
         **options: Unpack[FitOptions],
     ) -> keras.callbacks.History:
-        """Train the model in the way of this arm and return the history.
+        """Train the model as this arm specifies, and return the history.
 
         Args:
             model: The compiled model, with the arm's optimizer.

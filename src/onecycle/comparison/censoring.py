@@ -18,7 +18,7 @@ def fill_failed_pairs(differences: ArrayLike, arm_failed: ArrayLike, baseline_fa
         sign: 1 where higher is better, -1 where lower is better.
 
     Returns:
-        Float array of shape (n,): infinite in favour of the other run where one run failed, 0 where both failed.
+        Float array of shape (n,): infinite in favor of the other run where one run failed, 0 where both failed.
     """
     arm, baseline = np.asarray(arm_failed, dtype=bool), np.asarray(baseline_failed, dtype=bool)
     filled = np.where(arm & baseline, 0.0, np.where(arm, -sign * np.inf, sign * np.inf))
@@ -47,6 +47,7 @@ def censored_differences(
         Float array of shape (n,), finite.
     """
     ours, theirs = np.asarray(arm, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    # `fmax` ignores the NaN of the other run, if that one is censored too.
     arm_times = np.where(np.isnan(ours), np.fmax(arm_lengths, theirs), ours)
     baseline_times = np.where(np.isnan(theirs), np.fmax(baseline_lengths, ours), theirs)
     both = np.isnan(ours) & np.isnan(theirs)

@@ -1,4 +1,4 @@
-"""`compare`: several ways to train one model, with the same starts, and what the runs show."""
+"""`compare`: a paired comparison of several ways to train one model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from onecycle.comparison.resuming import reusable_records
 from onecycle.comparison.runs import Data, RunKey, SharedSettings
 from onecycle.comparison.store import Store
 from onecycle.results.comparison import Comparison
+from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
 from onecycle.suggestions.arguments import check_integer, check_number
 
@@ -43,7 +44,8 @@ def compare(
 
     Before each run all random generators are seeded with the run's seed, `build()` creates the model, and the
     generators are seeded once more. Keras shuffles with the global random state, and the finder restores that state, so
-    every arm of a seed sees the same batches. Arms with another batch size see the same rows in other groups.
+    every arm of a seed sees the same batches. For arms with another batch size, the
+    same order of rows is divided into other batches.
 
     Args:
         build: Function without arguments that returns a new compiled model. It is called after seeding.
@@ -68,14 +70,14 @@ def compare(
             dropped. A run that diverged is worse than any that reached the target.
         margin: Largest difference of the metric that is of no practical interest, chosen before the runs. Without it
             the verdict is never "no practical difference".
-        directory: Folder for the records, one file per run, written when the run ends. A comparison started again with
-            the same folder makes only the missing runs. Without a folder only the result is kept.
+        directory: Folder for the records, one file per run, written when the run ends. If the comparison is started
+            again with the same folder, only the missing runs are trained. Without a folder, only the result is kept.
         jobs: Number of processes on this machine, each with its share of the cores and, if there are GPUs, with a GPU.
-            With 1, the runs are made in this process. `build`, `data` and the functions of the arms are sent to the
+            With 1, the runs are trained in this process. `build`, `data` and the functions of the arms are sent to the
             processes with the module that defines them, but without the modules which that module imports.
         cluster: "dask://host:port", "ray" or "ray://host:port" instead of `jobs`: a cluster whose workers have onecycle
-            and the backend installed. Each run gets a separate process there. With a folder that the workers share, a
-            run is kept even if this process is killed in the meantime.
+            and the backend installed. Each run uses a separate process there. With a folder that the workers share, a
+            run is kept even if this process is killed.
         verbose: 0 for no output, 1 for a progress bar. "auto" is 1.
 
     Returns:
@@ -86,9 +88,8 @@ def compare(
         RuntimeError: If a run fails. The message names its arm and seed, and the records of finished runs are kept.
 
     Warns:
-        UserWarning: For each file in the folder in the place of a record that is damaged, belongs to another run, or
-            was made from other data or initial weights. The file is moved aside, and used again only by a comparison
-            to which it belongs.
+        UserWarning: For each record in the folder that is damaged, belongs to another run, or was made from other data
+            or initial weights. The file is moved aside, and used again only by a comparison to which it belongs.
 
     Example:
 
@@ -137,7 +138,7 @@ def _missing_records(
     cluster: str | None,
     verbose: int | str,
 ) -> dict[RunKey, RunRecord]:
-    """Make the runs that have no record yet, show the progress, and return their records."""
+    """Train the runs that have no record yet, show the progress, and return the records."""
     bar = keras.utils.Progbar(len(keys), unit_name="run") if verbose else None
     if bar is not None and records:
         bar.update(len(records))
@@ -165,8 +166,7 @@ def _seeds(seeds: object) -> tuple[int, ...]:
 def _check_options(build: object, mode: str, target: object, margin: object) -> None:
     if not callable(build):
         raise TypeError(f"Argument `build` must be a function that returns a compiled model. Received: build={build!r}")
-    if mode not in ("auto", "max", "min"):
-        raise ValueError(f'Argument `mode` must be "auto", "max" or "min". Received: mode={mode!r}')
+    check_mode(mode)
     if target is not None:
         check_number("target", target)
     if margin is not None:

@@ -35,13 +35,13 @@ def train_compiled_runs(
 ) -> Iterator[RunRecord]:
     """Train runs in compiled programs, one program for all seeds of an arm, and yield their records arm by arm.
 
-    Runs are trained here only if all arms can be trained by a compiled program that is faster than `fit`. The records
-    of other runs are missing from the result, and the caller makes these runs one by one.
+    Runs are trained here only if all arms can be trained by a compiled program that is faster than `fit`. No records
+    are yielded for other runs, which the caller trains one by one.
 
     Args:
         settings: What all runs share.
         arms: Name -> arm.
-        keys: The runs to make.
+        keys: The runs to train.
     """
     # On other backends a compiled program reads the rows in another order than `fit`, so the runs would differ.
     if not compilation.shuffles_like_fit():
@@ -124,7 +124,7 @@ class SeedBatch:
         (x, y), validation = self.data
         began = time.perf_counter()
         planned = self._planned()
-        # With "compiled" the engine raises before any training where `fit` would be faster.
+        # With "compiled", the engine raises an error before any training if `fit` would be faster.
         runs = train_members(
             self.models[0], x, y,
             members=[plan.member for plan in planned], epochs=self._epochs, batch_size=self._batch_size,

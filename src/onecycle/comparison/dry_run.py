@@ -1,4 +1,4 @@
-"""Checks on the model and the data of one seed before any run, so that errors in them do not cost a training."""
+"""Checks on the model and the data of one seed before any run, so that errors in them show before hours of training."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class DryRun:
         return cls(model, x, y, validation, start_digests(model, x, y, validation))
 
     def resolve_batch_size(self, batch_size: int, arms: Iterable[Arm]) -> int | None:
-        """Return the batch size of the arms that do not set their own, or None where the data come in batches.
+        """Return the batch size of the arms that do not set their own, or None if the data comes in batches.
 
         Args:
             batch_size: The argument of the comparison.
             arms: The arms.
 
         Raises:
-            ValueError: If a batch size is given for data that come in batches.
+            ValueError: If a batch size is given for data that comes in batches.
         """
         if training_data.is_arrays(self.x):
             return batch_size
@@ -93,7 +93,7 @@ class DryRun:
         """Return what is known about the keys of the runs' histories, from evaluating one batch of validation data."""
         x, y = self.validation
         names = None
-        if not training_data.is_one_shot(x):  # the runs would miss a batch that is drawn from a generator
+        if not training_data.is_one_shot(x):  # a batch drawn from a generator would be missing in the runs
             size = batch_size if training_data.is_arrays(x) else None
             names = sorted(self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True))
         return HistoryKeys(

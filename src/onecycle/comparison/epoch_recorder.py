@@ -18,7 +18,7 @@ class EpochRecorder(keras.callbacks.Callback):
     until the end of the epoch.
 
     Args:
-        rows: Rows of the training data, or None where they cannot be counted.
+        rows: Rows of the training data, or None if they cannot be counted.
     """
 
     def __init__(self, rows: int | None) -> None:
@@ -36,7 +36,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.seconds_before_training = time.perf_counter() - self._created
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Record the optimizer's step before the first epoch, for it may have trained before."""
+        """Record the optimizer's step before the first epoch, which is not 0 if the optimizer has been used before."""
         if not self.steps:
             self._first_step = raw_step(self.model.optimizer)
 

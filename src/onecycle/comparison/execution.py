@@ -1,4 +1,4 @@
-"""Where the runs of a comparison are made: in this process, in others, or on a Dask or Ray cluster through joblib."""
+"""The training of the runs: in this process, in others, or on a Dask or Ray cluster through joblib."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_BROKEN_POOLS = 3  # in a row, without a run that ended; our choice
 
 @dataclass(frozen=True)
 class ComparisonSetup:
-    """What the runs of a comparison are made from.
+    """What the runs of a comparison need.
 
     Attributes:
         settings: The settings that all runs share.
@@ -41,12 +41,12 @@ class ComparisonSetup:
 
 
 def make_runs(setup: ComparisonSetup, keys: Sequence[RunKey], *, jobs: int, cluster: str | None) -> Iterator[RunRecord]:
-    """Make runs and yield the record of each when it ends, in any order.
+    """Train runs and yield the record of each when it ends, in any order.
 
     Args:
-        setup: What the runs are made from.
-        keys: The runs to make.
-        jobs: Number of processes on this machine. With 1 the runs are made in this process.
+        setup: What the runs need.
+        keys: The runs to train.
+        jobs: Number of processes on this machine. With 1, the runs are trained in this process.
         cluster: None, "dask://host:port", "ray" or "ray://host:port".
 
     Raises:
@@ -79,7 +79,7 @@ def _trained(setup: ComparisonSetup, keys: Sequence[RunKey]) -> Iterator[RunReco
 
 
 def _in_processes(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int) -> Iterator[RunRecord]:
-    """Make runs in processes on this machine, with a new pool of processes whenever one of them is killed."""
+    """Train runs in processes on this machine, with a new pool of processes whenever one of them is killed."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     finished: set[RunKey] = set()
@@ -140,14 +140,14 @@ def _distributed(
     *,
     streams: bool = True,
 ) -> Iterator[RunRecord]:
-    """Have joblib make the runs and yield their records.
+    """Have joblib train the runs, and yield their records.
 
     Args:
-        run: Function that makes one run in a worker.
-        setup: What the runs are made from.
-        keys: The runs to make.
+        run: Function that trains one run in a worker.
+        setup: What the runs need.
+        keys: The runs to train.
         environment: Environment variables for the workers.
-        streams: Whether joblib's backend can return each result when it is there, rather than all at the end.
+        streams: Whether joblib's backend can return each result when it is ready, rather than all at the end.
     """
     from joblib import Parallel, delayed
 
@@ -162,7 +162,7 @@ def _distributed(
 
 @contextmanager
 def _joblib_cluster(cluster: str) -> Iterator[bool]:
-    """Make joblib use the cluster, and yield whether it can return each result when it is there."""
+    """Make joblib use the cluster, and yield whether it can return each result when it is ready."""
     from joblib import parallel_config
 
     kind, _, address = cluster.partition("://")

@@ -1,4 +1,4 @@
-"""What a run depends on, as plain data and as a hash. A record made with other settings has another hash."""
+"""What a run depends on, as plain data and as a hash. With other settings, a run has another hash."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _function_data(function: FunctionType) -> dict[str, object]:
 
 
 def _is_filled(cell: CellType) -> bool:
-    """Whether a variable that a function closes over has a value yet."""
+    """Return whether a variable that a function closes over has a value yet."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:

@@ -1,4 +1,4 @@
-"""The measures of each run, taken once the records of all runs are there."""
+"""The measures of each run, computed when all runs have ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from onecycle.comparison.statistics import t_interval
-from onecycle.results.metrics import Direction, metric_direction
+from onecycle.results.metrics import Direction, check_mode, metric_direction, reaches
 from onecycle.results.runs import TIMES, MeasuredRun, RunRecord
 
 
@@ -49,15 +49,13 @@ def choose_mode(metric: str, mode: str) -> Direction:
     Raises:
         ValueError: If `mode` is none of these, or the direction cannot be inferred.
     """
-    if mode in ("max", "min"):
+    if check_mode(mode) != "auto":
         return "max" if mode == "max" else "min"
-    if mode != "auto":
-        raise ValueError(f'Argument `mode` must be "auto", "max" or "min". Received: mode={mode!r}')
     direction = metric_direction(metric)
     if direction is not None:
         return direction
     raise ValueError(
-        f"The name {metric!r} does not tell whether a higher or a lower value is better. "
+        f"The name {metric!r} does not show whether a higher or a lower value is better. "
         f'Pass `mode="max"` or `mode="min"`. Received: mode={mode!r}'
     )
 
@@ -105,7 +103,7 @@ def measured_run(record: RunRecord, metric: str, mode: str, target: float) -> Me
     values = record.history[metric]
     diverged = record.diverged is not None
     epoch = None if diverged else _first_epoch_at(target, values, mode)
-    # The loss on validation data, if there are any.
+    # The loss on validation data, if there is any.
     losses = record.history.get("val_loss", record.history["loss"])
     times: Mapping[str, float | None] = dict.fromkeys(TIMES) if epoch is None else elapsed(record, epoch)
     return MeasuredRun(
@@ -162,7 +160,7 @@ def elapsed(record: RunRecord, epoch: int) -> dict[str, float | None]:
         epoch: Index of the epoch, counted from 0.
 
     Returns:
-        Measure -> value. The samples are None where they cannot be counted.
+        Measure -> value. The samples are None if they cannot be counted.
     """
     finder_steps = record.finder.get("steps", 0)
     # Relative to the first epoch, since `steps` are cumulative.
@@ -191,8 +189,8 @@ def mean_curves(runs: Sequence[MeasuredRun], arms: Sequence[str], metric: str) -
 
 
 def _first_epoch_at(target: float, values: Sequence[float], mode: str) -> int | None:
-    reached = (epoch for epoch, value in enumerate(values) if (value >= target if mode == "max" else value <= target))
-    return next(reached, None)
+    reached = np.flatnonzero(reaches(values, target, mode))
+    return int(reached[0]) if len(reached) else None
 
 
 def _mean_curve(histories: Sequence[Sequence[float]]) -> dict[str, list[float]]:

@@ -23,6 +23,7 @@ def documents(folder: Path, pattern: str = "*.json") -> dict[str, object]:
         ValueError: If a file or a line is torn.
     """
     packed, problems = packed_lines(folder.resolve())
+    # An analysis must not silently leave out a record.
     if problems:
         raise ValueError(" ".join(problems))
     found = {name: line.document for name, line in packed.items() if fnmatchcase(name, pattern)}

@@ -1,4 +1,4 @@
-"""Where a record comes from: the versions of packages and the machine."""
+"""The origin of a record: the versions of packages and the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onecycle.keras_support import backends
 def package_versions() -> dict[str, str]:
     """Return package -> version, for the packages that the numbers of a run depend on."""
     ours = {"onecycle": version("onecycle"), "python": platform.python_version()}
-    return {"keras": keras.__version__, **backends.versions(), "numpy": np.__version__, **ours}
+    return {**backends.versions(), "numpy": np.__version__, **ours}
 
 
 def machine_description() -> dict[str, object]:

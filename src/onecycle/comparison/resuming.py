@@ -1,4 +1,4 @@
-"""The runs of a comparison that need not be made: their records are in its folder already."""
+"""The runs of a comparison that need not be trained, since their records are in its folder already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reusable_records(
     those in the records, for the first seed that has any. Only if these differ, every seed is checked.
 
     Args:
-        setup: What the runs are made from.
+        setup: What the runs need.
         keys: The runs, in order.
         digests: Seed -> the digests of its start, for the seeds whose digests are known already.
 

@@ -94,7 +94,7 @@ class TrainedRun:
 def train_run(settings: SharedSettings, arm: Arm, seed: int) -> RunRecord:
     """Train one arm with one seed from the beginning, and return the record.
 
-    All random generators are seeded before the data are read, before `build()` and before training. So every arm of a
+    All random generators are seeded before the data is read, before `build()` and before training. So every arm of a
     seed starts with the same weights and sees the same batches (of its batch size), whatever random numbers its finder
     draws in between.
 
@@ -193,7 +193,7 @@ def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
 
 
 def finder_cost(result: RangeTest | Sweep | None, seconds: float) -> dict[str, object]:
-    """Return what finding the learning rate cost and found; empty if no learning rate was searched.
+    """Return what finding the learning rate cost and found; empty if there was no search.
 
     Args:
         result: Result of the range test or the sweep, or None.

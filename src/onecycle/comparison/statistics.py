@@ -39,7 +39,7 @@ LEVEL = 0.05  # significance level of every test; intervals are of level 1 - LEV
 FEWEST_SEEDS = 6  # 2 / 2**5 = 0.0625: the smallest p value of 5 seeds is above LEVEL
 EXACT_SEEDS = 14  # up to here all 2**n sign flips are enumerated; above, 2**14 are drawn
 POWER = 0.8  # power that the advice "about N more seeds" aims at
-MOST_SEEDS = 1000  # our choice: advising more seeds than that helps nobody
+MOST_SEEDS = 1000  # our choice: advice to run more seeds than that is useless
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no practical difference", "cannot tell"
 
@@ -167,6 +167,7 @@ def holm(p: ArrayLike) -> Array:
     """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values)
+    # The smallest p is multiplied by n, the next by n - 1, and so on. The running maximum keeps their order.
     adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     result = np.empty_like(values)
     result[order] = np.minimum(adjusted, 1.0)
@@ -190,6 +191,7 @@ def verdict_kind(test: PairedTest, p: float, p_equivalence: float) -> str:
     """
     if test.seeds < FEWEST_SEEDS:
         return UNKNOWN
+    # Before "better" and "worse": a difference may be certain and still too small to matter.
     if p_equivalence <= LEVEL:
         return SAME
     if p <= LEVEL:
@@ -208,10 +210,11 @@ def more_seeds(test: PairedTest, margin: float | None, arms: int = 1) -> int | N
         arms: Number of tested arms, for the first step of Holm's method.
 
     Returns:
-        The number of additional seeds, or None where more than 1000 seeds would be needed in total.
+        The number of additional seeds, or None if more than 1000 seeds would be needed in total.
     """
     if test.seeds < 2:
         return fewest_seeds(arms) - test.seeds
+    # At level / arms, the first step of Holm's method.
     needed = [_seeds_for(abs(test.mean), test.deviation, LEVEL / 2 / arms, POWER)]
     if margin is not None:
         # Both one-sided tests must be significant, so each needs the power (1 + POWER) / 2.
@@ -241,6 +244,7 @@ def _equivalence_p(mean: float, deviation: float, n: int, margin: float) -> floa
         return 1.0
     error = deviation / math.sqrt(n)
     distance = margin - abs(mean)
+    # Without any spread, the mean is taken as exact.
     if error == 0:
         return 0.0 if distance > 0 else 1.0
     return float(special.stdtr(n - 1, -distance / error))

@@ -1,4 +1,4 @@
-"""The records of a comparison on disk: one file per run, written whole or not at all.
+"""The records of a comparison on disk: one file per run, written completely or not at all.
 
 Packed records (`packed.py`) are read as well and never changed. A file of another run is never used.
 """
@@ -27,7 +27,7 @@ class Store:
         directory: The folder; it is created if it is missing.
 
     Attributes:
-        problems: What was wrong with the files found, a sentence each.
+        problems: A sentence for each problem with the files found.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -40,8 +40,9 @@ class Store:
         return self.directory / f"{slug(arm)}_{seed}.json"
 
     def write(self, record: RunRecord) -> None:
-        """Write a record, whole or not at all; a record of other settings in its place is moved aside."""
+        """Write a record, completely or not at all. A record of other settings in its place is moved aside."""
         path = self.path(record.arm, record.seed)
+        # A damaged file may be overwritten.
         with suppress(ValueError, FileNotFoundError):
             existing = codec.load_object(path)
             if isinstance(existing, RunRecord) and existing.identity != record.identity:
@@ -77,7 +78,7 @@ class Store:
 
         Raises:
             FileNotFoundError: If the other folder has no such record.
-            ValueError: If it is packed and damaged.
+            ValueError: If the record is packed and damaged.
         """
         path, original = self.path(arm, seed), source.path(arm, seed)
         if path.exists() or path.name in self._packed:

@@ -41,7 +41,7 @@ def verdict_sentence(verdict: Verdict, counts: RunCounts) -> str:
 
 
 def not_measured_sentence(arm: str, measure: str) -> str:
-    """Return why there is no verdict on an arm in a measure that no run has a value of."""
+    """Return why there is no verdict on an arm in a measure of which no run has a value."""
     if measure in TIMES:
         return (
             f"{arm}: no {measure} to the target to compare: no run of any arm reached it, or the {measure} could not "
@@ -72,7 +72,7 @@ def _effect(verdict: Verdict) -> str:
 
 
 def _evidence(verdict: Verdict, counts: RunCounts) -> str:
-    if verdict.seeds < 2:
+    if verdict.seeds < 2:  # no interval and no test
         return ""
     interval = "" if math.isnan(verdict.low) else f"95 % interval {verdict.low:.3g} to {verdict.high:.3g}; "
     adjusted = f", adjusted for {counts.tested_arms} arms" if counts.tested_arms > 1 else ""

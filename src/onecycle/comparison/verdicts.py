@@ -80,7 +80,7 @@ class MeasureTable:
         rows = [sorted((run for run in runs if run["arm"] == arm), key=lambda run: run["seed"]) for arm in arms]
         is_time = measure in TIMES
         values = np.array([[_value(run, measure) for run in row] for row in rows], dtype=np.float64)
-        # An infinite metric is no better known than a NaN.
+        # An infinite metric counts as missing, as NaN does.
         values = np.where(np.isfinite(values), values, np.nan)
         diverged = np.array([[run["diverged"] is not None for run in row] for row in rows])
         lengths = np.array([[_log_length(run, measure) for run in row] for row in rows], dtype=np.float64)

@@ -26,7 +26,7 @@ STDERR_TAIL = 2000  # characters of a dead process's standard error that an erro
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker process takes over from the process that started the comparison.
+    """What a worker process needs from the process that started the comparison.
 
     Attributes:
         environment: Environment variables that must be set before Keras is imported.
@@ -40,13 +40,13 @@ class WorkerSetup:
 
 
 def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
-    """Make one run in this process, write its record if there is a folder, and return the record.
+    """Train one run in this process, write its record if there is a folder, and return the record.
 
     Args:
         payload: Bytes that cloudpickle made of (settings, arms). As an array, joblib maps it into memory only once.
         arm: Name of the arm.
         seed: Seed of the run.
-        setup: What is set before any of the user's code is loaded.
+        setup: Settings that apply before any of the user's code is loaded.
 
     Raises:
         RuntimeError: If the run fails, or Keras is loaded here on another backend.
@@ -67,7 +67,7 @@ def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: Worker
 
 
 def run_in_subprocess(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
-    """Make one run of a cluster in a separate process and return its record.
+    """Train one run of a cluster in a separate process and return its record.
 
     The threads of a Dask worker share Python's global random state, from which Keras draws the seeds of initial
     weights, so runs with the same seed would start from different weights. A separate process also frees its GPU
@@ -77,7 +77,7 @@ def run_in_subprocess(payload: NDArray[np.uint8], arm: str, seed: int, setup: Wo
         payload: Bytes that cloudpickle made of (settings, arms).
         arm: Name of the arm.
         seed: Seed of the run.
-        setup: What is set before any of the user's code is loaded.
+        setup: Settings that apply before any of the user's code is loaded.
 
     Raises:
         RuntimeError: If the run fails or its process is killed.
@@ -115,7 +115,7 @@ def set_environment(environment: Mapping[str, str]) -> None:
             )
         return
     os.environ.update(environment)
-    # Hidden devices are not initialised, so processes do not reserve memory on each other's GPU.
+    # Hidden devices are not initialized, so processes do not reserve memory on each other's GPU.
     devices = environment.get("ONECYCLE_DEVICES", "")
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = assigned_device(devices.split(","))
@@ -156,7 +156,7 @@ def assigned_device(devices: list[str]) -> str:
 
 
 def run_folder(folder: str) -> None:
-    """Make the run described in the folder's file `task`, and write the record or the error to the file `outcome`."""
+    """Train the run described in the folder's file `task`, and write the record or the error to the file `outcome`."""
     threading.Thread(target=_exit_when_stdin_closes, daemon=True).start()
     payload, arm, seed, setup = pickle.loads(Path(folder, "task").read_bytes())
     outcome: RunRecord | RuntimeError

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle.keras_support.training_data import count_batches
+
 # The columns of `Segments`, padded for a compiled program: starts, stops, has_short_batch, starts_epoch.
 SegmentColumns: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -28,7 +30,7 @@ class BatchPlan:
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch, a short one included."""
-        return -(-self.rows // self.batch_size)
+        return count_batches(self.rows, self.batch_size)
 
     @property
     def full_batches(self) -> int:
@@ -62,6 +64,7 @@ class BatchPlan:
         while step < end:
             step_of_epoch = step % self.steps_per_epoch
             length = min(self.steps_per_epoch - step_of_epoch, end - step)
+            # Only the last batch of an epoch may be short.
             short = bool(self.remainder) and step_of_epoch + length == self.steps_per_epoch
             start = step - first_step
             rows.append((start, start + length - short, short, step_of_epoch == 0))

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.member_schedules import TabulatedSchedules, default_momentum, tabulate_schedules
 from onecycle.engine.members import Member
+from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.engine.training_program import BlockArguments, StepInputs
-from onecycle.engine.training_steps import Data, TrainingState
 from onecycle.keras_support import compilation
 
 # A block has at least this many steps if it may have several epochs. Each call costs a tenth of a millisecond.
@@ -105,6 +105,7 @@ class BlockInputs:
 
     def start_state(self, group: MemberGroup) -> TrainingState:
         """Return the state of a group before its first step."""
+        # All members start from the optimizer of the model; only the layers may be those of another one.
         states = [self._start.with_layers_of(self._members[k].start) for k in group.indices]
         if not group.vectorized:
             return states[0]  # A program without an axis of members takes the state as it is.
@@ -135,6 +136,7 @@ class BlockInputs:
         inputs = [self._step_inputs(self._schedules[k], order, first_step, steps) for k, order in members]
         stacked = keras.tree.map_structure(_stack, *inputs) if group.vectorized else inputs[0]
         segments = self.plan.segments(first_step, steps)
+        # The last block may have fewer epochs, but the shapes of a program are fixed.
         columns = segments.padded(self.epochs_per_block)
         return state, self._data, stacked, columns, self.initial_metrics, np.int32(len(segments))
 

@@ -59,6 +59,7 @@ def choose_engine(members: int, steps: int, try_engine: Callable[[str], EngineTr
         return choose_fit(scan.refusal)
     seconds = {"scan": scan.step_seconds}
     total = scan.step_seconds * members * steps
+    # With one member, a program for all members would do the same.
     if members > 1 and total > MIN_TRAINING_PER_COMPILING * scan.compile_seconds:
         seconds["vmap"] = try_engine("vmap").step_seconds
     if scan.step_seconds > MIN_STEP_SECONDS and total > MIN_TRAINING_SECONDS:

@@ -15,8 +15,8 @@ from onecycle.engine.choice import EngineChoice
 from onecycle.engine.engine_output import EngineOutput
 from onecycle.engine.member_programs import MemberPrograms, ValidationSet
 from onecycle.engine.members import Array, Member, Weights
+from onecycle.engine.program_steps import TrainingState
 from onecycle.engine.shared_arguments import SharedFitArguments
-from onecycle.engine.training_steps import TrainingState
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.train_function import build_symbolically
 
@@ -25,7 +25,7 @@ class CompiledMembers:
     """The training of all members by compiled programs. The caller restores the model.
 
     Args:
-        model: A model that `reason_not_compiled` has no objection to.
+        model: A model for which `reason_not_compiled` returns None.
         members: The members.
         arguments: The arguments of `fit`, with arrays as data.
         engine: `"vmap"` or `"scan"` to use this one, `"auto"` to choose the fastest.
@@ -38,7 +38,7 @@ class CompiledMembers:
         data, validation = arguments.training_arrays(), arguments.validation_arrays()
         batch_size = arguments.array_batch_size
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
-        first_batch = keras.tree.map_structure(lambda array: None if array is None else array[:batch_size], data)
+        first_batch = training_data.first_rows(data, batch_size)
         # The states of a program include the variables of the loss, the metrics and the optimizer.
         build_symbolically(model, first_batch)
         self._validation = None if validation is None else ValidationSet.of(validation, batch_size)
@@ -84,6 +84,7 @@ class CompiledMembers:
         """Train a group block by block and return its record and last state."""
         program, inputs = self._programs.training(group), self._inputs
         orders, state, record = inputs.row_orders(group), inputs.start_state(group), self._empty_record(group)
+        # Block by block, so that the members can be evaluated in between, and Ctrl-C takes effect.
         for first_step in range(0, inputs.total_steps, inputs.steps_per_block):
             end = min(first_step + inputs.steps_per_block, inputs.total_steps)
             state, losses, metrics = program(*inputs.block(group, state, orders, first_step, end - first_step))
@@ -112,7 +113,7 @@ class CompiledMembers:
 
 @dataclass
 class _GroupRecord:
-    """The values that a group's training has given so far. What is missing is NaN.
+    """The values of a group's training so far. Missing ones are NaN.
 
     Attributes:
         losses: (members, steps).
@@ -153,6 +154,7 @@ def _tables(names: Sequence[str], values: Array) -> dict[str, Array]:
 
 def _final_weights(model: keras.Model, state: TrainingState, group: MemberGroup) -> list[Weights]:
     """Return `model.get_weights()` of each member of a group, after what `fit` does when it ends."""
+    # On the host, since one member after another is assigned to the model.
     states = keras.tree.map_structure(group.with_axis, compilation.to_host(state))
     return [_weights_of(model, keras.tree.map_structure(itemgetter(k), states)) for k in range(len(group.indices))]
 

@@ -47,19 +47,19 @@ def train_members(
     """Train a model several times from its current state, each time with another learning rate, schedule or data order.
 
     Each run equals a `fit` right after `keras.utils.set_random_seed(member.seed)`, with the member's learning rate and
-    momentum. If the data are arrays and the model uses Keras' standard training step, the runs are loops inside one
-    compiled program, which later calls with the same shapes use again.
+    momentum. With arrays as data and Keras' standard training step, the runs are loops inside one compiled program,
+    which later calls with the same shapes reuse.
 
     - On JAX a trial decides whether to train all members at once or one after another.
     - On TensorFlow the members are trained one after another. The rows are read in another order than in `fit`, which
       shuffles inside `tf.data`.
-    - In all other cases the runs are calls of `fit`.
+    - In all other cases, the runs are calls of `fit`.
 
     The model, its optimizer and all random generators are restored afterwards.
 
     Args:
         model: A compiled model.
-        x: Training data, as in `Model.fit`, but no generator, because a generator can be read only once.
+        x: Training data, as in `Model.fit`, except generators, which can be read only once.
         y: Targets, as in `fit`.
         members: For each run a `Member`, a tuple (learning_rate, momentum, seed) or a shorter one, or a learning rate.
         epochs: Number of epochs of each run, at least 1.
@@ -102,6 +102,7 @@ def train_members(
         began = time.perf_counter()
         choice, output = _train(model, arguments, checked_members, engine, reason, weights)
         seconds = time.perf_counter() - began
+    # Restoring the model may have removed the optimizer variables that were made for the runs.
     program_cache.discard_stale_programs(model)
     return _member_runs(checked_members, choice, output, seconds)
 
@@ -113,7 +114,7 @@ def _check_arguments(x: Nested, y: Nested, batch_size: int | None, epochs: int, 
     training_data.check_data(x, y, batch_size)
     if training_data.is_one_shot(x):
         raise ValueError(
-            "Argument `x` must be data that can be read once for each member. Received: a generator. "
+            "Argument `x` must be data that can be read again for each member. Received: a generator. "
             "Pass arrays or a data set."
         )
 
@@ -121,6 +122,7 @@ def _check_arguments(x: Nested, y: Nested, batch_size: int | None, epochs: int, 
 def _check_engine(engine: str, reason: str | None) -> None:
     """Raise if the requested engine cannot train the model for the given reason, the end of a sentence."""
     if engine == "vmap" and not backends.is_functional():
+        # Only a pure function can be mapped over members.
         reason = reason or "programs of this backend cannot be vectorized over members"
     if reason and engine in ("compiled", "vmap", "scan"):
         error = NotCompiled if engine == "compiled" else ValueError

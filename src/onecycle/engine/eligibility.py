@@ -14,7 +14,7 @@ MAX_DATA_BYTES = 2**31  # of training data kept on the device
 
 
 def reason_not_compiled(model: keras.Model, x: Nested, y: Nested, *methods: str) -> str | None:
-    """Return why the model's training on these data cannot be compiled into one program.
+    """Return why the model's training on this data cannot be compiled into one program.
 
     Args:
         model: A compiled model.
@@ -31,26 +31,26 @@ def reason_not_compiled(model: keras.Model, x: Nested, y: Nested, *methods: str)
 
 
 def reason_validation_not_compiled(validation_data: Nested) -> str | None:
-    """Return why evaluation on these validation data cannot be compiled, as the end of a sentence, or None."""
+    """Return why evaluation on this validation data cannot be compiled, as the end of a sentence, or None."""
     if validation_data is None:
         return None
     is_tuple = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
     if is_tuple and all(map(training_data.is_arrays, validation_data[:2])):
         return None
-    return "the validation data are not a tuple of arrays"
+    return "the validation data is not a tuple of arrays"
 
 
 def _reason_of_data(x: Nested, y: Nested) -> str | None:
     if not training_data.is_arrays(x) or not (y is None or training_data.is_arrays(y)):
-        return "the data are not arrays"
+        return "the data does not consist of arrays"
     leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
     if not all(hasattr(leaf, "__array__") for leaf in leaves):
-        return "the data are sparse or ragged"
+        return "the data is sparse or ragged"
     if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
-        return "the data contain strings or scalars"
+        return "the data contains strings or scalars"
     # Four bytes per value, as in float32, whatever the dtype is.
     if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MAX_DATA_BYTES:
-        return f"the data take more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
+        return f"the data takes more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
     return None
 
 
@@ -59,7 +59,9 @@ def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None
     if overridden is not None:
         return f"the model overrides `{overridden}`"
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        # The counter would lag behind the tabulated schedules.
         return "loss scaling skips steps"
+    # No model lists these states among its variables, so a program would not carry them.
     if recurrent_states(model):
         return "a recurrent layer of the model is stateful"
     if backends.is_distributed(model):

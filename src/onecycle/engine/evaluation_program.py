@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from onecycle.engine.batch_order import BatchPlan
-from onecycle.engine.training_steps import Data, TrainingState, take_batch, training_steps
+from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps
 from onecycle.keras_support import compilation
 
 # The arguments of an `EvaluationProgram`: state, data, initial metrics.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -18,6 +17,7 @@ from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import build_optimizer
+from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import VariableSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
 
@@ -74,8 +74,7 @@ def seconds_per_fit_step(model: keras.Model, arguments: SharedFitArguments) -> f
         model: A compiled model.
         arguments: The arguments of `fit`, with arrays as data.
     """
-    rows = TRIAL_STEPS * arguments.array_batch_size
-    x, y = keras.tree.map_structure(lambda array: None if array is None else array[:rows], (arguments.x, arguments.y))
+    x, y = training_data.first_rows((arguments.x, arguments.y), TRIAL_STEPS * arguments.array_batch_size)
     start = VariableSnapshot(model)
     seconds = 0.0
     for _ in range(2):  # the first call compiles
@@ -84,11 +83,11 @@ def seconds_per_fit_step(model: keras.Model, arguments: SharedFitArguments) -> f
         seconds = time.perf_counter() - began
         # Between the calls too: with moving averages, Keras on JAX cannot train twice, since it shares their buffers.
         start.restore()
-    return seconds / -(-training_data.count_rows(x) // arguments.array_batch_size)
+    return seconds / training_data.count_batches(training_data.count_rows(x), arguments.array_batch_size)
 
 
 class _RecordedFit(keras.callbacks.Callback):
-    """Calls `fit`, records the loss of every batch, and stops a call after an epoch with a loss that is not finite."""
+    """Calls `fit`, records the loss of every batch, and ends it after an epoch with a loss that is not finite."""
 
     def __init__(self, model: keras.Model, capacity: int) -> None:
         super().__init__()
@@ -103,10 +102,7 @@ class _RecordedFit(keras.callbacks.Callback):
         """Call `fit` right after seeding and return its history."""
         self._recorded_before, self._seed = len(self._recorder.read()), seed
         keras.utils.set_random_seed(seed)
-        with warnings.catch_warnings():
-            # Keras warns at the end of a data set of unknown length, and of its own default for `shuffle`.
-            warnings.filterwarnings("ignore", message="Your input ran out of data")
-            warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
+        with without_data_warnings():
             return dict(self._trained_model.fit(**arguments.as_keywords(), verbose=0, callbacks=[self]).history)
 
     def losses(self) -> list[float]:
@@ -119,7 +115,7 @@ class _RecordedFit(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if epoch == 0:
-            # Seed again: before the first epoch `fit` draws a batch to build what is not built.
+            # Again, since `fit` may have drawn a batch to build the model before the first epoch.
             keras.utils.set_random_seed(self._seed)
         if self._trained_model.train_function is not self._wrapper:
             self._compiled_step = self._trained_model.train_function

@@ -16,8 +16,8 @@ from onecycle.engine.choice import EngineChoice, EngineTrial, choose_engine, cho
 from onecycle.engine.evaluation_program import EvaluationProgram
 from onecycle.engine.members import Array
 from onecycle.engine.program_cache import cache_of, program_key
+from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.training_program import ProgramSpec, TrainingProgram
-from onecycle.engine.training_steps import Data, TrainingState
 from onecycle.keras_support import backends, compilation, training_data
 from onecycle.keras_support.model_state import is_loss_tracker
 
@@ -129,7 +129,7 @@ class MemberPrograms:
         if engine != "auto":
             return choose_requested(engine)
         steps = self._inputs.total_steps
-        # The trials take time, so a later call with the same shapes and lengths uses their result again.
+        # The trials take time, so a later call with the same shapes and lengths reuses their result.
         return self._cache.get(
             (self._key, "choice", members, steps, self._inputs.epochs_per_block),
             lambda: choose_engine(members, steps, lambda name: self._try_engine(name, members, time_fit)),

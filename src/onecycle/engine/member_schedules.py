@@ -18,7 +18,7 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import inner_optimizers
 from onecycle.schedules.base import Schedule
-from onecycle.schedules.starting_at import starting_at
+from onecycle.schedules.delayed import starting_at
 
 _CHUNK = 4096  # steps of a schedule that are computed in one tensor operation
 
@@ -68,7 +68,7 @@ def default_momentum(optimizer: keras.optimizers.Optimizer, members: Sequence[Me
     """
     if all(member.momentum is None for member in members):
         return None
-    # A momentum applies to all optimizers inside a `MultiOptimizer`, so one of them has to give the default.
+    # A momentum applies to all optimizers inside a `MultiOptimizer`, so the default is that of the first one.
     inner = inner_optimizers(optimizer)[0]
     return float(getattr(inner, momentum_attributes(inner)[-1]))
 

@@ -59,7 +59,7 @@ class MemberRuns:
             compiled program) or `"fit"` (a call of `fit` for each member).
         reason: Why this engine was used, as a sentence.
         compile_seconds: Seconds spent on compiling and on choosing the engine. 0.0 if programs of an earlier call were
-            used again, None if the time was not measured separately.
+            reused, None if the time was not measured separately.
         train_seconds: Seconds spent on everything else.
     """
 
@@ -96,6 +96,7 @@ def as_members(members: Sequence[MemberLike], model: keras.Model) -> tuple[Membe
     converted = tuple(_as_member(member) for member in members)
     if not converted:
         raise ValueError("Argument `members` must have at least one entry. Received: an empty sequence")
+    # Before any training, so that an error in the last member does not cost the others.
     for member in converted:
         _check_member(member, model)
     return converted

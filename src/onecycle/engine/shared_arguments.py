@@ -41,19 +41,19 @@ class SharedFitArguments:
 
     @property
     def array_batch_size(self) -> int:
-        """Rows per batch when the data are arrays."""
+        """Rows per batch if the data consists of arrays."""
         return self.batch_size or training_data.DEFAULT_BATCH_SIZE
 
     @property
     def evaluations(self) -> int:
-        """Number of evaluations of each run if there are validation data."""
+        """Number of evaluations of each run if there is validation data."""
         return self.epochs // self.validation_freq
 
     @property
     def total_steps(self) -> int | None:
         """Number of training steps of each run, or None if the length of the data is unknown."""
         if training_data.is_arrays(self.x):
-            return -(-training_data.count_rows(self.x) // self.array_batch_size) * self.epochs
+            return training_data.count_batches(training_data.count_rows(self.x), self.array_batch_size) * self.epochs
         try:
             return len(self.x) * self.epochs
         except TypeError:

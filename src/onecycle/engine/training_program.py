@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan, SegmentColumns
 from onecycle.engine.member_schedules import StepHyperparameters
-from onecycle.engine.training_steps import (
+from onecycle.engine.program_steps import (
     Data,
     TrainingState,
     TrainingSteps,
@@ -24,7 +24,7 @@ from onecycle.engine.training_steps import (
 from onecycle.keras_support import compilation
 from onecycle.keras_support.random_state import global_seed_generator
 
-# Operations per step. About a millisecond of convolutions inside a loop on a CPU.
+# Multiplications and additions per step: about a millisecond of convolutions inside a loop on a CPU.
 MAX_CONVOLUTION_OPERATIONS = 4_000_000
 
 

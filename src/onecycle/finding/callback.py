@@ -1,4 +1,4 @@
-"""`LearningRateFinder`: the range test as a callback in the user's call of `fit`."""
+"""`LearningRateFinder`: the range test as a callback in the user's own `fit`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 class LearningRateFinder(keras.callbacks.Callback):
     """The learning rate range test as a callback in your own call of `fit`.
 
-    From the first step on, the rate rises over `num_steps` steps, or over all steps of this `fit` if it has fewer.
-    When the loss diverges or the ramp is over, weights, optimizer, seed generators and global random states are
-    restored before any other callback or the validation sees them, and training ends. The result is in `result`.
+    From the first step on, the learning rate rises over `num_steps` steps, or over all steps of this `fit` if it has
+    fewer. When the loss diverges or the ramp is complete, training ends, and the weights, the optimizer, the seed
+    generators and the global random states are restored before any other callback or the validation sees them. The
+    result is in `result`.
 
-    The model must be built (have its weights) before `fit`; `find_learning_rate` also takes one that is not.
+    The model must be built (have its weights) before `fit`; `find_learning_rate` builds it if necessary.
 
     Args:
-        min_learning_rate: The first rate, above 0.
-        max_learning_rate: The last rate, above the first.
-        num_steps: Steps of the ramp, at least 10.
+        min_learning_rate: The first learning rate, above 0.
+        max_learning_rate: The last learning rate, above the first.
+        num_steps: Number of steps of the ramp, at least 10.
         spacing: `"exponential"` or `"linear"`.
         rule: Name of the rule whose suggestion is `result.learning_rate`, or a function
             `(learning_rates, losses) -> Suggestion`.
@@ -34,8 +35,8 @@ class LearningRateFinder(keras.callbacks.Callback):
         result: The `RangeTest` once training has ended; None before.
 
     Raises:
-        ValueError: For bad arguments; before training also for a model without weights, or if another callback sets
-            the learning rate.
+        ValueError: For invalid arguments. Also before training: for a model without weights, for a `fit` of fewer than
+            10 steps, and for another callback that sets the learning rate.
 
     Example:
 
@@ -93,6 +94,7 @@ class LearningRateFinder(keras.callbacks.Callback):
             )
         run = RampInFit(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
         run.start()
+        # Only errors in the training step reach `run` itself.
         on_callback_error(self, run.abandon)
         self._run = run
 

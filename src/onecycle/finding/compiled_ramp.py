@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.program_cache import cache_of, program_key
+from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs, TrainingProgram
-from onecycle.engine.training_steps import Data, TrainingState
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.optimizers import velocities
 from onecycle.keras_support.train_function import build_symbolically
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
 MAX_STEPS_PER_CALL, FIRST_STEPS_PER_CALL = 64, 8
-# Seconds that a call may take: Ctrl-C waits that long, and a diverged run trains on that long.
+# Ctrl-C takes effect only between two calls, and a diverged run is noticed only then.
 MAX_SECONDS_PER_CALL = 0.5
 
 
@@ -44,15 +44,15 @@ class CompiledRampRun:
 
 
 class CompiledRamp:
-    """A range test in calls of one compiled program, each of which makes several steps.
+    """A range test in calls of one compiled program, each of which runs several steps.
 
     All runs start from the state that the model's variables hold, and leave the variables unchanged.
 
     Args:
-        model: A compiled model to which `engine.eligibility.reason_not_compiled` has no objection.
+        model: A compiled model for which `engine.eligibility.reason_not_compiled` returns None.
         learning_rates: (steps,) the learning rates of the ramp.
         data: (x, y, sample_weight), arrays.
-        batch_size: Rows of a batch.
+        batch_size: Rows per batch.
 
     Attributes:
         refusal: Why the test cannot run as a program, as the end of a sentence, or None.
@@ -61,7 +61,7 @@ class CompiledRamp:
     def __init__(self, model: keras.Model, learning_rates: NDArray[np.float64], data: Data, batch_size: int) -> None:
         self._learning_rates = learning_rates
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
-        build_symbolically(model, _first_rows(data, batch_size))
+        build_symbolically(model, training_data.first_rows(data, batch_size))
         self._start, self._data = _start_state(model), compilation.to_device(data)
         max_segments = -(-MAX_STEPS_PER_CALL // self._plan.steps_per_epoch) + 1
         self._spec = ProgramSpec(
@@ -95,6 +95,7 @@ class CompiledRamp:
             rule.update(new)
             end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
             after_read(end, losses[end - 1])
+            # As many steps as fit into the time allowed, judged by this call.
             seconds = time.perf_counter() - start_time
             steps = min(MAX_STEPS_PER_CALL, max(1, int(steps * MAX_SECONDS_PER_CALL / seconds)))
         reason = rule.stop_reason or StopReason.COMPLETED
@@ -107,6 +108,7 @@ class CompiledRamp:
 
     def _arguments(self, state: TrainingState, rows: NDArray[np.int32], first_step: int, steps: int) -> BlockArguments:
         """Return the arguments of the program for `steps` steps from `first_step` on."""
+        # A program has a fixed shape, so a shorter block is padded with steps that it does not run.
         block, padding = slice(first_step, first_step + steps), MAX_STEPS_PER_CALL - steps
         inputs = StepInputs(
             rows=np.pad(rows[block], ((0, padding), (0, 0))),
@@ -119,12 +121,8 @@ class CompiledRamp:
 
 
 def _start_state(model: keras.Model) -> TrainingState:
-    """Return the model's state without velocities, which from another rate would dominate the ramp's first steps."""
+    """Return the model's state with velocities of zero: those of a higher rate would dominate the first steps."""
     state = TrainingState.of(model)
     reset = {id(variable) for variable in velocities(model.optimizer)}
     pairs = zip(model.optimizer.variables, state.optimizer, strict=True)
     return state._replace(optimizer=[value * 0 if id(variable) in reset else value for variable, value in pairs])
-
-
-def _first_rows(data: Data, rows: int) -> Data:
-    return keras.tree.map_structure(lambda array: None if array is None else array[:rows], data)

@@ -1,10 +1,8 @@
-"""Runs of a ramp in calls of `fit`: for whatever data and models Keras trains."""
+"""Runs of a ramp in calls of `fit`, for all data and models that Keras can train."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import keras
@@ -14,6 +12,8 @@ from onecycle.finding.ramp import FinishedRamp, Ramp
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_scope import close_ended_fit
+from onecycle.keras_support.optimizers import skips_updates
+from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import VariableSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
 from onecycle.keras_support.types import Nested
@@ -41,7 +41,7 @@ def run_in_fit(
         seeds: For each run the seed of its data order, or None.
 
     Raises:
-        ValueError: For data without a batch.
+        ValueError: If the data has no batches.
     """
     start = VariableSnapshot(model)
     runs: list[FinishedRamp] = []
@@ -56,7 +56,7 @@ def run_in_fit(
         )
         _fit(model, run, ramp, data, seed)
         if not len(run.losses):
-            raise ValueError("Argument `x` must have at least one batch. Received: data without any")
+            raise ValueError("Argument `x` must have at least one batch. Received: data without batches")
         progress.finish()
         runs.append(run)
     return runs
@@ -65,7 +65,7 @@ def run_in_fit(
 def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: int | None) -> None:
     callback = _RampCallback(run, one_epoch=training_data.is_one_shot(data["x"]), seed=seed)
     try:
-        with _without_irrelevant_warnings():
+        with without_data_warnings():
             set_seed(seed)
             # An epoch has at least one step, so this many epochs are enough; the run ends `fit` itself.
             model.fit(**data, epochs=ramp.total_steps, verbose=0, callbacks=[callback])
@@ -76,7 +76,7 @@ def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: in
 class _RampCallback(keras.callbacks.Callback):
     """Starts the ramp when the first epoch begins, and ends a `fit` that has no data left.
 
-    When a generator has ended, Keras makes further epochs of the two batches that it drew to inspect them.
+    After the end of a generator, Keras runs further epochs on the two batches that it drew to inspect the data.
     """
 
     def __init__(self, run: RampInFit, *, one_epoch: bool, seed: int | None) -> None:
@@ -89,7 +89,7 @@ class _RampCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if not self._started:
-            set_seed(self._seed)  # again: `fit` draws batches to build what is not built yet
+            set_seed(self._seed)  # again, since `fit` may have drawn batches to build the model
             self._run.start()
             self._started = True
 
@@ -103,7 +103,7 @@ class _RampCallback(keras.callbacks.Callback):
 
 
 def set_seed(seed: int | None) -> None:
-    """Seed everything random, if there is a seed."""
+    """Seed all random generators, if there is a seed."""
     if seed is not None:
         keras.utils.set_random_seed(seed)
 
@@ -115,27 +115,18 @@ def _evaluate(model: keras.Model, data: tuple[Nested, ...]) -> float:
 
 
 def choose_steps_per_execution(model: keras.Model, steps: int | str | None, *, validates: bool) -> None:
-    """Set how many steps a call of the compiled function makes.
+    """Set how many steps a call of the compiled function runs.
 
     Args:
         model: The compiled model.
         steps: As in `find_learning_rate`.
-        validates: Whether validation data are evaluated after every step.
+        validates: Whether validation data is evaluated after every step.
     """
-    skips_updates = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    if validates or skips_updates:
+    # Both need the state after each single step.
+    if validates or skips_updates(model.optimizer):
         set_steps_per_execution(model, 1)
     elif steps == "auto":
         fast = backends.fast_steps_per_execution(model)
         set_steps_per_execution(model, max(model.steps_per_execution, fast))
     elif steps is not None:
         set_steps_per_execution(model, check_integer("steps_per_execution", steps))
-
-
-@contextmanager
-def _without_irrelevant_warnings() -> Iterator[None]:
-    """Ignore two warnings of Keras: of data that ends before the epochs do, and of a default that nobody passed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Your input ran out of data")
-        warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
-        yield

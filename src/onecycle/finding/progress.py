@@ -8,12 +8,12 @@ from onecycle.finding.ramp import Ramp
 
 
 class StepProgress:
-    """A progress bar over training steps, or nothing where none is wanted.
+    """A progress bar over training steps, or nothing if none is wanted.
 
     Args:
-        total_steps: Steps at most.
-        verbose: As in `fit`: a bar for 1 and "auto"; nothing for 0, nor for 2, which is for outputs that are no
-            terminal and for which `fit` draws no bar either.
+        total_steps: Largest number of steps.
+        verbose: As in `fit`: 1 or "auto" for a bar; 0 or 2 for nothing. With 2, meant for output that is not a
+            terminal, `fit` draws no bar either.
     """
 
     def __init__(self, total_steps: int, verbose: int | str) -> None:
@@ -23,7 +23,7 @@ class StepProgress:
             self._bar = keras.utils.Progbar(total_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
 
     def update(self, steps: int, **metrics: float) -> None:
-        """Show the steps made so far and the latest value of each metric."""
+        """Show the number of steps so far and the latest value of each metric."""
         self._steps = min(steps, self._total_steps)
         if self._bar:
             self._bar.update(self._steps, list(metrics.items()))
@@ -42,7 +42,7 @@ class RampProgress:
         self._progress = StepProgress(ramp.total_steps, verbose)
 
     def update(self, steps: int, loss: float) -> None:
-        """Show the steps made so far and the last loss."""
+        """Show the number of steps so far and the last loss."""
         rate = self._ramp.value_at(min(steps, self._ramp.total_steps) - 1)
         self._progress.update(steps, loss=loss, learning_rate=float(rate))
 

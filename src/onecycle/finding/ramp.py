@@ -1,4 +1,4 @@
-"""The rising learning rate of a range test, and what a run of it gives."""
+"""The rising learning rate of a range test, and the result of its runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.optimizers import inner_optimizers
+from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
 from onecycle.schedules.base import PhasedSchedule
@@ -18,7 +18,7 @@ from onecycle.suggestions.arguments import check_choice, check_integer, check_nu
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import Rule, find_rule
 
-MIN_STEPS = 10  # fewer losses show nothing
+MIN_STEPS = 10  # fewer losses are not enough for any rule
 
 
 class Ramp(PhasedSchedule):
@@ -38,7 +38,7 @@ class Ramp(PhasedSchedule):
 
 
 class FinishedRamp(Protocol):
-    """What a ramp gives once it is over, however it was run: inside `fit` or as a compiled program."""
+    """A ramp that is complete, whether it was run inside `fit` or as a compiled program."""
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -62,19 +62,20 @@ def range_test_result(
 
     Args:
         model: The model that was tested.
-        runs: The runs; the first one says why the test ended.
+        runs: The runs. The reason why the test ended is that of the first one.
         rule: Name of the deciding rule, or a function.
-        **settings: The settings that the caller knows.
+        **settings: Settings of the test, for the result.
     """
     measured = [run.curve() for run in runs]
+    # Runs may stop at different steps; the longest one has all rates, and the others are padded.
     rates = max((rates for rates, _ in measured), key=len)
     losses = np.full((len(runs), len(rates)), np.nan)
     for row, (_, run_losses) in zip(losses, measured, strict=True):
         row[: len(run_losses)] = run_losses
     settings |= {
-        "optimizer": " ".join(type(inner).__name__ for inner in inner_optimizers(model.optimizer)),
+        "optimizer": optimizer_names(model.optimizer),
         "backend": backends.name(),
-        "versions": {"keras": keras.__version__, **backends.versions()},
+        "versions": backends.versions(),
     }
     stop_reason = runs[0].stop_reason or StopReason.DATA_ENDED
     return RangeTest.from_losses(rates, losses if len(runs) > 1 else losses[0], stop_reason, rule=rule, **settings)
@@ -83,7 +84,7 @@ def range_test_result(
 def check_ramp(
     min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str, rule: str | Rule
 ) -> None:
-    """Raise for invalid arguments of a range test.
+    """Check the arguments of a range test.
 
     Args:
         min_learning_rate: The first rate, above 0.

@@ -1,4 +1,4 @@
-"""A range test inside a running call of `fit`: it raises the rate, records the losses, stops and restores."""
+"""A range test inside a running `fit`: it raises the rate, records the losses, ends training and restores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.loss_capture import LossRecorder
-from onecycle.keras_support.optimizers import raw_step, skip_ema_overwrite_once, step_counter, velocities
+from onecycle.keras_support.optimizers import (
+    build_optimizer,
+    raw_step,
+    skip_ema_overwrite_once,
+    skips_updates,
+    step_counter,
+    velocities,
+)
 from onecycle.keras_support.snapshot import RandomSnapshot, VariableSnapshot
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
@@ -25,10 +32,10 @@ STEPS_BETWEEN_READS, SECONDS_BETWEEN_READS, MAX_STEPS_BETWEEN_READS = 16, 0.1, 5
 
 
 class RampInFit:
-    """A range test in the `fit` that is running. It wraps the model's compiled training function.
+    """A range test in the running `fit`. It wraps the model's compiled training function.
 
-    The wrapper counts the steps and reads the recorded losses every few steps. When the ramp is over or the loss has
-    diverged, it restores everything before any callback sees the model again.
+    The wrapper counts the steps and reads the recorded losses every few steps. When the ramp is complete or the loss
+    has diverged, it restores everything before any callback sees the model again.
 
     Args:
         model: The model whose `fit` runs.
@@ -81,18 +88,16 @@ class RampInFit:
         return self._ramp.values()[updates[last]], losses[last]
 
     def start(self) -> None:
-        """Install the ramp and the recorder; `fit` must have made its training function."""
+        """Install the ramp and the recorder. Call it after `fit` has made its training function."""
         model, optimizer = self._model, self._model.optimizer
-        if not optimizer.built:
-            with backends.strategy_scope(model):
-                optimizer.build(model.trainable_variables)
+        build_optimizer(optimizer, model)
         self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
         for velocity in velocities(optimizer):
-            velocity.assign(np.zeros(velocity.shape))  # from another rate it would dominate the ramp's first steps
+            velocity.assign(np.zeros(velocity.shape))  # that of a higher rate would dominate the first steps
         self._train_function = model.train_function
         self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = raw_step(optimizer)
-        self._skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._skips_updates = skips_updates(optimizer)
         self._reads_each_step = self._skips_updates or self._validation_loss is not None
         self._read_time = time.monotonic()
         self._installed_before = InstalledState(optimizer)
@@ -132,7 +137,7 @@ class RampInFit:
         self._running = False
         self._recorder.detach()
         self._installed_before.restore_where_installed()
-        # A training function made meanwhile may contain the ramp: the next `fit` makes a new one.
+        # A training function made in the meantime may contain the ramp, so the next `fit` makes a new one.
         is_ours = self._model.train_function == self._step
         self._model.train_function = self._train_function if is_ours else None
 
@@ -151,7 +156,7 @@ class RampInFit:
         except backends.end_of_data_errors():
             self._uncount_step_without_batch()
             raise
-        except BaseException:
+        except BaseException:  # also Ctrl-C
             backends.discard_state(self._model)
             self.abandon()
             raise
@@ -174,6 +179,7 @@ class RampInFit:
         self._read_at, self._read_time = self._steps_called, time.monotonic()
         self._add_losses(self._recorder.read(result), result)
         if self._validation_loss is not None:
+            # `evaluate` reads the variables, and on PyTorch it switches the modules to inference.
             backends.write_back_state(self._model, result)
             torch_state = backends.torch_state(self._model)
             self._losses[-1] = self._validation_loss()
@@ -184,6 +190,7 @@ class RampInFit:
         if self.stop_reason is None:
             return result
         self._model.stop_training = True
+        # On JAX, the restored values must also replace the state that `fit` goes on with.
         backends.write_back_state(self._model, result)
         self.stop()
         return backends.result_with_state(self._model, result)
@@ -196,11 +203,11 @@ class RampInFit:
             self.stop_reason = StopReason.COMPLETED
 
     def _add_losses(self, recorded: list[float], result: object) -> None:
-        """Add newly recorded losses, each with the number of updates made before it, which is what the ramp counts."""
+        """Add newly recorded losses, each with the number of updates before it, which is the step of the ramp."""
         if not recorded and self._steps_called:
             raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
         updates = len(recorded)
-        if self._skips_updates or not self._losses:  # what the first step does, all do
+        if self._skips_updates or not self._losses:  # one check is enough: all steps run the same code
             counter = step_counter(self._model.optimizer)
             updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
         if len(recorded) != updates and not self._skips_updates:

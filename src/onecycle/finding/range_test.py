@@ -16,7 +16,7 @@ from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
-from onecycle.suggestions.arguments import check_integer
+from onecycle.suggestions.arguments import check_integer, check_seed
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 
 
@@ -39,45 +39,45 @@ def find_learning_rate(
     steps_per_execution: int | str | None = "auto",
     verbose: int | str = "auto",
 ) -> RangeTest:
-    """Find a learning rate by a range test: a short training run whose rate rises until the loss diverges.
+    """Find a learning rate with a range test: a short run in which the learning rate rises until the loss diverges.
 
     The learning rate rises inside the compiled training step, and the true loss of every batch is recorded on the
-    device. The test trains the model itself and restores everything when it ends, however it ends: weights, optimizer,
-    BatchNorm and metric state, seed generators, global random states and the compiled functions. (A model that had no
-    weights yet stays built. Batches drawn from a one-shot generator are gone.)
+    device. The test trains the model itself and restores everything at the end, even after an exception: weights,
+    optimizer, states of metrics and BatchNormalization, seed generators, global random states and compiled functions.
+    Two things remain: a model that had no weights stays built, and batches drawn from a one-shot generator are gone.
 
     Args:
         model: A compiled model.
-        x: Whatever `Model.fit` takes: arrays (also nested), a `tf.data.Dataset`, a `PyDataset`, a PyTorch
-            `DataLoader` or a generator. Data shorter than `num_steps` repeats.
+        x: Training data, as `Model.fit` takes it: arrays (also nested), a `tf.data.Dataset`, a `PyDataset`, a PyTorch
+            `DataLoader` or a generator. Data shorter than `num_steps` is repeated.
         y: Targets, as in `fit`.
-        batch_size: Samples per step for data given as arrays; 32 by default, as in `fit`. The right learning rate
-            depends on it: use the one you train with.
+        batch_size: Samples per step for arrays; 32 by default, as in `fit`. The right learning rate depends on it, so
+            use the batch size of your training.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
-        validation_data: (x, y) or (x, y, sample_weight) as arrays. If given, the losses of the test are those of this
-            data, evaluated after every step, in place of the batches' losses. That is slow: keep it small.
-        min_learning_rate: Rate of the first step, above 0.
-        max_learning_rate: Rate of the last step, above the first.
-        num_steps: Steps of the ramp, at least 10; the test stops earlier when the loss diverges.
+        validation_data: (x, y) or (x, y, sample_weight) as arrays. If given, the losses of the test are those on
+            this data, evaluated after every step, instead of the losses of the batches. This is slow: keep it small.
+        min_learning_rate: Learning rate of the first step, above 0.
+        max_learning_rate: Learning rate of the last step, above the first.
+        num_steps: Number of steps of the ramp, at least 10. The test stops earlier when the loss diverges.
         spacing: `"exponential"` (equal ratios) or `"linear"`.
-        repeats: Number of ramps from the same start with different data order; rules read their median.
+        repeats: Number of ramps from the same start with different data order. The rules use their median.
         rule: Name of the rule whose suggestion is `learning_rate` (see `onecycle.suggestions`), or a function
             `(learning_rates, losses) -> Suggestion`.
-        seed: Makes data order and unseeded layers repeat exactly on the same machine and backend. With None the global
-            random states decide.
-        steps_per_execution: Steps per call of the compiled function: `"auto"` for the fastest way on this backend (on
-            JAX and TensorFlow, with arrays and a model without a custom `train_step`, a loop inside one compiled
-            program, which later tests reuse), None for what the model was compiled with, or a number.
+        seed: Makes the data order and unseeded layers reproducible on the same machine and backend. With None, they
+            depend on the global random states.
+        steps_per_execution: Steps per call of the compiled function: a number; None for that of the compiled model; or
+            `"auto"` for the fastest way on this backend. With arrays and a standard `train_step` on JAX and TensorFlow,
+            this is a loop inside one compiled program, which later tests reuse.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:
-        A `RangeTest`. `result.learning_rate` is the number; where there is no good suggestion it raises an error with
-        the reason.
+        A `RangeTest`. `result.learning_rate` is the suggested learning rate. If there is no good suggestion, it raises
+        an error with the reason.
 
     Raises:
-        ValueError: For bad arguments, a model that is not compiled, data without a batch, or a custom `train_step` that
-            does not call `compute_loss`.
+        ValueError: For invalid arguments, a model that is not compiled, data without batches, or a custom `train_step`
+            that does not call `compute_loss`.
 
     Example:
 
@@ -98,6 +98,7 @@ def find_learning_rate(
     training_data.build_model(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     data = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
     with preserved(model):
         compiled = None
@@ -124,11 +125,10 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None) -
     check_integer("repeats", repeats)
     if repeats > 1 and training_data.is_one_shot(x):
         raise ValueError(
-            "A generator gives its batches once, so no test on it can be repeated. Pass data that can be read again, "
-            f"or `repeats=1`. Received: repeats={repeats}"
+            "A generator gives each batch only once, so the test cannot be repeated on it. Pass data that can be "
+            f"read again, or `repeats=1`. Received: repeats={repeats}"
         )
-    if seed is not None:
-        check_integer("seed", seed, minimum=0)
+    check_seed(seed)
     if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (2, 3)):
         raise ValueError(
             "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "
@@ -137,8 +137,8 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None) -
 
 
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
-    """Return the test as a compiled program, or None where it has to go through `fit`."""
-    # A `compute_loss` of the model's own class may be called more than once a step, which only `RampInFit` notices.
+    """Return the test as a compiled program, or None if it has to go through `fit`."""
+    # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
     if reason_not_compiled(model, data["x"], data["y"], "compute_loss"):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])

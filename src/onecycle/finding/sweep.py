@@ -1,4 +1,4 @@
-"""`sweep_learning_rates`: a few short annealed runs, and the peak they point at for the whole training."""
+"""`sweep_learning_rates`: a few short annealed runs, and the peak that they suggest for the full run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
-from onecycle.suggestions.arguments import check_integer, check_number
+from onecycle.suggestions.arguments import check_integer, check_number, check_seed
 from onecycle.training.cycle_spec import MomentumPair, ScheduleMaker
 
-DEFAULT_BUDGET = 1.0  # of the whole run; less picks no better than a range test (studies/2026-11-23_picking_the_rate)
-EXTENSION_RATIO = 2.0  # to one rate more where the best run has the lowest or the highest rate
+# Of the full run. With less, the picks are no better than a range test (studies/2026-11-23_picking_the_rate).
+DEFAULT_BUDGET = 1.0
+EXTENSION_RATIO = 2.0  # to one more rate, if the best run has the lowest or the highest one
 MAX_SEARCH_EXTENSIONS = 2
 
 
@@ -43,47 +44,47 @@ def sweep_learning_rates(
     seed: int | None = None,
     verbose: int | str = "auto",
 ) -> Sweep:
-    """Pick the peak learning rate for a whole training run by a few short runs.
+    """Pick the peak learning rate for a full training run with a few short runs.
 
-    A range test suggests a peak. Four or five short runs around it start from the model's present state. Each trains
-    with its schedule to the end, on a small share of the steps of the whole run, and is judged on held-out data. The
-    scores and the suggestion together give the pick, which lies a little low where a rate that is too high would cost
-    more than one that is too low. Where the range test suggests nothing, shorter runs search for the region first. The
-    model is left as it was.
+    A range test suggests a peak. Four or five short runs with peaks around it start from the current state of the
+    model. Each uses a complete schedule over a small part of the steps of the full run, and is judged on held-out
+    data. The pick depends on the scores and on the suggestion. It lies a little below the best if a peak that is too
+    high costs more than one that is too low. If the range test suggests nothing, shorter runs first search for the
+    right region. The model is left unchanged.
 
     On JAX and TensorFlow the runs are loops inside one compiled program (see `onecycle.engine`); elsewhere they are
     calls of `fit`.
 
     Args:
-        model: A compiled model, new or trained. For a `MultiOptimizer` the pick is the rate of the inner optimizer with
-            the largest rate; the others keep their proportion to it.
-        x: Training data, as `Model.fit` takes it, except generators. From a data set with a known length, as many
-            batches as are needed are read and kept in memory.
+        model: A compiled model, new or trained. For a `MultiOptimizer` the pick is for the inner optimizer with the
+            largest learning rate; the others keep their proportion to it.
+        x: Training data, as `Model.fit` takes it, except generators. A data set must have a known length; only the
+            batches that are needed are read and kept in memory.
         y: Targets, as in `fit`.
-        epochs: Epochs of the whole run.
-        budget: Training steps of the sweep, range test included, as a share of the steps of the whole run; above 0.
-        schedule: A callable `(total_steps, max_learning_rate) -> schedule` in place of the article's cycle, as in
+        epochs: Epochs of the full run.
+        budget: Training steps of the sweep, range test included, as a fraction of those of the full run; above 0.
+        schedule: A callable `(total_steps, max_learning_rate) -> schedule` that replaces the article's cycle, as in
             `fit_one_cycle`.
         momentum: As in `OneCycleScheduler`.
         batch_size: As in `fit`; 32 for arrays.
-        validation_data: The data on which the runs are judged, as `fit` takes it. Without it, a random fifth of the
-            training data is held out of the sweep. Where neighboring rows are alike, as in a time series, pass some.
+        validation_data: The held-out data on which the runs are judged, as `fit` takes it. By default, a random fifth
+            of the training data is held out. Pass it if neighboring rows are similar, as in a time series.
         sample_weight: As in `fit`, for arrays.
         class_weight: As in `fit`.
-        seed: Makes the split, the data order and unseeded layers repeat exactly on the same machine and backend. With
-            None the global random states decide.
+        seed: Makes the split, the data order and unseeded layers reproducible on the same machine and backend. With
+            None, they depend on the global random states.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
     Returns:
-        A `Sweep`. `result.learning_rate` is the number; where there is no good pick it raises an error with the reason.
+        A `Sweep`. `result.learning_rate` is the pick. If there is no good pick, it raises an error with the reason.
 
     Raises:
-        ValueError: For bad arguments, a budget too small for a sweep, or a model that is not compiled.
+        ValueError: For invalid arguments, a budget that is too small for a sweep, or a model that is not compiled.
 
     Example:
 
     ```python
-    result = sweep_learning_rates(model, x, y, epochs=20)
+    result = onecycle.sweep_learning_rates(model, x, y, epochs=20)
     onecycle.fit_one_cycle(model, x, y, epochs=20, max_learning_rate=result)
     ```
 
@@ -96,8 +97,7 @@ def sweep_learning_rates(
     schedules = RunSchedules(model, schedule, momentum)
     training_data.check_data(x, y, batch_size)
     check_sweep_data(x, validation_data)
-    if seed is not None:
-        check_integer("seed", seed, minimum=0)
+    check_seed(seed)
     training_data.build_model(model, x, y, batch_size)
     with preserved(model):
         build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables
@@ -107,7 +107,7 @@ def sweep_learning_rates(
             share=longest_share(epochs, budget),
         )  # fmt: skip
         steps = SweepBudget(data.steps_per_epoch * epochs, budget)
-        schedules(steps.total_steps, 1.0)  # a schedule that cannot be made is an error before any training
+        schedules(steps.total_steps, 1.0)  # so that an error in the user's callable comes before any training
         runs = SweepRuns(model, data, schedules, class_weight=class_weight, seed=int(random.randint(2**31)))
         initial_score = runs.initial_score()
         progress = StepProgress(steps.sweep_steps, verbose)
@@ -132,18 +132,19 @@ def _range_test(
 
 
 def _train_runs(runs: SweepRuns, steps: SweepBudget, range_test: RangeTest, report: Callable[[], None]) -> None:
-    """Train the runs around what the range test suggests, or around what a search finds."""
+    """Train the runs around the peak that the range test suggests, or that a search finds."""
     center = range_test.suggestions["one_cycle"].learning_rate or _search(runs, steps, range_test, report)
     steps_per_run = steps.steps_per_run(runs.steps_spent)
     runs.train([center * factor for factor in FACTORS], steps_per_run)
     report()
+    # `steps_per_run` leaves room for one more run, unless a search has used it up.
     if runs.steps_spent + steps_per_run <= steps.sweep_steps - steps.range_test_steps:
         runs.extend(steps_per_run, EXTENSION_RATIO)
         report()
 
 
 def _search(runs: SweepRuns, steps: SweepBudget, range_test: RangeTest, report: Callable[[], None]) -> float:
-    """Return the center of the runs, from shorter runs downwards from the blow-up or the highest rate tested."""
+    """Return the center for the runs, found with shorter runs from the blow-up (or the highest rate) downwards."""
     start, ratio = range_test.suggestions["one_cycle"].seen_at, SEARCH_RATIO
     if start is None:
         # No blow-up was seen, so the best rate may be further below the highest one.
@@ -154,4 +155,4 @@ def _search(runs: SweepRuns, steps: SweepBudget, range_test: RangeTest, report: 
         if not runs.extend(steps.search_steps, ratio):
             break
         report()
-    return sweep_pick.search_centre(*runs.scores_of(steps.search_steps), suggested=suggested_peak(range_test))
+    return sweep_pick.search_center(*runs.scores_of(steps.search_steps), suggested=suggested_peak(range_test))

@@ -12,17 +12,17 @@ import numpy as np
 from onecycle.keras_support import training_data
 from onecycle.keras_support.types import Nested
 
-HELD_OUT_SHARE = 0.2  # of the rows; usual, and what the article's protocol uses to choose a constant rate
-MAX_HELD_OUT_ROWS = 10_000  # more tell the rates apart no better, and are evaluated after each run
-MIN_HELD_OUT_ROWS = 10  # fewer tell nothing
-MAX_BYTES = 2**31  # of a data set that are kept in memory
+HELD_OUT_SHARE = 0.2  # of the rows; the usual choice
+MAX_HELD_OUT_ROWS = 10_000  # more hardly help to compare the rates, and are evaluated after each run
+MIN_HELD_OUT_ROWS = 10  # with fewer, the scores would be mostly noise
+MAX_BYTES = 2**31  # of a data set, kept in memory
 
 Rows = tuple[Nested, Nested, Nested]  # x, y and sample_weight, of which some may be None
 Data = TypeVar("Data", bound=Nested)
 
 
 class RandomOrder(Protocol):
-    """What draws the order of the rows: a NumPy `RandomState`, or the module `numpy.random`."""
+    """The source of the order of the rows: a NumPy `RandomState`, or the module `numpy.random`."""
 
     def permutation(self, x: int, /) -> np.ndarray:
         """Return the numbers 0 to x - 1 in random order."""
@@ -31,14 +31,14 @@ class RandomOrder(Protocol):
 
 @dataclass(frozen=True)
 class SweepData:
-    """What the runs of a sweep train on and what they are judged on.
+    """The data that the runs of a sweep are trained on and judged on.
 
     Attributes:
         train: (x, y, sample_weight), arrays in random order.
         validation: The data on which the runs are judged, as `fit` takes it.
-        batch_size: Rows of a batch.
-        steps_per_epoch: Steps of an epoch of all the data given, held-out rows included.
-        description: What is held out, in a sentence.
+        batch_size: Rows per batch.
+        steps_per_epoch: Steps per epoch of the whole data, held-out rows included.
+        description: A sentence on the held-out data.
     """
 
     train: Rows
@@ -49,8 +49,8 @@ class SweepData:
 
     @property
     def train_steps_per_epoch(self) -> int:
-        """Steps of an epoch of the training part alone."""
-        return -(-training_data.count_rows(self.train) // self.batch_size)
+        """Steps per epoch of the training part alone."""
+        return training_data.count_batches(training_data.count_rows(self.train), self.batch_size)
 
     def first(self, steps: int) -> Rows:
         """Return (x, y, sample_weight) of the first `steps` batches."""
@@ -58,7 +58,7 @@ class SweepData:
 
 
 def check_sweep_data(x: Nested, validation_data: Nested) -> None:
-    """Raise for data that cannot be read more than once, or validation data of another form.
+    """Check that data can be read more than once, and that validation data has a valid form.
 
     Args:
         x: Training data.
@@ -100,7 +100,7 @@ def prepare_sweep_data(
         x: Training data: arrays, or a data set with a known length.
         y: Targets, or None.
         sample_weight: Sample weights, or None.
-        batch_size: Rows of a batch for arrays; 32 by default.
+        batch_size: Rows per batch for arrays; 32 by default.
         validation_data: As `fit` takes it; None holds out a part of the training data.
         random: Draws the order of the rows.
         share: Part of an epoch that the longest run reads, so that no more of a data set is read.
@@ -110,7 +110,7 @@ def prepare_sweep_data(
     """
     if training_data.is_arrays(x):
         size, data = batch_size or training_data.DEFAULT_BATCH_SIZE, (x, y, sample_weight)
-        steps = -(-training_data.count_rows(data) // size)
+        steps = training_data.count_batches(training_data.count_rows(data), size)
     else:
         steps = _steps_of(x)
         size, data = _read_batches(x, max(1, min(steps, round(steps * share / (1 - HELD_OUT_SHARE)) + 1)))
@@ -148,17 +148,17 @@ def _steps_of(dataset: Nested) -> int:
         return len(dataset)
     except TypeError as error:
         raise ValueError(
-            "The length of an epoch of this data set is not known, so neither is that of the whole run. Pass arrays, "
+            "The length of this data set is unknown, and so is that of the full run. Pass arrays, "
             "or a data set with a length (in `tf.data`, `dataset.apply(tf.data.experimental.assert_cardinality(n))`)."
         ) from error
 
 
 def _read_batches(dataset: Nested, steps: int) -> tuple[int, Rows]:
-    """Return the rows of a batch, and so many batches joined as arrays."""
+    """Return the number of rows per batch, and this number of batches joined as arrays."""
     batches: list[Rows] = []
     size = 0
     for batch in _first_batches(dataset, steps):
-        if isinstance(batch, str):  # the name of a column
+        if isinstance(batch, str):  # iterating over a pandas object gives the names of its columns
             raise ValueError(
                 "Argument `x` must be arrays or a data set of batches. "
                 f"Received: {type(dataset).__name__}. Pass arrays; for a pandas object, `x.to_numpy()`."
@@ -169,17 +169,17 @@ def _read_batches(dataset: Nested, steps: int) -> tuple[int, Rows]:
         if size > MAX_BYTES:
             break
     if not batches:
-        raise ValueError("Argument `x` must have at least one batch. Received: data without any")
+        raise ValueError("Argument `x` must have at least one batch. Received: data without batches")
     return training_data.count_rows(batches[0]), _joined(batches)
 
 
 def _joined(batches: list[Rows]) -> Rows:
     try:
-        return keras.tree.map_structure(lambda *own: None if own[0] is None else np.concatenate(own), *batches)
+        return keras.tree.map_structure(lambda *parts: None if parts[0] is None else np.concatenate(parts), *batches)
     except ValueError as error:
         raise ValueError(
             "The batches of this data set differ in shape, so they cannot be joined to arrays. Pass data whose batches "
-            "are alike, for example padded to one length."
+            "have the same shape, for example padded to one length."
         ) from error
 
 

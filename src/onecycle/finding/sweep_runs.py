@@ -1,4 +1,4 @@
-"""The short runs of a sweep: how they are trained, how they are scored, and the result they give."""
+"""The short runs of a sweep: their training, their scores, and the result of the sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onecycle.engine import Member, train_members
 from onecycle.finding.sweep_data import SweepData
 from onecycle.keras_support import backends
-from onecycle.keras_support.optimizers import inner_optimizers
+from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
@@ -26,7 +26,7 @@ CURVE_PARTS = 200  # equal parts of a run whose mean losses are kept
 
 
 def suggested_peak(range_test: RangeTest) -> float | None:
-    """Return the peak below the blow-up, even where the range test does not trust it; None without a blow-up."""
+    """Return the peak below the blow-up, even if the range test does not suggest it; None without a blow-up."""
     suggestion = range_test.suggestions["one_cycle"]
     if suggestion.learning_rate is not None or suggestion.seen_at is None:
         return suggestion.learning_rate
@@ -43,7 +43,7 @@ class RunSchedules:
         momentum: As in `OneCycleScheduler`.
 
     Raises:
-        ValueError: For a ready schedule, since each run needs one of its length.
+        ValueError: For a ready schedule, since each run needs a schedule of its length.
     """
 
     def __init__(self, model: keras.Model, schedule: ScheduleMaker | None, momentum: str | MomentumPair | None) -> None:
@@ -64,11 +64,11 @@ class ScoredRun(NamedTuple):
     """One short run.
 
     Attributes:
-        planned_steps: The steps it was meant to have; runs of one length share them.
-        steps: The steps it had, whole epochs or a part of one.
+        planned_steps: The planned number of steps, the same for all runs of one length.
+        steps: The actual number of steps, which make up whole epochs or a part of one.
         learning_rate: Its peak.
-        score: The held-out loss at its end, not finite where it diverged.
-        losses: (steps,) the loss of each batch, NaN from where it diverged on.
+        score: The held-out loss at its end; not finite if it diverged.
+        losses: (steps,) the loss of each batch; NaN after it diverged.
     """
 
     planned_steps: int
@@ -79,11 +79,11 @@ class ScoredRun(NamedTuple):
 
 
 class SweepRuns:
-    """Short runs of one model, all from its present state, and their scores.
+    """Short runs of one model, all from its current state, and their scores.
 
     Args:
         model: The compiled model.
-        data: What the runs train on and are judged on.
+        data: The data that the runs are trained on and judged on.
         schedules: Makes the schedules of each run.
         class_weight: As in `fit`.
         seed: Seed of the data order, the same for all runs.
@@ -126,11 +126,11 @@ class SweepRuns:
         self.steps_spent += made * len(learning_rates)
 
     def extend(self, steps: int, ratio: float) -> bool:
-        """Train at one rate more where the best run of this length has the lowest or the highest rate.
+        """Train at one more rate if the best run of this length has the lowest or the highest rate.
 
         Args:
             steps: The planned length of the runs.
-            ratio: From the rate at that end to the new one.
+            ratio: Ratio of the new rate to the one at that end, or its inverse.
 
         Returns:
             Whether a run was added.
@@ -139,7 +139,7 @@ class SweepRuns:
         end = sweep_pick.best_at_end(rates, scores)
         if end is None:
             return False
-        # Where all runs diverged, a step of the usual width would likely not be enough.
+        # If all runs diverged, a step of the usual width would probably not be enough.
         below = min(rates) / (ratio if np.isfinite(scores).any() else ratio**2)
         self.train([below if end == "lowest" else max(rates) * ratio], steps)
         return True
@@ -150,7 +150,7 @@ class SweepRuns:
         return [run.learning_rate for run in runs], [run.score for run in runs]
 
     def initial_score(self) -> float:
-        """Return the held-out loss of the model in its present state."""
+        """Return the held-out loss of the model in its current state."""
         validation = self._data.validation
         if not isinstance(validation, tuple | list):
             return float(self._model.evaluate(validation, verbose=0, return_dict=True)["loss"])
@@ -168,16 +168,17 @@ class SweepRuns:
 
         Args:
             range_test: The range test that the sweep began with.
-            total_steps: Steps of the whole run for which the peak is sought.
+            total_steps: Steps of the full run for which the peak is sought.
             initial_score: The held-out loss before any training.
             seed: The seed of the sweep, or None.
-            **config: Further settings for the record.
+            **config: Other settings for the result.
         """
         runs = sorted(self._runs, key=lambda run: (run.planned_steps, run.learning_rate))
         rates, scores = [run.learning_rate for run in runs], [run.score for run in runs]
         steps = [run.steps for run in runs]
         peak = suggested_peak(range_test)
         pick = sweep_pick.pick(rates, scores, steps, initial_score=initial_score, suggested=peak)
+        # For its description only, so any peak will do.
         schedules = self._schedules(total_steps, pick.learning_rate or 1.0)
         return Sweep(
             learning_rates=np.array(rates),
@@ -196,11 +197,11 @@ class SweepRuns:
                 "schedule": type(schedules.learning_rate).__name__,
                 "momentum": schedules.momentum_pair,
                 "batch_size": self._data.batch_size,
-                "optimizer": " ".join(type(inner).__name__ for inner in inner_optimizers(self._model.optimizer)),
+                "optimizer": optimizer_names(self._model.optimizer),
                 "backend": backends.name(),
             },
             engines=tuple(self._engines.values()),
-            versions={"keras": keras.__version__, **backends.versions()},
+            versions=backends.versions(),
         )
 
     def _member(self, steps: int, peak: float) -> Member:
@@ -210,6 +211,7 @@ class SweepRuns:
 
 def _mean_curves(losses: Sequence[Array]) -> Array:
     """Return (runs, parts) the mean losses of equal parts of each run, padded with NaN."""
+    # A run may have fewer steps than there are parts.
     parts = [np.array_split(run, min(len(run), CURVE_PARTS)) for run in losses]
     curves = np.full((len(parts), max(map(len, parts))), np.nan)
     for row, run in zip(curves, parts, strict=True):

@@ -16,8 +16,8 @@ def values_at(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, flo
 
     Args:
         optimizer: The model's optimizer.
-        step: The step, by the optimizer's step counter. Schedules are exact at any step; plain numbers are those of
-            the present.
+        step: The step, by the optimizer's step counter. Schedules are exact at any step; of a plain number, the
+            current value is returned.
 
     Returns:
         Name -> value. A momentum or weight decay that the optimizer does not have is left out. The names of the second
@@ -33,6 +33,7 @@ def values_at(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, flo
 def _values_of(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, float]:
     installation = installed(optimizer)
     plan = installation.plan if installation is not None else {}
+    # An installed schedule takes precedence over the number that the optimizer holds.
     return _unscheduled(optimizer, step) | {name: float(evaluate(value, step)) for name, value in plan.items()}
 
 
@@ -40,6 +41,7 @@ def _unscheduled(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, 
     found = {"learning_rate": _unscheduled_rate(optimizer, step)}
     attributes = momentum_attributes(optimizer)
     if attributes:
+        # Muon has two attributes; the last one is the beta_1 of its Adam part.
         found["momentum"] = float(getattr(optimizer, attributes[-1]))
     if optimizer.weight_decay:
         found["weight_decay"] = float(optimizer.weight_decay)

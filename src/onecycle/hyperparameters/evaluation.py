@@ -38,7 +38,7 @@ def evaluate(value: NumberOrSchedule, step: Step) -> StepValue:
 class HostStepCounter:
     """A copy of the optimizer's step counter on the host, so that no step waits for the device (PyTorch).
 
-    Every write to the counter counts. So a write from elsewhere, such as loading a checkpoint, is noticed, and the
+    PyTorch counts the writes to a tensor. So a write by other code, such as loading a checkpoint, is noticed, and the
     counter is read again.
 
     Args:
@@ -48,7 +48,7 @@ class HostStepCounter:
     def __init__(self, counter: keras.Variable) -> None:
         self._counter = counter
         self._step = 0
-        self._writes = -1  # never read
+        self._writes = -1  # not read yet
 
     def read(self) -> int:
         """Return the current step."""

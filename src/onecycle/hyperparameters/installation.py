@@ -34,7 +34,7 @@ _INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
 
 
 def install(optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSchedule]) -> None:
-    """Let hyperparameters of one optimizer follow schedules.
+    """Make hyperparameters of one optimizer follow schedules.
 
     Args:
         optimizer: An optimizer that is no wrapper around others.
@@ -43,6 +43,7 @@ def install(optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSc
     """
     before = installed(optimizer)
     plan = {**(before.plan if before else {}), **plan}
+    # `Installation` must wrap the original `apply`, not a wrapper from before.
     uninstall(optimizer)
     installation = Installation(optimizer, plan)
     # Untracked, so that a saved optimizer knows nothing of its schedules.
@@ -130,11 +131,13 @@ class Installation:
         try:
             return self._apply(*args, **kwargs)
         finally:
+            # Also after an error, since users, checkpoints and `get_config` read these attributes.
             self._put_back()
             self._host_counter.advance()
 
     def current_learning_rate(self) -> StepValue:
         """Return the learning rate of the running step, or of the next step if none is running."""
+        # Between steps Keras reads the learning rate too, for example for `optimizer.learning_rate`.
         if "learning_rate" in self._current:
             return self._current["learning_rate"]
         return self._learning_rate(step_counter(self._optimizer))
@@ -157,6 +160,7 @@ class Installation:
         """Return the values of the current step by the optimizer's attribute names, and the learning rate."""
         step = self._host_counter.read() if self._on_host else step_counter(self._optimizer)
         values = self._table.at(step) if self._table else {}
+        # The table has no plain numbers, and no schedules that are not made of phases.
         if len(values) < len(self.plan):
             values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
         # Muon has two momenta and two weight decays, which follow the same schedule.

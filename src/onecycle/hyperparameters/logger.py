@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 class HyperparameterLogger(keras.callbacks.Callback):
-    """Put the learning rate, momentum and weight decay into the logs of every epoch.
+    """Add the learning rate, momentum and weight decay to the logs of every epoch.
 
-    They are those that the epoch's last step used. They appear in `History`, `CSVLogger`, `TensorBoard` and other
+    The values are those of the last step of the epoch. They appear in `History`, `CSVLogger`, `TensorBoard` and other
     callbacks that read the epoch's logs (those of MLflow and Weights & Biases), whatever their order in the list.
     Nothing runs per batch. A value that another callback changes in the middle of an epoch is logged as it is at the
     epoch's end.
 
     Args:
-        log_dir: A folder to which the values of every step are written as a TensorBoard event file, with one scalar
-            for each (`hyperparameters/learning_rate` and so on) by the optimizer's step. By default there is no file.
+        log_dir: Folder for a TensorBoard event file with the values of every step. The scalars are named
+            `hyperparameters/learning_rate` and so on, and their step is that of the optimizer. By default there is no
+            file.
 
     Raises:
-        ImportError: With `log_dir` and without the package tensorboard.
+        ImportError: When training begins, if `log_dir` is given and the package tensorboard is missing.
 
     Example:
 
@@ -56,6 +57,7 @@ class HyperparameterLogger(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         optimizer = self.model.optimizer
         end = raw_step(optimizer)
+        # `end` counts completed steps, so the last one had the number `end - 1`.
         if logs is not None and end > 0:
             logs.update(current_values.values_at(optimizer, end - 1))
         if self._writer is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-# No class here is a subclass of another. AdamW is a subclass of Adam.
+# By name, since an older Keras lacks some of these classes. No class here is a subclass of another one; AdamW is a
+# subclass of Adam.
 _MOMENTUM_ATTRIBUTES = {
     "Muon": ("momentum", "adam_beta_1"),
     "SGD": ("momentum",),

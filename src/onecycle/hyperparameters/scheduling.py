@@ -36,7 +36,7 @@ def schedule_hyperparameters(
     momentum: HyperparameterValue = None,
     weight_decay: HyperparameterValue = None,
 ) -> T:
-    """Let hyperparameters of an optimizer follow schedules, inside the compiled training step.
+    """Make hyperparameters of an optimizer follow schedules, inside the compiled training step.
 
     Assigning `optimizer.momentum` from a callback does nothing on TensorFlow and JAX once the step is traced. Here the
     values are computed from the optimizer's step counter as part of the step itself. Nothing runs per batch on the
@@ -47,14 +47,13 @@ def schedule_hyperparameters(
     A second call replaces the hyperparameters it names and keeps the others.
 
     Args:
-        model_or_optimizer: A compiled model, whose compiled functions are made again, or an optimizer that has made no
-            step yet. Of a `LossScaleOptimizer` the optimizer inside it is scheduled. In a `MultiOptimizer` the
-            learning rate is that of the inner optimizer with the largest rate, and the others keep their proportion
-            to it.
+        model_or_optimizer: A compiled model, whose compiled functions are rebuilt, or an optimizer that has not taken a
+            step yet. In a `LossScaleOptimizer`, the inner optimizer is scheduled. In a `MultiOptimizer`, the schedule
+            applies to the inner optimizer with the largest learning rate, and the others keep their proportion to it.
         learning_rate: A number >= 0 or a Keras schedule. None leaves it unchanged.
         momentum: A number in [0, 1) or a schedule for what the optimizer calls `momentum` (SGD, RMSprop, Muon) or
             `beta_1` (Adam, AdamW, Nadam, Adamax, Lamb, Lion; Muon too). None leaves it unchanged.
-        weight_decay: A number >= 0 or a schedule; for Muon of both its decays. None leaves it unchanged.
+        weight_decay: A number >= 0 or a schedule, for both decays of Muon. None leaves it unchanged.
 
     Returns:
         `model_or_optimizer`.
@@ -63,7 +62,7 @@ def schedule_hyperparameters(
         TypeError: If the first argument is neither a model nor an optimizer, or a value is neither a number nor a
             schedule.
         ValueError: If the model is not compiled, if the optimizer has no such hyperparameter, or if an optimizer
-            without its model has already made steps.
+            that is passed without its model has already taken steps.
 
     Example:
 
@@ -79,7 +78,7 @@ def schedule_hyperparameters(
     for name, value in requests.items():
         _check_value(name, value)
     plans = _plans(optimizer, requests)
-    # Only a model's compiled functions can be made again.
+    # Only the compiled functions of a model that is known can be rebuilt.
     if model is None:
         _refuse_if_stepped(optimizer)
     before = InstalledState(optimizer)
@@ -95,10 +94,10 @@ def schedule_hyperparameters(
 
 
 def unschedule_hyperparameters(model_or_optimizer: T) -> T:
-    """Remove all schedules of `schedule_hyperparameters`, which leaves the optimizer as it was before.
+    """Remove all schedules of `schedule_hyperparameters` and restore the original hyperparameters.
 
     Without schedules the call does nothing. Pass the model rather than its optimizer: functions that were compiled
-    with the schedules keep them, and only a model's can be made again.
+    with the schedules keep them until they are rebuilt, which requires the model.
 
     Args:
         model_or_optimizer: A compiled model or an optimizer.
@@ -111,6 +110,7 @@ def unschedule_hyperparameters(model_or_optimizer: T) -> T:
         ValueError: If the model is not compiled.
     """
     optimizer, model = _resolve(model_or_optimizer)
+    # A list, since `any` would stop at the first optimizer with schedules.
     removed = [uninstall(inner) for inner in inner_optimizers(optimizer)]
     if any(removed) and model is not None:
         remake_train_function(model)
@@ -177,6 +177,7 @@ def _check_value(name: str, value: object) -> None:
             f"Argument `{name}` must be a number, a keras LearningRateSchedule or None. Received: {name}={value!r}"
         )
     upper = 1.0 if name == "momentum" else math.inf
+    # Written so that NaN is refused as well.
     if not 0 <= float(value) < upper:
         limits = "in [0, 1)" if name == "momentum" else ">= 0 and finite"
         raise ValueError(f"Argument `{name}` must be {limits}. Received: {name}={value}")
@@ -214,6 +215,7 @@ def _require(optimizer: keras.optimizers.Optimizer, name: str) -> None:
 def _reason_against(optimizer: keras.optimizers.Optimizer, name: str) -> str | None:
     """Return why the hyperparameter of that name cannot be scheduled, or None if it can."""
     kind = type(optimizer).__name__
+    # Every Keras optimizer has a learning rate and a weight decay.
     if name != "momentum":
         return None
     attributes = momentum_attributes(optimizer)
@@ -225,7 +227,7 @@ def _reason_against(optimizer: keras.optimizers.Optimizer, name: str) -> str | N
     # Such an optimizer makes no variables for the velocity when it is built.
     if attributes == ("momentum",) and not optimizer.momentum:
         return (
-            f"The optimizer {kind} was built with momentum=0.0 and so keeps no velocity that a momentum could act on. "
+            f"The optimizer {kind} was built with momentum=0.0 and so has no velocity that a momentum could act on. "
             f"Build it with one, for example keras.optimizers.{kind}(momentum=0.9), or pass `momentum=None`."
         )
     return None
@@ -236,15 +238,16 @@ def _proportions(optimizers: Sequence[keras.optimizers.Optimizer]) -> list[float
     rates = []
     for optimizer in optimizers:
         setting = learning_rate_setting(optimizer)
+        # A variable can be read now; a schedule has no single value to compare.
         if not hasattr(setting, "assign"):
             raise ValueError(
-                "The learning rates of a MultiOptimizer can be scheduled in proportion only where each is a number. "
+                "The learning rates of a MultiOptimizer can be scheduled in proportion only if each is a number. "
                 f"Received: an inner {type(optimizer).__name__} with learning_rate={setting!r}. "
                 "Schedule the inner optimizers one by one instead."
             )
         rates.append(float(backends.to_numpy(setting)))
     if max(rates) <= 0:
-        raise ValueError("A MultiOptimizer whose learning rates are all 0 gives no proportion to keep.")
+        raise ValueError("A MultiOptimizer whose learning rates are all 0 has no proportions to keep.")
     return [rate / max(rates) for rate in rates]
 
 
@@ -258,6 +261,6 @@ def _refuse_if_stepped(optimizer: keras.optimizers.Optimizer) -> None:
     steps = raw_step(optimizer)
     if steps > 0:
         raise ValueError(
-            f"This optimizer has already made steps ({steps}), so a compiled function may hold its old values. "
-            "Pass the model instead: `schedule_hyperparameters(model, ...)` makes its functions again."
+            f"This optimizer has already taken steps ({steps}), so a compiled function may hold its old values. "
+            "Pass the model instead: `schedule_hyperparameters(model, ...)` rebuilds its functions."
         )

@@ -1,7 +1,8 @@
 """The schedules of one optimizer, read together from a constant table.
 
-In the training step of a small network every operation costs. A learning rate and a momentum computed from their
-formulas are some 20 operations; from a table they are five, and one on the host, where PyTorch runs its steps.
+In the training step of a small network, every operation takes noticeable time. A learning rate and a momentum computed
+from their formulas take about 20 operations. From a table they take five, and one on the host, where PyTorch runs its
+steps.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ class ValueTable:
         """
         schedules = {name: value for name, value in plan.items() if isinstance(value, Schedule) and value.phases}
         starts = {schedule.start_step for schedule in schedules.values()}
-        # One row more than the schedule has steps, since some have another value afterwards than at their last step.
+        # One row more than there are steps, since some schedules have another value after their last step.
         rows = max((schedule.total_steps for schedule in schedules.values()), default=0) + 1
         if len(starts) != 1 or rows > _MAX_ROWS:
             return None
         columns = [schedule.shifted(0).values(rows) for schedule in schedules.values()]
+        # Keras computes in float32 in the graph; on the host, float64 costs nothing.
         precision = "float64" if backends.runs_eagerly() else "float32"
         return cls(tuple(schedules), np.stack(columns, axis=1).astype(precision), starts.pop())
 

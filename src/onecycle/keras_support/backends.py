@@ -32,14 +32,14 @@ def name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the name of the backend's library and its version."""
-    return {name(): sys.modules[name()].__version__}
+    """Return library -> version, for Keras and its backend."""
+    return {"keras": keras.__version__, name(): sys.modules[name()].__version__}
 
 
 def runs_eagerly() -> bool:
     """Return whether a training step runs as Python code and is not traced: on PyTorch.
 
-    There a curve of tensor operations would cost some 30 of them a step, and a tensor as momentum makes
+    There, a curve computed with tensors would take about 30 operations per step, and a tensor as momentum would make
     `torch._foreach_*(alpha=...)` wait for the device. So schedules are evaluated on the host.
     """
     return name() == "torch"
@@ -48,16 +48,16 @@ def runs_eagerly() -> bool:
 def is_functional() -> bool:
     """Return whether a training step is a pure function that takes all state and returns it: on JAX.
 
-    Such a step can be mapped over several states, and it sees only the variables it is passed.
+    Such a step can be mapped over several states, and it sees only the variables that are passed to it.
     """
     return name() == "jax"
 
 
 def fast_steps_per_execution(model: keras.Model) -> int:
-    """Return how many steps one call of the compiled function should make where onecycle may choose.
+    """Return how many steps one call of the compiled function should run if onecycle may choose.
 
-    TensorFlow runs the steps in one graph, JAX loops in Python, PyTorch allows one. TensorFlow's loop over steps fails
-    under a strategy with several replicas.
+    TensorFlow runs the steps in one graph, JAX loops over them in Python, and PyTorch allows one. The loop of
+    TensorFlow fails under a strategy with several replicas.
     """
     if name() != "tensorflow" or model.run_eagerly:
         return 1
@@ -87,7 +87,7 @@ def table_row(
     Args:
         table: (n, columns) one row per step.
         step: The step counter.
-        first: The step of the first row. Earlier steps have the first row, later steps than the table the last.
+        first: The step of the first row. Earlier steps have the first row, steps after the table the last one.
 
     Returns:
         One scalar tensor per column.
@@ -109,7 +109,7 @@ def _jax_row(table: NDArray[np.floating], row: keras.KerasTensor) -> list[keras.
 
 
 def evaluate_on_cpu(schedule: Callable[[int], keras.KerasTensor], step: int) -> float:
-    """Return a tensor-valued schedule at one step, computed on the CPU so that nothing waits for an accelerator."""
+    """Return a tensor-valued schedule at one step, computed on the CPU so that no step waits for an accelerator."""
     with keras.device("cpu"):
         return float(keras.ops.convert_to_numpy(schedule(step)))
 
@@ -136,7 +136,7 @@ def exclude_from_compilation(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def strategy_scope(model: keras.Model) -> AbstractContextManager[object]:
-    """Return the scope in which additional variables have to be made: that of TensorFlow's strategy, if any."""
+    """Return the scope in which additional variables have to be created: that of TensorFlow's strategy, if any."""
     if name() == "tensorflow":
         scope: AbstractContextManager[object] = model.distribute_strategy.scope()
         return scope
@@ -198,6 +198,7 @@ def variable_after_step(model: keras.Model, variable: keras.Variable, result: Ne
     """
     if name() != "jax" or result is None:
         return to_numpy(variable)
+    # The result is (logs, state), with the state in the order of `_JAX_STATE`.
     _, non_trainable, optimizer, _ = result[1]
     known = [*zip(model.optimizer.variables, optimizer, strict=True)]
     known += zip(model.non_trainable_variables, non_trainable, strict=True)
@@ -215,7 +216,7 @@ def write_back_state(model: keras.Model, result: Nested = None) -> None:
         return
     if result is not None:
         model._jax_state = dict(zip(_JAX_STATE, result[1], strict=True))
-        model._jax_state_synced = False
+        model._jax_state_synced = False  # otherwise the next line does nothing
     model.jax_state_sync()
 
 

@@ -45,7 +45,7 @@ def call_first(callback: keras.callbacks.Callback) -> None:
 
 
 def call_last(callback: keras.callbacks.Callback, last: keras.callbacks.Callback) -> None:
-    """Call the hook that is running of another callback too, after all others.
+    """Call the running hook on another callback too, after all others.
 
     Args:
         callback: The callback within whose hook this is called.
@@ -71,10 +71,9 @@ def on_callback_error(callback: keras.callbacks.Callback, action: Callable[[], N
 
 
 def backups_to_restore(callback: keras.callbacks.Callback) -> tuple[tuple[str, ...], bool]:
-    """Return where the `BackupAndRestore`s of the running `fit` keep their backups, and whether there is one.
+    """Return the folders of the `BackupAndRestore`s of the running `fit`, and whether any holds a backup.
 
-    Call it before training begins, when an existing backup is one that will be restored. Another is written after the
-    first epoch.
+    Call it before training begins: a backup that exists then will be restored. Later there may be a new one.
     """
     found = [other for other in fit_callbacks(callback) if isinstance(other, keras.callbacks.BackupAndRestore)]
     folders = tuple(str(backup.backup_dir) for backup in found)
@@ -96,7 +95,7 @@ def _with_error_action(hook: Callable[P, None], action: Callable[[], None]) -> C
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             hook(*args, **kwargs)
-        except BaseException:
+        except BaseException:  # also Ctrl-C
             action()
             raise
 

@@ -1,7 +1,7 @@
 """Training as one compiled program, loops included, on JAX and TensorFlow. PyTorch has no such program.
 
-A program is made in two steps: `trace` turns a function of arrays into a traced one, which can be inspected, and
-`compile_traced` turns that into a program.
+A program is built in two steps: `trace` traces a function of arrays, so that it can be inspected, and `compile_traced`
+compiles the result.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def compile_traced(traced: Traced) -> Program:
 
 
 def slow_convolution_flops(traced: Traced) -> int:
-    """Return how many multiplications and additions a traced program spends in convolutions that will be slow.
+    """Return the number of multiplications and additions in convolutions of a traced program that will be slow.
 
     On a CPU, XLA computes convolutions inside a loop without its fast library: 5 times slower for a small network on
     Fashion-MNIST, and 35 times when mapped over members. The count is 0 on an accelerator and on TensorFlow.
@@ -101,9 +101,9 @@ def _convolution_flops(jaxpr: jax.core.ClosedJaxpr) -> int:
 
 
 def uses_global_random_state(traced: Traced, generator: keras.Variable | None) -> bool:
-    """Return whether a traced program draws from global random numbers, which it would capture for good.
+    """Return whether a traced program draws from a global random number generator, that of TensorFlow or that of Keras.
 
-    These are the generators of TensorFlow and of Keras. On JAX a program never does.
+    The program would keep using the generator that existed when it was traced. On JAX, no program does this.
 
     Args:
         traced: The traced program.
@@ -115,6 +115,7 @@ def uses_global_random_state(traced: Traced, generator: keras.Variable | None) -
 
     if generator is not None and any(captured is generator.value.handle for captured in traced.captured_inputs):
         return True
+    # A stateless random operation has its seed as an input; a stateful one draws from the generator of TensorFlow.
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     random_operations = {node.op for node in nodes if re.search("Random|Multinomial|TruncatedNormal", node.op)}

@@ -1,7 +1,7 @@
-"""Changes to a model that last until the running `fit` ends, also by an exception.
+"""Changes to a model that last until the running `fit` ends, even with an exception.
 
-Keras calls no callback when `fit` ends by an exception. But every `fit` begins with a call of the model's
-`make_train_function`, so a `FitScope` wraps that method and undoes the change of an earlier `fit`.
+Keras calls no callback when `fit` ends with an exception. But every `fit` begins with a call of the model's
+`make_train_function`, so a `FitScope` wraps this method and undoes a change that an earlier `fit` left behind.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _KEY = "_onecycle_fit_scope"
 
 
 class FitScope:
-    """A change to a model that lasts until the running `fit` ends, also by an exception.
+    """A change to a model that lasts until the running `fit` ends, even with an exception.
 
     Args:
         model: The model.
         undo: Undoes the change. Called at most once: by `close`, or when the next `fit` begins.
-        on_retrace: Called when another callback has made a new training function during the same `fit`.
+        on_retrace: Called when another callback has had a new training function made during the same `fit`.
     """
 
     def __init__(
@@ -41,18 +41,20 @@ class FitScope:
         self._undo()
 
     def _make_train_function(self, force: bool = False) -> object:
+        # Another `fit` begins, or none is running: the `fit` of this change has ended.
         if called_by_fit(self._model) or not is_fitting(self._model):
             self.close()
             return self._model.make_train_function(force=force)
         if not force:
             return self._make()
+        # Another callback asks for a new function in the middle of this `fit`.
         retrace_train_function(self._model, self._make)
         self._on_retrace()
         return self._model.train_function
 
 
 def close_ended_fit(model: keras.Model) -> None:
-    """Undo the change of a `fit` that ended by an exception. While a `fit` is running, do nothing."""
+    """Undo the change of a `fit` that ended with an exception. While a `fit` is running, do nothing."""
     scope: FitScope | None = vars(model).get(_KEY)
     if scope is not None and not is_fitting(model):
         scope.close()

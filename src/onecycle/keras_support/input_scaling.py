@@ -1,4 +1,4 @@
-"""Detection of inputs that are plainly not standardised."""
+"""Detection of inputs that are clearly not standardized."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SCALING_LAYERS = (
     keras.layers.Lambda,  # may do anything
 )
 
-# Standardised features have a mean of 0 and a deviation of 1, and pixels in [0, 1] less. Raw pixels have 70 to 130.
+# Standardized features have a mean of 0 and a deviation of 1, and pixels in [0, 1] less. Raw pixels have 70 to 130.
 _LARGEST_PLAUSIBLE = 10.0
 
 _SAMPLE_ROWS = 1024
 
 
 def unscaled_inputs_message(model: keras.Model, x: Nested) -> str | None:
-    """Return a warning about inputs that are plainly not standardised, or None.
+    """Return a warning about inputs that are clearly not standardized, or None.
 
     A model that scales its inputs itself is never warned about, and neither are integers in a model that embeds them.
 
@@ -69,7 +69,7 @@ def _message(leaf: Nested, kinds: str) -> str | None:
     if not max(deviation, mean) > _LARGEST_PLAUSIBLE:
         return None
     return (
-        f"The inputs are not standardised: some feature has a mean of {mean:.3g} or a deviation of {deviation:.3g}. "
-        "A learning rate then suits some weights and not others, and training may diverge. "
+        f"The inputs are not standardized: some feature has a mean of {mean:.3g} or a deviation of {deviation:.3g}. "
+        "No learning rate then suits all weights, and training may diverge. "
         "Scale them first: x = (x - x.mean(axis=0)) / x.std(axis=0), with the mean and deviation of the training data."
     )

@@ -1,6 +1,6 @@
 """The loss of every single training batch, kept on the device and read in chunks.
 
-What Keras reports as `loss` is a running mean over the epoch, in which a single batch is hardly visible.
+The `loss` that Keras reports is a running mean over the epoch, in which a single batch is hardly visible.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class LossRecorder:
     """Records the loss of each training step in one variable that travels with the model's state.
 
     `compute_loss` is wrapped on the model, and its value is shifted into a non-trainable variable inside the compiled
-    step. A single variable holds the count of steps and the losses, since on JAX each variable costs some microseconds
-    a step. On PyTorch, which runs the step in Python, the losses are kept in a list.
+    step. A single variable holds the count of steps and the losses, since on JAX each variable costs a few
+    microseconds per step. On PyTorch, which runs the step in Python, the losses are kept in a list.
 
     Args:
         model: The model to record.
-        capacity: Number of losses that the variable holds. `read` must be called at least once in so many steps.
+        capacity: Number of losses that the variable holds. `read` must be called at least once in this number of steps.
 
     Attributes:
-        recording: Whether losses are recorded. It counts when a step is traced, or run on PyTorch.
+        recording: Whether losses are recorded. It takes effect when a step is traced or, on PyTorch, run.
     """
 
     def __init__(self, model: keras.Model, capacity: int) -> None:
@@ -79,8 +79,9 @@ class LossRecorder:
             self._unread.clear()
         else:
             count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
-            # Every replica counts, and has its share of each loss. Both are summed when the variable is read.
+            # Each replica counts the steps and holds its share of each loss. Both are summed when the variable is read.
             steps = round(count / backends.count_replicas(self._model))
+            # The newest losses are at the end of the variable.
             self._losses += newest[len(newest) - (steps - len(self._losses)) :]
         return self._losses
 
@@ -127,7 +128,7 @@ def _register(capacity: int) -> keras.Variable:
 
 
 _LOST_STATE = (
-    "The `train_step` of {kind} calls `compute_loss` where JAX keeps no state, so no loss can be recorded. "
+    "The `train_step` of {kind} calls `compute_loss` outside a stateless scope, so no loss can be recorded. "
     "Have it call `self.compute_loss_and_updates(...)`, as Keras' own `train_step` does, and pass on the "
     "non-trainable variables that it returns."
 )

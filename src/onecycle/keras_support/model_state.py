@@ -52,6 +52,7 @@ def loss_and_metrics(model: keras.Model) -> tuple[keras.layers.Layer | None, ker
 
 def compiled_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
     """Return every metric of a compiled model, also those that Keras does not list before the first batch."""
+    # Several of these lists may hold the same metric.
     names = "_user_metrics", "_user_weighted_metrics", "metrics"
     arguments = [getattr(model._compile_metrics, name, None) for name in names]
     found = [*model.metrics, *keras.tree.flatten(arguments)]

@@ -42,7 +42,7 @@ def is_multi_optimizer(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def raw_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """Return the steps the optimizer has counted: its `_iterations`, micro-batches under gradient accumulation."""
+    """Return the number of steps that the optimizer has counted: micro-batches under gradient accumulation."""
     return int(backends.to_numpy(step_counter(optimizer)))
 
 
@@ -61,6 +61,7 @@ def learning_rate_setting(optimizer: keras.optimizers.Optimizer) -> keras.Variab
 
 def unscheduled_learning_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | keras.KerasTensor:
     """Return the learning rate as Keras resolves it, without a schedule that onecycle has installed."""
+    # The method of the class, since `Installation` replaces that of the instance.
     return type(optimizer)._get_current_learning_rate(optimizer)
 
 
@@ -68,6 +69,7 @@ def velocities(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Return the variables of SGD and RMSprop that sum past steps, scaled by the learning rates of those steps."""
     found: list[keras.Variable] = []
     for inner in inner_optimizers(optimizer):
+        # The moments of Adam and its relatives are sums of gradients, without the learning rate.
         if isinstance(inner, keras.optimizers.SGD):
             found += inner.momentums
         elif isinstance(inner, keras.optimizers.RMSprop):
@@ -77,12 +79,14 @@ def velocities(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
 
 def weight_decay_exclusions(optimizer: keras.optimizers.Optimizer) -> list[str]:
     """Return the variables that `exclude_from_weight_decay` named, and the pattern of their names, as text."""
+    # Keras sets these attributes only in `exclude_from_weight_decay`.
     excluded = vars(optimizer).get("_exclude_from_weight_decay", ())
     return sorted(map(str, (*excluded, vars(optimizer).get("_exclude_from_weight_decay_pattern"))))
 
 
 def add_optimizer_variable(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
     """Add a variable to the optimizer's, the only ones that its steps on JAX can use."""
+    # The methods of the built-in list bypass the tracking of Keras' list.
     list.append(inner_optimizers(optimizer)[0]._variables, variable)
 
 
@@ -96,6 +100,7 @@ def skip_ema_overwrite_once(optimizer: keras.optimizers.Optimizer) -> None:
     """Keep the running `fit` from overwriting the weights with the moving averages of `use_ema` when it ends."""
 
     def finalize_variable_values(var_list: list[keras.Variable]) -> None:
+        # Removes itself, so that the next `fit` calls the original method.
         unset_untracked(optimizer, "finalize_variable_values")
 
     set_untracked(optimizer, finalize_variable_values=finalize_variable_values)
@@ -112,6 +117,16 @@ def build_optimizer(optimizer: keras.optimizers.Optimizer, model: keras.Model) -
     if not optimizer.built:
         with backends.strategy_scope(model):
             optimizer.build(model.trainable_variables)
+
+
+def skips_updates(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer may skip the update of a batch, so that its step counter lags behind."""
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def optimizer_names(optimizer: keras.optimizers.Optimizer) -> str:
+    """Return the class names of the optimizers that do the work, separated by spaces."""
+    return " ".join(type(inner).__name__ for inner in inner_optimizers(optimizer))
 
 
 def require_compiled(model: keras.Model) -> None:

@@ -1,9 +1,12 @@
-"""Whether a `fit` is running, which Keras records nowhere. The answer is read from the call stack."""
+"""Whether a `fit` is running. Keras does not record this, so it is read from the call stack."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 
@@ -21,7 +24,17 @@ def is_fitting(model: keras.Model) -> bool:
 def called_by_fit(model: keras.Model) -> bool:
     """Return whether the method that calls this function was called by `fit` itself, not by a callback.
 
-    Keras calls `make_train_function` so at the beginning of each `fit`.
+    Keras calls `make_train_function` in this way at the beginning of each `fit`.
     """
+    # Frame 0 is this function, frame 1 the method that calls it, frame 2 the caller of the method.
     frame = sys._getframe(2)
     return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+
+
+@contextmanager
+def without_data_warnings() -> Iterator[None]:
+    """Ignore two warnings of `fit`: of data that ends before the epochs do, and of its own default for `shuffle`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
+        yield

@@ -39,7 +39,7 @@ _MODEL_ATTRIBUTES = (
 
 @contextmanager
 def preserved(model: keras.Model) -> Iterator[None]:
-    """Restore everything that training changes when the block ends, also by an exception.
+    """Restore everything that training changes when the block ends, even with an exception.
 
     That is weights, optimizer variables (also of an optimizer that was not built yet), the states of metrics and
     BatchNormalization, seed generators, the global random number generators, `stop_training`, `history`,
@@ -60,6 +60,7 @@ def preserved(model: keras.Model) -> Iterator[None]:
     try:
         yield
     finally:
+        # First, since on JAX this writes to the variables that are restored below.
         backends.write_back_state(model)
         for part, saved in attributes:
             _restore_attributes(part, saved)
@@ -74,7 +75,7 @@ def preserved(model: keras.Model) -> Iterator[None]:
 class VariableSnapshot:
     """The values of all variables of a model and its optimizer.
 
-    They are kept on the host, because JAX gives the device's arrays to the next training step.
+    They are kept on the host, because JAX donates the arrays on the device to the next training step.
 
     Args:
         model: A compiled model.
@@ -85,6 +86,7 @@ class VariableSnapshot:
         # Also of optimizers that a `MultiOptimizer` has not selected yet: they have a step counter from the start.
         variables += [variable for optimizer in all_optimizers(model) for variable in optimizer.variables]
         self._metrics = {id(variable) for variable in model.metrics_variables}
+        # A variable may be in several of these lists.
         unique = {id(variable): variable for variable in variables}
         self._values = [(variable, _copy_to_host(variable)) for variable in unique.values()]
 

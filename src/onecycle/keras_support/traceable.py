@@ -24,7 +24,7 @@ def traceable_momentum(value: float | keras.KerasTensor) -> float | keras.KerasT
 
 
 class NonZeroTensor:
-    """A scalar tensor for which `!= 0` and `> 0` are true. A tensor that is being traced cannot decide them.
+    """A scalar tensor for which `!= 0` and `> 0` are true. A tensor that is being traced has no truth value.
 
     Args:
         tensor: The tensor. Keras converts this object back to it in every other operation.

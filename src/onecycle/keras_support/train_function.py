@@ -1,4 +1,4 @@
-"""A model's compiled training function: making it again, and what it is made of.
+"""A model's compiled training function: how it is rebuilt, and what it is built from.
 
 Private names of Keras, checked on Keras 3.15.1: `Model._symbolic_build`, `Model._eval_epoch_iterator` and
 `ArrayDataAdapter` of `keras.src.trainers.data_adapters`.
@@ -14,6 +14,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
+from onecycle.keras_support.training_data import count_rows
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
@@ -24,10 +25,10 @@ _REPORTING = ("compute_metrics", "get_metrics_result", "test_step")
 
 
 def set_steps_per_execution(model: keras.Model, steps: int) -> None:
-    """Set how many steps one call of the compiled functions makes.
+    """Set how many steps one call of the compiled functions runs.
 
-    A test function compiled for another number is dropped: it would be called once for so many batches, but evaluate
-    another number of them.
+    A test function that was compiled for another number is discarded: Keras would call it as often as the new number
+    requires, and it would evaluate the wrong number of batches.
     """
     if model.steps_per_execution != steps:
         model.steps_per_execution = steps
@@ -36,7 +37,7 @@ def set_steps_per_execution(model: keras.Model, steps: int) -> None:
 
 
 def remake_train_function(model: keras.Model) -> None:
-    """Make a compiled model trace its training step again. A model without a training function is left alone."""
+    """Make a compiled model trace its training step again. A model without a training function is left unchanged."""
     if getattr(model, "train_function", None) is None:
         return
     retrace_train_function(model, model.make_train_function)
@@ -83,7 +84,8 @@ def training_arrays(x: Nested, y: Nested, sample_weight: Nested, class_weight: M
         sample_weight: Weights of the rows, or None.
         class_weight: Weights of the classes, which become part of `sample_weight`, or None.
     """
-    rows = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None).shape[0]
+    rows = count_rows(x)
+    # One batch with all rows.
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=rows, class_weight=class_weight)
     batches = adapter.get_jax_iterator() if backends.is_functional() else adapter.get_numpy_iterator()
     return keras.utils.unpack_x_y_sample_weight(next(iter(batches)))

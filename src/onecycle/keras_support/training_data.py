@@ -21,7 +21,7 @@ def check_data(x: Nested, y: Nested, batch_size: int | None) -> None:
     Args:
         x: Inputs, as `Model.fit` takes them.
         y: Targets, or None.
-        batch_size: Rows of a batch, or None for the default.
+        batch_size: Rows per batch, or None for the default.
 
     Raises:
         ValueError: For no data, arrays without rows, or a batch size below 1.
@@ -52,8 +52,18 @@ def count_rows(data: Nested) -> int:
     return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
 
 
+def count_batches(rows: int, batch_size: int) -> int:
+    """Return the number of batches of an epoch, the last one of which may be short."""
+    return -(-rows // batch_size)
+
+
+def first_rows(data: Nested, rows: int) -> Nested:
+    """Return the first rows of nested arrays, some of which may be None."""
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+
+
 def known_batch_size(x: Nested, batch_size: int | None) -> int | None:
-    """Return the rows of a batch, or None where they are unknown because the data comes in batches.
+    """Return the number of rows per batch, or None if it is unknown because the data comes in batches.
 
     Args:
         x: The data.
@@ -68,8 +78,7 @@ def without_validation_split(data: Nested, validation_split: float) -> Nested:
     """Return the rows of arrays that `fit` trains on when it splits the last ones off for validation."""
     if not validation_split:
         return data
-    rows = int(count_rows(data) * (1 - validation_split))
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+    return first_rows(data, int(count_rows(data) * (1 - validation_split)))
 
 
 def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None) -> None:
@@ -79,7 +88,7 @@ def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None
         model: The model.
         x: The data.
         y: Targets, or None.
-        batch_size: Rows of a batch, or None for the default.
+        batch_size: Rows per batch, or None for the default.
 
     Raises:
         ValueError: If the data is a generator, which would lose its first batch.
@@ -88,15 +97,14 @@ def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None
         return
     if is_one_shot(x):
         raise ValueError(
-            "The model has no weights yet and the data is a generator, whose first batch would be lost in making them. "
-            "Call the model on a batch of data first."
+            "The model has no weights yet and the data is a generator, which would lose its first batch in creating "
+            "them. Call the model on a batch of data first."
         )
     model(_first_inputs(x, batch_size))
 
 
 def _first_inputs(x: Nested, batch_size: int | None) -> Nested:
     if is_arrays(x):
-        rows = known_batch_size(x, batch_size)
-        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], x)
+        return first_rows(x, batch_size or DEFAULT_BATCH_SIZE)
     batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
     return batch[0] if isinstance(batch, (tuple, list)) else batch

@@ -1,4 +1,4 @@
-"""Plots of results. Every function draws on the given Axes or on a new figure, and never shows it.
+"""Plots of results. Every plot function draws on the given Axes or on a new figure, and never shows it.
 
 Each plot has two modules: `..._info` computes what is drawn and needs NumPy only, `..._draw` draws it with matplotlib.
 The report uses the same data.
@@ -67,7 +67,7 @@ def plot_range_test(result: RangeTest, ax: Axes | None = None) -> Axes:
 
 
 def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
-    """Draw the score of each run of a sweep over its peak, and the pick with its interval.
+    """Draw the score of each run of a sweep against its peak, and the pick with its interval.
 
     Runs of one length are joined by a line. Runs that diverged, and scores above the plot, are marked at the top edge.
 
@@ -88,7 +88,7 @@ def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
 
 
 def plot_cycle(result: CycleReport, ax: Axes | None = None) -> Axes:
-    """Draw the learning rate and the momentum of a training's cycle. The steps that were made are shaded.
+    """Draw the learning rate and the momentum of a training's cycle. The completed part is shaded.
 
     Args:
         result: The report of the cycle, `history.onecycle`.
@@ -139,7 +139,7 @@ def plot_training_curves(
 
     Args:
         runs: Name -> values per epoch, or name -> `History.history`; or pairs of these, where a name may occur several
-            times (the seeds of one arm share a colour).
+            times (the seeds of one arm share a color).
         metric: Name of the metric, e.g. "val_accuracy".
         target: Value to reach, or None.
         ax: Axes to draw on, or None for a new figure.
@@ -149,7 +149,8 @@ def plot_training_curves(
 
     Raises:
         ImportError: If matplotlib is missing. The message says what to install.
-        ValueError: If a run lacks the metric.
+        TypeError: If a run is neither a sequence of values nor a `History.history`.
+        ValueError: If a run lacks the metric, or has more than one value per epoch.
     """
     _require_matplotlib()
     from onecycle.plot.training_draw import draw_training
@@ -179,7 +180,7 @@ def plot_comparison(result: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def plot_differences(result: Comparison, measure: str = "final", ax: Axes | None = None) -> Axes:
-    """Draw the difference of each seed to the baseline in one measure, and the mean of each arm with its interval.
+    """Draw the difference to the baseline in one measure for each seed, and the mean of each arm with its interval.
 
     Args:
         result: The comparison.

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from onecycle.plot.comparison_info import ArmCurve, ArmDifferences, ComparisonPicture, DifferencesPicture
 from onecycle.plot.drawing import (
     BLACK,
-    GREY,
+    GRAY,
     RUN_STYLES,
     SMALL,
     TEXT,
@@ -46,8 +46,8 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
     if picture.ratios:
         ax.set_xscale("log")
     if picture.margin is not None:
-        ax.axvspan(*picture.margin, color=GREY, alpha=0.15, linewidth=0, label="does not matter")
-    ax.axvline(picture.zero, color=GREY, linewidth=1.2)
+        ax.axvspan(*picture.margin, color=GRAY, alpha=0.15, linewidth=0, label="does not matter")
+    ax.axvline(picture.zero, color=GRAY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
         _draw_row(ax, row, arm, _style(row + 1))
     ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
@@ -59,14 +59,14 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
     if picture.arms:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=SMALL, borderaxespad=0.2)
     else:
-        ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
+        ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GRAY)
         ax.tick_params(bottom=False, labelbottom=False, which="both")
     return ax
 
 
 def _style(number: int) -> tuple[str, str, str]:
-    """Return colour, line and marker of an arm. After the last colour, the combinations differ from the first ones."""
-    # Each further turn shifts lines and markers against the colours.
+    """Return color, line and marker of an arm. After the last color, the combinations differ from the first ones."""
+    # Each further turn shifts lines and markers against the colors.
     turns, count = number // len(RUN_STYLES), len(RUN_STYLES)
     color, line, marker = (RUN_STYLES[(number + part * turns) % count][part] for part in range(3))
     return color, line, marker

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.results.comparison import Comparison, Verdict
+from onecycle.results.metrics import reaches
 from onecycle.results.runs import MEASURES, MeasuredRun
 
 Array = NDArray[np.float64]
@@ -55,8 +56,8 @@ class ComparisonPicture:
     Attributes:
         curves: The arms, the baseline first.
         metric: Name of the metric.
-        target: Value to reach, or None where there is none.
-        limits: (bottom, top) of the metric axis, or None where no value is finite.
+        target: Value to reach, or None if there is none.
+        limits: (bottom, top) of the metric axis, or None if no value is finite.
         caption: The meaning of the band and of the thin lines.
         each_run: Whether every run is drawn beside the means.
     """
@@ -71,7 +72,7 @@ class ComparisonPicture:
 
 @dataclass(frozen=True)
 class ArmDifferences:
-    """The differences of one arm to the baseline.
+    """The differences between one arm and the baseline.
 
     Attributes:
         name: Name of the arm.
@@ -80,7 +81,7 @@ class ArmDifferences:
         infinite: `(seeds,)`, whether one of the two runs diverged, so that the difference has a sign but no size.
         verdict: The verdict in a few words.
         effect: Mean of the differences.
-        interval: (low, high) of the mean, or None below 2 seeds.
+        interval: (low, high) of the mean, or None if it has none.
     """
 
     name: str
@@ -171,7 +172,7 @@ def _curve(result: Comparison, arm: str) -> ArmCurve:
 
 def _crossing(mean: Array, target: float, mode: str) -> tuple[float, float] | None:
     """Return epoch and value where a mean first reaches the target, or None."""
-    reached = mean >= target if mode == "max" else mean <= target
+    reached = reaches(mean, target, mode)
     if not reached.any():
         return None
     epoch = int(np.argmax(reached))
@@ -190,9 +191,9 @@ def _label(arm: str, runs: tuple[MeasuredRun, ...], *, has_target: bool) -> str:
 
 
 def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tuple[float, float] | None:
-    """Return limits from the later half of most runs, plus at most the same range where the runs come from.
+    """Return limits from the later half of most runs, plus at most the same range on the side where the runs begin.
 
-    So neither an explosion nor the first epochs flatten the rest to a line.
+    So neither a run that diverges nor the first epochs flatten the rest to a line.
 
     Args:
         curves: The arms.
@@ -208,7 +209,7 @@ def _limits(curves: tuple[ArmCurve, ...], target: float | None, mode: str) -> tu
         low, high = min(low, target), max(high, target)
     first, last = np.quantile(values, SHOWN_QUANTILES)
     span = high - low
-    # The side where the runs come from: at most as much again, and nothing beyond the values there are.
+    # The side where the runs begin: at most as much again, and nothing beyond the values that occur.
     if mode == "min":
         high = max(high, min(high + span, last))
     else:
@@ -235,7 +236,7 @@ def _differences(arm: str, verdict: Verdict, largest: float, ratios: bool) -> Ar
     infinite = np.isinf(on_axis)
     placed = np.where(infinite, np.sign(on_axis) * EDGE * largest, on_axis)
     interval = (verdict.low, verdict.high) if np.isfinite([verdict.low, verdict.high]).all() else None
-    more_seeds = "" if verdict.more_seeds is None else f", seeds wanted: about {verdict.more_seeds} more"
+    more_seeds = "" if verdict.more_seeds is None else f", about {verdict.more_seeds} more seeds needed"
     return ArmDifferences(
         name=arm,
         values=np.exp(placed) if ratios else placed,

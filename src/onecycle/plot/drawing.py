@@ -1,4 +1,4 @@
-"""What all drawings share: colours, axes and saving. Without pyplot there is no global state and no window opens."""
+"""What all drawings share: colors, axes and saving. Without pyplot there is no global state and no window opens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 RED = "#D55E00"
 PURPLE = "#CC79A7"
-GREY = "#767676"  # the lightest grey with a contrast of 4.5 on white (WCAG 2.1)
+GRAY = "#767676"  # the lightest gray with a contrast of 4.5 on white (WCAG 2.1)
 TEXT = "#444444"  # of captions and names on the plot
 GRID = "#e4e4e4"
 RUN_STYLES = ((BLUE, "-", "o"), (RED, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, "--", "v"))
@@ -100,7 +100,7 @@ def whole_numbers() -> MaxNLocator:
 def draw_target(ax: Axes, target: float | None) -> None:
     """Draw the target as a horizontal line, if there is one."""
     if target is not None:
-        ax.axhline(target, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {target:.3g}")
+        ax.axhline(target, color=GRAY, linestyle=(0, (2, 2)), linewidth=1.2, label=f"target {target:.3g}")
 
 
 def draw_edge_marks(ax: Axes, x: NDArray[np.float64], marker: str, label: str) -> None:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from onecycle.plot.drawing import (
     BLACK,
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     ORANGE,
     PURPLE,
     RED,
@@ -70,7 +70,7 @@ def _draw_losses(ax: Axes, picture: RangeTestPicture) -> None:
         ax.fill_between(rates, *picture.band, color=SKY, alpha=0.3, linewidth=0, label="all repeats")
     label = "loss of each batch" if picture.band is None else "median of repeats"
     size = 5 if len(rates) > FEW else 10
-    ax.plot(rates, picture.points, linestyle="none", marker=".", ms=size, color=GREY, alpha=0.75, mew=0, label=label)
+    ax.plot(rates, picture.points, linestyle="none", marker=".", ms=size, color=GRAY, alpha=0.75, mew=0, label=label)
     ax.plot(rates, picture.smoothed, color=BLACK, linewidth=1.8, label="smoothed")
 
 

@@ -12,7 +12,7 @@ from onecycle.suggestions.smoothing import half_window, median_over_repeats
 
 Array = NDArray[np.float64]
 
-HEADROOM = 0.25  # ours: room above the curve, as a fraction of its range, that shows the explosion begin
+HEADROOM = 0.25  # ours: room above the curve, as a fraction of its range, that shows where the loss shoots up
 FOOTROOM = 0.08  # ours: room below the curve
 SHOWN_QUANTILES = (0.01, 0.99)  # ours: raw losses outside these do not set the limits
 
@@ -47,7 +47,7 @@ class RangeTestPicture:
         missing: Names of the rules that suggest no rate.
         blow_up: Rate at which the loss shoots up, or None.
         non_finite: Rates at which the loss was NaN or infinite.
-        limits: (bottom, top) of the loss axis. An explosion leaves it through the top.
+        limits: (bottom, top) of the loss axis. A loss that shoots up leaves it through the top.
         logarithmic: Whether the rate axis is logarithmic. False for a linear ramp.
         title: The suggestion in one line.
         caption: Where the suggestion comes from, and how the test ended.
@@ -136,7 +136,7 @@ def _limits(points: Array, smoothed: Array, rates: Array, blow_up: float | None)
         return 0.0, 1.0
     low, high = np.quantile(points[calm], SHOWN_QUANTILES)
     bottom = min(low, smoothed[calm].min())
-    # Without a blow-up, the quantile keeps out an explosion in the last steps. The start is shown in any case.
+    # Without a blow-up, the quantile leaves out a steep rise in the last steps. The start is always shown.
     start = points[calm][: 2 * half_window(int(calm.sum())) + 1]
     top = max(high, smoothed[calm].max()) if blow_up is not None else max(np.quantile(points[calm], 0.9), start.max())
     span = nonzero_span(float(bottom), float(top))

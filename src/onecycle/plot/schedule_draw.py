@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onecycle.plot.drawing import (
     BLUE,
     CHARACTER_WIDTH,
+    GRAY,
     GREEN,
-    GREY,
     RED,
     SMALL,
     TEXT,
@@ -44,7 +44,7 @@ def draw_schedule(picture: SchedulePicture, ax: Axes | None = None) -> Axes:
 
 
 def draw_cycle(picture: CyclePicture, ax: Axes | None = None) -> Axes:
-    """Draw the cycle of a training on Axes, or on those of a new figure. The part that was made is emphasised."""
+    """Draw the cycle of a training on Axes, or on those of a new figure. The completed part is emphasized."""
     ax = axes_or_new(ax)
     if not len(picture.steps):
         return _draw_text_only(ax, picture)
@@ -84,7 +84,7 @@ def _momentum_axes(ax: Axes) -> Axes:
 
 
 def _draw_curve(ax: Axes, picture: CyclePicture, values: Array, color: str, line: str) -> None:
-    """Draw the whole curve faintly, and over it the part that was made."""
+    """Draw the whole curve faintly, and over it the completed part."""
     marker = "o" if len(picture.steps) < FEW else ""
     ax.plot(picture.steps, values, color=color, linewidth=1.5, linestyle=line, marker=marker, ms=3.5, alpha=0.35)
     ax.plot(*picture.made(values), color=color, linewidth=2.2, linestyle=line, marker=marker, ms=3.5)
@@ -94,7 +94,7 @@ def _draw_text_only(ax: Axes, picture: CyclePicture) -> Axes:
     add_title_and_grid(ax, picture.title, picture.caption)
     ax.set_axis_off()
     text = f"{picture.label}\nThis report holds no curve."
-    ax.annotate(text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=GREY)
+    ax.annotate(text, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=GRAY)
     return ax
 
 
@@ -107,7 +107,7 @@ def _draw_phases(ax: Axes, picture: SchedulePicture) -> None:
     # From left to right: a name that would overlap the one before is written upright.
     for number, (name, start, stop) in enumerate(picture.phases):
         if number % 2 == 0:
-            ax.axvspan(start, stop, color=GREY, alpha=0.1, linewidth=0, zorder=0)
+            ax.axvspan(start, stop, color=GRAY, alpha=0.1, linewidth=0, zorder=0)
         length, middle = steps_per_character * len(name), (start + stop) / 2
         if length > stop - start:
             middle = stop - length / 2  # the name of a narrow phase starts above the end of the phase before

@@ -36,8 +36,8 @@ class CyclePicture:
         steps: `(k,)`, steps of the cycle, counted from 0.
         learning_rates: `(k,)`, learning rate at these steps.
         momenta: `(k,)`, momentum at these steps, or None.
-        steps_made: Number of steps made.
-        label: How many steps were made, in words.
+        steps_made: Number of steps completed.
+        label: How many steps were completed, in words.
         title: The peak, where it is known.
         caption: The schedule, the momentum, and what picked the peak.
     """
@@ -52,11 +52,11 @@ class CyclePicture:
 
     @property
     def shaded_until(self) -> float:
-        """End of the part that was made: the number of steps made, or the end of the curve where there are more."""
+        """End of the completed part: the number of completed steps, but at most the end of the curve."""
         return min(float(self.steps_made), float(self.steps[-1]) + 1.0) if len(self.steps) else 0.0
 
     def made(self, values: Array) -> tuple[Array, Array]:
-        """Return steps and values of the part of a curve that was made; its last step is interpolated.
+        """Return steps and values of the completed part of a curve; its last step is interpolated.
 
         Args:
             values: `(k,)`, `learning_rates` or `momenta`.
@@ -103,7 +103,7 @@ def cycle_picture(report: CycleReport) -> CyclePicture:
         learning_rates=report.learning_rates,
         momenta=report.momenta,
         steps_made=report.steps,
-        label=f"{report.steps}{of_total} steps made{skipped}",
+        label=f"{report.steps}{of_total} steps completed{skipped}",
         title="Learning rate cycle" if peak is None else f"Peak learning rate: {peak:.3g}",
         caption=f"{report.description}. {report.reason or ''}".rstrip(),
     )

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from onecycle.plot.drawing import (
     BLACK,
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     SMALL,
     add_title_and_grid,
     axes_or_new,
@@ -18,7 +18,7 @@ from onecycle.plot.drawing import (
 )
 from onecycle.plot.sweep_info import SweepPicture
 
-STYLES = ((GREY, "--", "s"), (BLUE, "-", "o"), (BLACK, "-.", "^"))  # of the runs of each length, the longest last
+STYLES = ((GRAY, "--", "s"), (BLUE, "-", "o"), (BLACK, "-.", "^"))  # of the runs of each length, the longest last
 
 
 def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
@@ -41,7 +41,7 @@ def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
 
 def _draw_pick(ax: Axes, picture: SweepPicture) -> None:
     if picture.limits[0] < picture.initial_score < picture.limits[1]:  # also excludes NaN
-        ax.axhline(picture.initial_score, color=GREY, ls=":", lw=1.2, label="before training")
+        ax.axhline(picture.initial_score, color=GRAY, ls=":", lw=1.2, label="before training")
     if picture.interval is not None and picture.interval[0] < picture.interval[1]:
         ax.axvspan(*picture.interval, color=GREEN, alpha=0.15, lw=0, label="makes little difference")
     if picture.picked is not None:

@@ -74,7 +74,7 @@ def sweep_picture(result: Sweep) -> SweepPicture:
         initial_score=result.initial_score,
         limits=_limits(result.scores),
         title="No learning rate picked" if rate is None else f"Picked learning rate: {rate:.3g}",
-        caption=f"{result.pick.reason} Cost: {result.cost:.2g} of the whole run.",
+        caption=f"{result.pick.reason} Cost: {result.cost:.2g} of the full run.",
     )
 
 

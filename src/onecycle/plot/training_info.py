@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.plot.range_test_info import FOOTROOM, HEADROOM
-from onecycle.results.metrics import metric_direction
+from onecycle.results.metrics import metric_direction, reaches
 
 Array = NDArray[np.float64]
 
@@ -97,6 +97,7 @@ def _higher_is_better(metric: str, starts: Array, target: float | None) -> bool:
 
 def _label(name: str, runs: tuple[TrainingRun, ...], target: float | None) -> str:
     epochs = [run.reached for run in runs if run.name == name]
+    # Runs of the same name are seeds of one arm and share a label.
     reached = sorted(epoch for epoch in epochs if epoch is not None)
     if target is None:
         return name
@@ -108,12 +109,13 @@ def _label(name: str, runs: tuple[TrainingRun, ...], target: float | None) -> st
 
 
 def _limits(runs: tuple[TrainingRun, ...], starts: Array, target: float | None) -> tuple[float, float] | None:
-    """Return limits that end a little above where the runs begin, or None where no run goes far beyond."""
+    """Return limits that end a little above where the runs begin, or None if no run goes far beyond."""
     values = np.concatenate([run.values[np.isfinite(run.values)] for run in runs]) if runs else np.empty(0)
     if not len(values) or not len(starts):
         return None
     bottom = min(values.min(), np.inf if target is None else target)  # the target has to be visible
     span = starts.max() - bottom
+    # Only if a run rises further above the start than the descent is long.
     if span <= 0 or values.max() <= starts.max() + span:
         return None
     return float(bottom - FOOTROOM * span), float(starts.max() + HEADROOM * span)
@@ -122,5 +124,5 @@ def _limits(runs: tuple[TrainingRun, ...], starts: Array, target: float | None) 
 def _reached(values: Array, target: float | None, higher_is_better: bool) -> int | None:
     if target is None:
         return None
-    reached = values >= target if higher_is_better else values <= target
+    reached = reaches(values, target, "max" if higher_is_better else "min")
     return int(np.argmax(reached)) + 1 if reached.any() else None

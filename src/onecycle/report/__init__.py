@@ -1,4 +1,4 @@
-"""Reports: one HTML file about any results. It opens from disk, needs no network, and its figures are interactive."""
+"""Reports: one HTML file for one or more results. It opens from disk without a network; its figures are interactive."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _toggles(result: Comparison, picture: ComparisonPicture) -> dict[str, Sequen
     if several:
         shown += [Toggle("interval", "95 % interval"), Toggle("runs", "each seed")]
     if picture.target is not None:
-        shown.append(Toggle("target", f"target {picture.target:.3g}", Style("grey", dash="dot")))
+        shown.append(Toggle("target", f"target {picture.target:.3g}", Style("gray", dash="dot")))
     groups: dict[str, Sequence[Toggle]] = {"Arms": arms, "Shown": shown}
     return groups | {"Seeds": seeds} if several else groups
 
@@ -60,7 +60,7 @@ def _layout(picture: ComparisonPicture, epochs: int) -> PlotlyObject:
         "yaxis": {"title": picture.metric, "range": None if picture.limits is None else list(picture.limits)},
     }
     if picture.target is not None:
-        layout["shapes"] = [straight_line("y", picture.target, "grey", keys=["target"], dash="dot")]
+        layout["shapes"] = [straight_line("y", picture.target, "gray", keys=["target"], dash="dot")]
     return layout
 
 
@@ -71,7 +71,7 @@ def _arm_traces(result: Comparison, number: int, picture: ComparisonPicture, str
         result: The comparison.
         number: Number of the arm.
         picture: The data of the figure.
-        stride: Seeds have a point every so many epochs.
+        stride: Epochs between the points of a seed.
     """
     arm, style, key, curve = result.arms[number], arm_style(number), f"arm {number}", picture.curves[number]
     epochs = list(range(1, len(curve.mean) + 1))
@@ -83,7 +83,7 @@ def _arm_traces(result: Comparison, number: int, picture: ComparisonPicture, str
 
 def _seed_traces(run: MeasuredRun, values: Array, style: Style, key: str, stride: int) -> list[PlotlyObject]:
     name, keys = f"{run['arm']}, seed {run['seed']}", [key, "runs", f"seed {run['seed']}"]
-    # Every so many epochs, and always the last one.
+    # Every `stride` epochs, and always the last one.
     drawn = [*range(0, len(values) - 1, stride), len(values) - 1] if len(values) else []
     x = None if stride == 1 else [epoch + 1 for epoch in drawn]
     traces = [scatter(x, rounded(values[drawn]), style, name=name, keys=keys, hover=HOVER, width=1, opacity=0.45)]

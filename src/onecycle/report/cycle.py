@@ -12,8 +12,9 @@ from onecycle.report.traces import NUMBER, all_positive, scatter, shaded_range
 from onecycle.results.cycle_report import CycleReport
 
 RATE, MOMENTUM = Style("blue", "solid"), Style("red", "dash")
-FAINT = 0.4  # opacity of the part of the cycle that was not made
-OURS = r"(OneCycle|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningRate)\(.*\)$"
+FAINT = 0.4  # opacity of the part of the cycle that was not completed
+# A schedule of Keras or of the user cannot be rebuilt from its description.
+OURS = r"(OneCycle(\.\w+)?|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningRate)\(.*\)$"
 
 
 def cycle_section(result: CycleReport) -> Section:
@@ -36,9 +37,9 @@ def _facts(result: CycleReport) -> DataTable:
         ("schedule", result.schedule),
         ("peak learning rate", result.max_learning_rate),
         ("peak picked by", {"RangeTest": "range test", "Sweep": "sweep", None: "the user"}[evidence]),
-        ("momentum", "left alone" if result.momentum is None else "{:g} to {:g} and back".format(*result.momentum)),
+        ("momentum", "unchanged" if result.momentum is None else "{:g} to {:g} and back".format(*result.momentum)),
         ("length in steps", result.total_steps),
-        ("steps made", result.steps),
+        ("steps completed", result.steps),
         ("optimizer's step at the start", result.start_step),
         ("batches skipped by loss scaling", result.skipped_steps),
     ]
@@ -94,12 +95,12 @@ def _curve_traces(
     *,
     yaxis: str = "y",
 ) -> list[PlotlyObject]:
-    """Return a faint trace of a whole curve, which has the hover labels, and one of the part that was made."""
+    """Return a faint trace of a whole curve, which has the hover labels, and one of the completed part."""
     hover = f"step %{{x}}<br>{name} %{{y:{NUMBER}}}<extra></extra>"
     whole = scatter(
         picture.steps, values, style, name=name, keys=[key], hover=hover, opacity=FAINT, width=2, yaxis=yaxis
     )
-    made = scatter(*picture.made(values), style, name=f"{name}, made", keys=[key], width=3, yaxis=yaxis)
+    made = scatter(*picture.made(values), style, name=f"{name}, completed", keys=[key], width=3, yaxis=yaxis)
     return [whole, made]
 
 
@@ -111,7 +112,7 @@ def _curve_table(picture: CyclePicture) -> DataTable:
 
 
 def _code(result: CycleReport) -> tuple[str, ...]:
-    """Return the call that trains with the same cycle, where the schedule is one of onecycle's."""
+    """Return the call that trains with the same cycle, if the schedule is one of onecycle's."""
     if re.match(OURS, result.schedule) is None:
         return ()
     # The step at which the cycle began is left out, since the callback starts the cycle when training starts.

@@ -14,10 +14,10 @@ MAX_NAME = 36  # characters of a name on the figure; the legend and the hover la
 
 
 def differences_figure(result: Comparison) -> Figure:
-    """Return the figure of each seed's difference to the baseline, and of each arm's mean with its interval."""
+    """Return the figure of the difference to the baseline for each seed, with each arm's mean and interval."""
     measures = list(result.verdicts[result.arms[1]])
     arms = [Toggle(f"arm {number}", arm, arm_style(number)) for number, arm in enumerate(result.arms) if number]
-    shown = [Toggle("seeds", "each seed", Style("grey", marker="circle"))]
+    shown = [Toggle("seeds", "each seed", Style("gray", marker="circle"))]
     shown.append(Toggle("means", "mean and 95 % interval", Style("ink", dash="solid", marker="diamond")))
     return Figure(
         title=f"Paired differences to {result.baseline}",
@@ -40,9 +40,9 @@ def _view(result: Comparison, measure: str) -> View:
 
 
 def _layout(result: Comparison, picture: DifferencesPicture) -> PlotlyObject:
-    shapes = [straight_line("x", picture.zero, "grey", dash="solid")]
+    shapes = [straight_line("x", picture.zero, "gray", dash="solid")]
     if picture.margin is not None:
-        shapes.append(shaded_range(*picture.margin, "grey"))
+        shapes.append(shaded_range(*picture.margin, "gray"))
     scale = "log" if picture.ratios else "linear"
     return {
         "xaxis": {"title": f"{picture.label} ({picture.better_label})", "type": scale},
@@ -93,7 +93,7 @@ def _hover_labels(result: Comparison, arm: ArmDifferences) -> list[str]:
     """Return the hover label of each seed's point."""
     seeds = zip(result.seeds, arm.values, arm.infinite, strict=False)  # an arm without the others has no values
     return [
-        f"{seed}<br>{'one of the two diverged' if infinite else format(value, '.7g')}"
+        f"{seed}<br>{'one of the two runs diverged' if infinite else format(value, '.7g')}"
         for seed, value, infinite in seeds
     ]
 

@@ -42,7 +42,7 @@ def page_html(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
             f"<style>\n{_asset('report.css')}</style>\n</head>\n<body>",
             '<a class="skip" href="#main">Skip to the results</a>',
             "<header><h1>Learning rate report</h1>",
-            '<button type="button" id="theme" aria-pressed="false" hidden>Dark colours</button></header>',
+            '<button type="button" id="theme" aria-pressed="false" hidden>Dark colors</button></header>',
             '<main id="main">',
             _overview(sections),
             '<p id="no-script">The figures and the playground need JavaScript; the tables hold all numbers.</p>',
@@ -79,6 +79,7 @@ def _asset(name: str) -> str:
 
 def _content_security_policy(scripts: Sequence[str]) -> str:
     """Return a policy under which nothing is fetched and no other script runs, whatever the page contains."""
+    # A policy by hashes allows exactly these scripts, without a server that could set a nonce.
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     rules = (

@@ -34,7 +34,7 @@ class Style:
     """The look of a series.
 
     Attributes:
-        color: Name of a colour in `assets/report.css`, such as "blue". The theme gives its value.
+        color: Name of a color in `assets/report.css`, such as "blue". The theme gives its value.
         dash: "solid", "dash", "dashdot" or "dot", or None for no line.
         marker: Name of a marker in plotly, or None for none.
         band: Whether the series is an area.
@@ -69,7 +69,7 @@ class View:
 
     Attributes:
         label: Name of the view where a figure has several.
-        traces: Traces of plotly. `meta["keys"]` are the toggles that must all be ticked. Colours are "@color" or
+        traces: Traces of plotly. `meta["keys"]` are the toggles that must all be ticked. Colors are "@color" or
             "@color/opacity", with the names of `Style.color`.
         layout: What differs from the layout that all figures share. Shapes may have "keys" as well.
         logs: Axes ("x", "y") that can be switched between linear and logarithmic.
@@ -118,7 +118,7 @@ class Section:
         settings: Name -> value of the settings that produced the result.
         versions: Package name -> version of the packages that produced the result.
         code: Code that repeats the result, as Python or shell.
-        text: Preformatted text, for a result without a section of its own.
+        text: Preformatted text, for a result whose class has no section.
         peak: Learning rate at which the playground starts, or None.
         source: File that the result was loaded from, or "".
     """

@@ -80,6 +80,7 @@ def _sliders(peak: float) -> tuple[Slider, ...]:
 
 
 def _slider(slider: Slider) -> str:
+    # The position of a logarithmic slider is the exponent.
     ends = [math.log10(end) if slider.logarithmic else end for end in (slider.first, slider.last)]
     field, label = f"set-{slider.name}", markup.escape(slider.label)
     return (

@@ -32,7 +32,7 @@ RULE_STYLES = {
 }
 OTHER_STYLE = Style("ink", marker="x")
 HOVER = f"rate %{{x:{NUMBER}}}<br>loss %{{y:{NUMBER}}}"
-POINTS, SMOOTHED, BAND = Style("grey", marker="circle"), Style("ink", dash="solid"), Style("sky", band=True)
+POINTS, SMOOTHED, BAND = Style("gray", marker="circle"), Style("ink", dash="solid"), Style("sky", band=True)
 OUTSIDE = Style("red", marker="triangle-up")
 MANY = 400  # with more points than this, points are drawn smaller
 
@@ -58,7 +58,7 @@ def _suggestions(result: RangeTest) -> DataTable:
     first_with_reason: dict[str, str] = {}
     rows: list[tuple[str, float | None, str]] = []
     for name, suggestion in result.suggestions.items():
-        # Where nothing can be suggested, every rule gives the same reason.
+        # If nothing can be suggested, every rule has the same reason.
         first = first_with_reason.setdefault(suggestion.reason, name)
         rows.append((name, suggestion.learning_rate, suggestion.reason if first == name else f"as for {first}"))
     return DataTable(f"What each rule suggests; {result.rule} decides", ("rule", "learning rate", "why"), rows)

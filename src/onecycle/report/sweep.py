@@ -22,7 +22,7 @@ from onecycle.report.traces import (
 from onecycle.results.sweep import Sweep
 
 # As in `plot/sweep_draw.py`.
-STYLES = (Style("grey", "dash", "square"), Style("blue", "solid", "circle"), Style("ink", "dashdot", "triangle-up"))
+STYLES = (Style("gray", "dash", "square"), Style("blue", "solid", "circle"), Style("ink", "dashdot", "triangle-up"))
 OUTSIDE = Style("red", marker="triangle-up")
 HOVER = f"rate %{{x:{NUMBER}}}<br>held-out loss %{{y:{NUMBER}}}"
 SHOWN_QUANTILE = 0.95  # larger training losses are above the figure
@@ -33,10 +33,10 @@ def sweep_section(result: Sweep) -> Section:
     return Section(
         title="Learning rate sweep",
         verdict=result.verdict,
-        details=(result.pick.reason, f"It cost {result.cost:.3g} of the whole run.", result.held_out, *result.engines),
+        details=(result.pick.reason, f"It cost {result.cost:.3g} of the full run.", result.held_out, *result.engines),
         main_table=_runs(result),
         figures=(_score_figure(result), _training_figure(result)),
-        settings={"whole run": f"{result.total_steps} steps", "seed": result.seed, **result.config},
+        settings={"full run": f"{result.total_steps} steps", "seed": result.seed, **result.config},
         versions=result.versions,
         code=_code(result),
         peak=result.pick.learning_rate,
@@ -98,6 +98,7 @@ def _training_figure(result: Sweep) -> Figure:
     styles = [Style(arm_style(run).color, arm_style(run).dash) for run in range(len(names))]
     curves = [_without_padding(curve) for curve in result.curves]
     shares = [(np.arange(len(curve)) + 0.5) / max(len(curve), 1) for curve in curves]
+    # Over the share of the run, so that runs of different lengths can be compared.
     traces = [
         scatter(rounded(shares[run]), curves[run], styles[run], name=name, keys=[f"run {run}"],
                 hover=f"%{{x:.0%}} of the run<br>loss %{{y:{NUMBER}}}")

@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 
 from onecycle.report.parts import PlotlyObject, Style
 
-# The lists have different lengths, so no two of the first 84 arms look the same. The colours are those of Okabe & Ito.
+# The lists have different lengths, so no two of the first 84 arms look the same. The colors are those of Okabe & Ito.
 COLORS = ("blue", "red", "green", "purple", "orange", "ink")
 DASHES = ("solid", "dash", "dashdot", "dot")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
@@ -106,7 +106,7 @@ def band(
     Args:
         x: Horizontal positions.
         ends: The two curves, (low, high).
-        color: Name of the colour.
+        color: Name of the color.
         name: Name of the trace. It is escaped.
         keys: Toggles that must be ticked.
     """
@@ -127,7 +127,7 @@ def straight_line(axis: str, value: float, color: str, *, keys: Sequence[str] = 
     Args:
         axis: "x" or "y".
         value: Position on the axis.
-        color: Name of the colour.
+        color: Name of the color.
         keys: Toggles that must be ticked.
         dash: Dash of the line, as in `Style`.
     """
@@ -143,7 +143,7 @@ def shaded_range(start: float, stop: float, color: str, *, keys: Sequence[str] =
     Args:
         start: Start of the range.
         stop: End of the range.
-        color: Name of the colour.
+        color: Name of the color.
         keys: Toggles that must be ticked.
     """
     place = {"x0": start, "x1": stop, "y0": 0, "y1": 1, "yref": "paper"}

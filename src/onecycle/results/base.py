@@ -43,7 +43,7 @@ class Result(ABC):
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write the result as one HTML file with interactive figures, tables, and the code that repeats it.
 
-        The file needs no network.
+        The file can be opened without a network.
 
         Args:
             path: File to write. An existing file is replaced.

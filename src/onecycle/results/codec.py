@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 FORMAT = "onecycle-result"
-VERSION = 1  # raised when an older onecycle could misread a file; new fields with defaults do not raise it
+VERSION = 1  # raised when an older onecycle could misread a file; new fields with defaults are no reason
 
 Class = TypeVar("Class", bound=type)
 
@@ -51,7 +51,7 @@ def load_object(path: str | os.PathLike[str]) -> object:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If the file is torn, is not a onecycle result, or was written by a newer onecycle.
+        ValueError: If the file is incomplete, is not a onecycle result, or was written by a newer onecycle.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -122,6 +122,7 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
         raise TypeError(f"An array of {array.dtype} cannot be saved in a onecycle result.")
     encoded: dict[str, Any] = {"kind": "array", "dtype": array.dtype.name, "shape": list(array.shape)}
     flat = array.ravel()
+    # JSON has no NaN and no infinities, so these become null, and the mask says which is which.
     non_finite = {} if array.dtype.kind != "f" else {int(i): flat[i] for i in np.flatnonzero(~np.isfinite(flat))}
     encoded["values"] = [None if i in non_finite else item for i, item in enumerate(flat.tolist())]
     if non_finite:
@@ -194,7 +195,7 @@ def write_atomically(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # otherwise a crash of the machine could leave a renamed but empty file
         Path(draft).chmod(0o666 & ~_umask())  # mkstemp creates files that only their owner can read
         Path(draft).replace(path)
     except BaseException:

@@ -25,14 +25,13 @@ class Verdict:
             "seconds".
         kind: "better", "worse", "no practical difference", "cannot tell" or "not measured".
         effect: Mean paired difference, arm minus baseline. For a time, the geometric mean of the ratios, arm over
-            baseline. Seeds of which a run diverged are left out of the mean but not of the test. NaN where no seed is
-            left.
-        low: Lower end of the 95 % interval of the effect. NaN below 2 seeds, where any run diverged, and for times
-            where any is censored.
+            baseline. Seeds with a diverged run are left out of the mean but not of the test. NaN if no seed is left.
+        low: Lower end of the 95 % interval of the effect. NaN with fewer than 2 seeds, if any run diverged, and for
+            times if any is censored.
         high: Upper end of the interval.
-        p: Two-sided p-value of the sign-flip test, adjusted for the number of arms (Holm). Where any run diverged, the
+        p: Two-sided p-value of the sign-flip test, adjusted for the number of arms (Holm). If any run diverged, the
             test uses signed ranks.
-        probability: Share of the seeds at which the arm is better; ties count half.
+        probability: Fraction of the seeds with which the arm is better; ties count half.
         seeds: Number of pairs.
         margin: Difference (for times: ratio) that does not matter, or None. It does not apply where a run lacks a
             value.
@@ -69,7 +68,7 @@ class Comparison(Result):
         seeds: The seeds.
         runs: The runs, as dicts with the keys of `MeasuredRun`: the fields of `RunRecord`, `final`, `best` and `loss`
             (NaN where the run diverged), `reached` (whether it reached the target), and `steps_to_target`,
-            `epochs_to_target`, `samples_to_target` and `seconds_to_target` (None where it did not; `censored_at` then
+            `epochs_to_target`, `samples_to_target` and `seconds_to_target` (None if it did not; `censored_at` then
             holds the length of the run in all four units).
         verdicts: Arm -> measure -> `Verdict`, for all arms but the baseline.
         metric: Name of the metric compared.
@@ -78,7 +77,7 @@ class Comparison(Result):
         target_from: Where the target comes from, in words.
         margin: Difference of the metric that does not matter, given before the runs, or None.
         curves: Arm -> "mean", "low" and "high": the mean of the metric over seeds after each epoch and its 95 %
-            interval. NaN where too few runs are left.
+            interval. NaN if too few runs are left.
         config: Settings of the comparison.
         problems: A sentence for each problem with stored records.
         versions: Package name -> version, where the comparison was evaluated.
@@ -108,11 +107,11 @@ class Comparison(Result):
         return tuple(sorted((run for run in self.runs if run["arm"] == arm), key=lambda run: run["seed"]))
 
     def rows(self) -> list[dict[str, str]]:
-        """Return the table as a dict of text for each arm, from column name to cell."""
+        """Return the rows of the table, one per arm: column name -> cell as text."""
         return [self._row(arm) for arm in self.arms]
 
     def table(self) -> str:
-        """Return the table as Markdown: means over seeds, and how many runs reached the target."""
+        """Return the table in Markdown: means over seeds, and how many runs reached the target."""
         rows = self.rows()
         widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
         lines = [{name: name for name in widths}, {name: "-" * width for name, width in widths.items()}, *rows]
@@ -151,7 +150,7 @@ class Comparison(Result):
         return plot_comparison(self, ax)
 
     def plot_differences(self, measure: str = "final", ax: Axes | None = None) -> Axes:
-        """Draw the difference of each seed to the baseline, and the mean of each arm with its interval.
+        """Draw the difference to the baseline for each seed, and the mean of each arm with its interval.
 
         Args:
             measure: "final", "best", "loss", "steps", "epochs", "samples" or "seconds".
@@ -162,6 +161,7 @@ class Comparison(Result):
 
         Raises:
             ImportError: If matplotlib is missing. The message says what to install.
+            ValueError: If `measure` is none of these.
         """
         from onecycle.plot import plot_differences
 
@@ -184,6 +184,7 @@ class Comparison(Result):
 
 def _mean_time(runs: tuple[MeasuredRun, ...], measure: str) -> str:
     """Return the mean time to the target as text, or a lower bound of it where some runs did not reach the target."""
+    # A run that did not reach the target counts with its length, so the mean is then a lower bound.
     values = [time_or_length(run, measure) for run in runs]
     counted = [value for value in values if value is not None]
     if len(counted) < len(values):  # samples cannot be counted in every data set

@@ -1,4 +1,4 @@
-"""The result of a training with one cycle: the cycle that was made, and what picked its peak."""
+"""The result of training with one cycle: the cycle that was run, and what picked its peak."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class CycleReport(Result):
 
     Attributes:
         schedule: Schedule of the learning rate, as the call that creates it.
-        momentum: Pair (high, low) of the momentum, or None where it was left alone.
+        momentum: Pair (high, low) of the momentum, or None if it was left unchanged.
         start_step: The optimizer's step counter at the first step of the cycle.
-        total_steps: Length of the cycle in steps, or None where it is unknown.
-        steps: Steps that the counter has made since `start_step`.
+        total_steps: Length of the cycle in steps, or None if it is unknown.
+        steps: Steps counted since `start_step`.
         skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags behind the batches. None
             where they cannot be counted.
-        max_learning_rate: The peak, or None where the schedule was given.
-        evidence: The `RangeTest` or the `Sweep` that picked the peak, or None where the peak was given.
+        max_learning_rate: The peak, or None if the schedule was given.
+        evidence: The `RangeTest` or the `Sweep` that picked the peak, or None if the peak was given.
         steps_shown: int64 array, `(k,)`, steps of the cycle for a plot, increasing and counted from 0 at the start of
             the cycle. At most 200, and empty where the curve is unknown.
         learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
-        momenta: float64 array, `(k,)`, momentum at `steps_shown`, or None where it was left alone.
+        momenta: float64 array, `(k,)`, momentum at `steps_shown`, or None if it was left unchanged.
     """
 
     schedule: str
@@ -79,7 +79,7 @@ class CycleReport(Result):
 
     @property
     def reason(self) -> str | None:
-        """What picked the peak, at what cost, and why that one; None where the peak was given."""
+        """What picked the peak, at what cost, and why this peak; None if the peak was given."""
         if isinstance(self.evidence, Sweep):
             return f"Picked by a sweep that cost {self.evidence.cost:.2g} of a run. {self.evidence.pick.reason}"
         if isinstance(self.evidence, RangeTest):
@@ -97,7 +97,7 @@ class CycleReport(Result):
 
     @property
     def verdict(self) -> str:
-        """The schedule and how many of its steps were made, in one sentence."""
+        """The schedule and how many of its steps were completed, in one sentence."""
         skipped = f", {self.skipped_steps} skipped by loss scaling" if self.skipped_steps else ""
         length = "a cycle of unknown length" if self.total_steps is None else f"a cycle of {self.total_steps}"
         return f"{self.description}; {self.steps} steps of {length}{skipped}."
@@ -107,7 +107,7 @@ class CycleReport(Result):
         return self.verdict if self.reason is None else f"{self.verdict} {self.reason}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the learning rate and the momentum over the steps of the cycle, with the steps made marked.
+        """Draw the learning rate and the momentum over the steps of the cycle, with the completed steps marked.
 
         Args:
             ax: Axes to draw on, or None for a new figure.

@@ -1,17 +1,42 @@
-"""Whether a higher or a lower value of a metric is better, judged by the metric's name."""
+"""Whether a higher or a lower value of a metric is better, and which values reach a target."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 Direction = Literal["max", "min"]
 
-# The words that `mode="auto"` of Keras' callbacks knows, and those of further common metrics.
+# The words that Keras' callbacks recognize with `mode="auto"`, and those of other common metrics.
 LOWER_IS_BETTER = (
     *("loss", "error", "mse", "rmse", "mae", "mape", "msle"),
     *("entropy", "hinge", "divergence", "perplexity"),
 )
 HIGHER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "r2", "iou", "dice", "bleu", "similarity")
+
+
+def check_mode(mode: str) -> str:
+    """Return the mode of a metric, "auto", "max" or "min".
+
+    Raises:
+        ValueError: For another mode.
+    """
+    if mode not in ("auto", "max", "min"):
+        raise ValueError(f'Argument `mode` must be "auto", "max" or "min". Received: mode={mode!r}')
+    return mode
+
+
+def reaches(values: ArrayLike, target: float, mode: str) -> NDArray[np.bool_]:
+    """Return whether each value is at least as good as the target; NaN never is.
+
+    Args:
+        values: One or more values of a metric.
+        target: The value to reach.
+        mode: "max" where a higher value is better, "min" where a lower one is.
+    """
+    return np.asarray(values) >= target if mode == "max" else np.asarray(values) <= target
 
 
 def metric_direction(name: str) -> Direction | None:

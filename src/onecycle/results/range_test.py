@@ -41,14 +41,14 @@ class RangeTest(Result):
     """A learning rate range test: the losses of a short run with a rising rate, and the rates they suggest.
 
     Attributes:
-        learning_rates: float64 array, `(n,)`, rate of each step made, increasing.
+        learning_rates: float64 array, `(n,)`, learning rate of each step, increasing.
         losses: float64 array, `(n,)`, true training loss of each batch; with repeats `(repeats, n)`, padded with NaN.
         smoothed: float64 array, `(n,)`, smoothed losses (of the median over repeats).
         stop_reason: Why the test ended.
         suggestions: Rule name -> `Suggestion`, for every rule.
         rule: Name of the deciding rule, whose suggestion is `learning_rate`.
         spacing: Spacing of the rates, "exponential" or "linear".
-        num_steps: Number of steps requested, or None where it is unknown. n is smaller where the test stopped early.
+        num_steps: Number of steps requested, or None if it is unknown. n is smaller if the test stopped early.
         batch_size: Batch size, or None for data sets, which are already batched.
         optimizer: Class name of the optimizer, or None.
         backend: Keras backend, or None.
@@ -99,7 +99,7 @@ class RangeTest(Result):
         rule: str | Rule = DEFAULT_RULE,
         **settings: Unpack[RangeTestSettings],
     ) -> RangeTest:
-        """Return the result of a range test from its losses. Smooths the losses and applies every rule.
+        """Return the result of a range test: smooth its losses and apply every rule.
 
         Args:
             learning_rates: Float array, `(n,)`, positive and strictly increasing.
@@ -135,12 +135,12 @@ class RangeTest(Result):
 
     @property
     def learning_rate(self) -> float:
-        """The suggested learning rate. Raises a ValueError with the reason where there is none."""
+        """The suggested learning rate. If there is none, this raises a ValueError with the reason."""
         rate = self.suggestion.learning_rate
         if rate is None:
             raise ValueError(
                 f"The range test suggests no learning rate (rule {self.rule}). {self.suggestion.reason} "
-                f"How it ended: {self.stop_reason.value}"
+                f"{self.stop_reason.value}"
             )
         return rate
 

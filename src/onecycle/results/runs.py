@@ -26,14 +26,14 @@ class RunRecord:
         config: Settings as plain data: those of the arm, `epochs`, `batch_size`, and digests of the data and of the
             initial weights.
         history: Metric name -> value after each epoch, as Keras reports it.
-        steps: Training steps made by the end of each epoch.
+        steps: Training steps completed by the end of each epoch.
         samples: Samples trained on by the end of each epoch. Empty where they cannot be counted.
         seconds: Wall-clock time by the end of each epoch, including compilation, validation and the finder.
-        finder: Cost of finding the rate, as `steps` and `seconds`, with `learning_rate` and `reason`. Empty where no
-            rate was searched.
+        finder: Cost of finding the rate, as `steps` and `seconds`, with `learning_rate` and `reason`. Empty if
+            there was no search.
         diverged: Epoch, counted from 1, whose loss was NaN or infinite and after which training ended, or None.
         versions: Package name -> version.
-        machine: Cores, processor and system, without any names.
+        machine: Cores, processor and system, without the host name.
     """
 
     arm: str
@@ -59,9 +59,9 @@ class MeasuredRun(TypedDict):
         loss: Loss after the last epoch, on validation data where there is any. NaN where the run diverged.
         reached: Whether the run reached the target.
         censored_at: Length of the run in steps, epochs, samples and seconds where it did not reach the target, or
-            None where it did.
+            None if it did.
         steps_to_target: Training steps to the target, the finder's included. This and the other times to the target
-            are None where the run did not reach it.
+            are None if the run did not reach it.
         epochs_to_target: Epochs to the target. The finder's steps count as a fraction of an epoch.
         samples_to_target: Samples read up to the target. None also where samples cannot be counted.
         seconds_to_target: Wall-clock seconds to the target.
@@ -102,7 +102,7 @@ _TIME_KEYS: Mapping[str, _TimeKey] = {
 
 
 def time_to_target(run: MeasuredRun, measure: str) -> float | None:
-    """Return the time a run took to reach the target, or None where it did not reach it.
+    """Return the time a run took to reach the target, or None if it did not reach it.
 
     Args:
         run: A run of a comparison.
@@ -122,7 +122,7 @@ def time_or_length(run: MeasuredRun, measure: str) -> float | None:
         measure: Unit of the time, one of `TIMES`.
 
     Returns:
-        The time, which is a lower bound where the run did not reach the target; None where it cannot be counted.
+        The time, which is a lower bound where the run did not reach the target; None if it cannot be counted.
     """
     if run["censored_at"] is not None:
         return run["censored_at"][measure]

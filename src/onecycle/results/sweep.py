@@ -32,15 +32,15 @@ class Sweep(Result):
         scores: float64 array, `(n,)`, held-out loss at the end of each run; NaN where it diverged.
         steps: float64 array, `(n,)`, training steps of each run. Scores of different lengths are not comparable.
         curves: float64 array, `(n, parts)`, mean training loss in equal parts of each run, padded with NaN.
-        pick: The peak picked for the whole run.
-        cost: Training steps of the sweep, range test included, divided by those of the whole run.
+        pick: The peak picked for the full run.
+        cost: Training steps of the sweep, range test included, divided by those of the full run.
         range_test: The `RangeTest` whose suggestion the peaks surround.
-        total_steps: Training steps of the whole run.
+        total_steps: Training steps of the full run.
         initial_score: Held-out loss before training, NaN where it is unknown.
         held_out: A sentence on the data that the scores are measured on.
         seed: The seed given, or None.
         config: Remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend.
-        engines: A sentence for each length on how its runs were trained.
+        engines: For each length of run, a sentence on how these runs were trained.
         versions: Package name -> version of the packages that made the runs.
     """
 
@@ -68,12 +68,13 @@ class Sweep(Result):
                 "A sweep needs learning_rates (n,), scores (n,), steps (n,), curves (n, parts). Received: "
                 f"{self.learning_rates.shape}, {self.scores.shape}, {self.steps.shape}, {self.curves.shape}"
             )
+        # Copies, so that later changes of the caller's dicts do not change the result.
         object.__setattr__(self, "config", dict(self.config))
         object.__setattr__(self, "versions", dict(self.versions))
 
     @property
     def learning_rate(self) -> float:
-        """The peak picked for the whole run. Raises a ValueError with the reason where there is none."""
+        """The peak picked for the full run. If there is none, this raises a ValueError with the reason."""
         if self.pick.learning_rate is None:
             raise ValueError(f"The sweep picks no learning rate. {self.pick.reason}")
         return self.pick.learning_rate
@@ -85,7 +86,7 @@ class Sweep(Result):
 
     @property
     def at_end(self) -> str | None:
-        """End of the rates that the best run is at, "lowest" or "highest", or None.
+        """The end of the rates at which the best run lies, "lowest" or "highest", or None if it lies at neither.
 
         At an end, a better rate may lie outside.
         """

@@ -18,7 +18,7 @@ from onecycle.suggestions.arguments import check_integer
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Abstract base class of a function of the training step.
+    """Abstract base class of a schedule, a function of the training step.
 
     Two schedules are equal if they have the same class and the same constructor arguments. A schedule cannot be
     changed after its construction.
@@ -34,7 +34,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     start_step: int
     total_steps: int
     _curve: Curve | CyclicalCurve
-    # What `repr` calls, where that is not the class.
+    # The call that `repr` shows, if it is not that of the class.
     _constructor: ClassVar[str | None] = None
 
     @property
@@ -63,7 +63,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         if "int" not in dtype:
             raise ValueError(
                 f"Argument `step` must be an integer. Received: step of dtype {dtype}. "
-                "Count steps in integers: float32 cannot tell 2**24 from 2**24 + 1."
+                "Count steps in integers: float32 cannot distinguish 2**24 from 2**24 + 1."
             )
         return self._curve.evaluate(step if dtype in ("int32", "int64") else ops.cast(step, "int32"), ops)
 
@@ -94,8 +94,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def _set_curve(self, curve: Curve | CyclicalCurve) -> None:
-        """Set the curve and close the schedule to further changes."""
+        """Set the curve and make the schedule immutable."""
         self._curve = curve
+        # Last: once this attribute exists, `__setattr__` refuses every change.
         self.start_step = curve.start_step
 
     def __repr__(self) -> str:
@@ -111,10 +112,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return isinstance(other, Schedule) and type(self) is type(other) and self.get_config() == other.get_config()
 
     def __hash__(self) -> int:
+        # A config is a dict, which has no hash; `repr` shows the same arguments.
         return hash((type(self), repr(self)))
 
     def __setattr__(self, name: str, value: object) -> None:
-        # A change would reach neither the curve nor a compiled training step, so it would silently do nothing.
+        # A change would reach neither the curve nor a compiled training step, so it would have no effect.
         if "start_step" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} cannot be changed. Make another with the `{name}` you want.")
         super().__setattr__(name, value)
@@ -131,7 +133,7 @@ class PhasedSchedule(Schedule):
         return shifted_phases(self._curve)
 
     def _set_phases(self, phases: Sequence[Phase], start_step: int, last_step: int | None = None) -> None:
-        """Set the curve from its phases and close the schedule to further changes."""
+        """Set the curve from its phases and make the schedule immutable."""
         start_step = check_integer("start_step", start_step, minimum=0)
         self._set_curve(Curve(phases, start_step=start_step, last_step=last_step))
 

@@ -1,7 +1,7 @@
 """Curves as small constant tables, evaluated with few operations inside a compiled training step.
 
-TensorFlow pays for every operation of every step. So all phases are evaluated at once as one short vector, and an
-integer comparison selects the phase that applies. The module is free of keras: `keras.ops` comes in as an argument.
+On TensorFlow, every operation takes time at every step. So all phases are evaluated at once as one short vector, and an
+integer comparison selects the phase that applies. This module does not import keras: `keras.ops` is an argument.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import keras
 
-# The far end of a phase is aimed this much too far and then clipped, so that rounding cannot keep it from being exact.
+# A phase is aimed beyond its far end by this factor and then clipped, so that the end is exact in spite of rounding.
 _OVERSHOOT = 1.0 + 3 * float(np.finfo(np.float32).eps)
 
 
@@ -31,8 +31,8 @@ class CurveTable:
     """A curve with one row per phase and a constant row before and after, for float32.
 
     In each row `u = rate * (step - anchor - residue)` and `value = base + height * shape(u)`. The row with
-    `begin <= step <= until` applies. The anchor is the end of the phase at which nothing cancels. It is subtracted
-    while steps are integers; `residue` is its fractional part.
+    `begin <= step <= until` applies. The anchor is the end of the phase near which no digits cancel. It is
+    subtracted while steps are still integers; `residue` is its fractional part.
 
     Attributes:
         begin: (rows,) First step of each row.
@@ -61,8 +61,9 @@ class CurveTable:
     def evaluate(self, step: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
         """Return the curve at integer steps, a tensor of any shape, in `ops = keras.ops`."""
         if len(step.shape):
+            # A new last axis, along which each step is compared with all rows.
             step = ops.expand_dims(step, -1)
-        # Operators, not `ops.subtract` and its like: on PyTorch those make int32 of int64.
+        # Operators instead of `ops.subtract` and the like, which cast int64 to int32 on PyTorch.
         begin, until, anchor = (ops.convert_to_tensor(x, x.dtype) for x in (self.begin, self.until, self.anchor))
         inside = (step >= begin) & (step <= until)
         distance = ops.cast(step - anchor, "float32")
@@ -73,10 +74,11 @@ class CurveTable:
         # Linear and cosine rows start from their lower bound and cannot fall below it.
         if any(shape != "cosine" for shape, _ in self.masks):
             value = ops.maximum(value, self.low)
+        # Exactly one row applies to each step, so the sum is the value of that row.
         return ops.sum(ops.where(inside, value, 0.0), axis=-1)
 
     def _shaped(self, u: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
-        # A linear row has its height in its rate: a curve of straight lines, the usual one, is two operations shorter.
+        # The rate of a linear row includes its height. This saves two operations for the usual curve of straight lines.
         if not self.masks:
             return u
         shaped = u
@@ -86,13 +88,15 @@ class CurveTable:
         return ops.multiply(shaped, self.height)
 
 
+# Cached, because a schedule asks for its table whenever it is called with a tensor.
 @lru_cache(maxsize=64)
 def curve_table(curve: Curve, dtype: str) -> CurveTable:
     """Return the table of a curve for steps of an integer dtype, "int32" or "int64"."""
     limit = int(np.iinfo(dtype).max)
+    # Phases between two steps, or beyond the largest integer, apply to no step.
     rows = [row for row in _rows(curve, limit) if row.begin <= row.until]
     used = [shape for shape in _SHAPES if any(row.shape == shape for row in rows)]
-    # A constant row may be evaluated with any shape. Where only one shape occurs, that saves a selection.
+    # A constant row may be evaluated with any shape. If only one other shape occurs, this saves a selection.
     alone = used[0] if len(used) == 1 and all(row.shape in (used[0], "constant") for row in rows) else None
     masks = tuple((shape, np.array([alone is not None or row.shape == shape for row in rows])) for shape in used)
     rows = [_constant(row, exponential=alone == "exponential") if row.shape == "constant" else row for row in rows]
@@ -121,6 +125,7 @@ class _Row(NamedTuple):
 
 def _rows(curve: Curve, limit: int) -> list[_Row]:
     first, zero = curve.value_at(curve.start_step), curve.start_step
+    # The start itself belongs to the constant row before the phases, so that its value is exact.
     rows = [_Row("constant", -limit, min(zero, limit), first, first)]
     for phase in curve.phases:
         begin = max(zero + max(math.ceil(phase.start), 1), -limit)
@@ -135,11 +140,11 @@ def _phase_row(phase: Phase, zero: int, begin: int, until: int, limit: int) -> _
     if low == high:
         return _Row("constant", begin, until, low, high)
     length, rises = phase.stop - phase.start, phase.last > phase.first
-    # Anchored at its low end a phase is `low` plus something positive, so that small values keep their precision.
+    # Anchored at its low end, a phase is `low` plus something positive, so small values keep their precision.
     at_start = {"linear": rises, "cosine": rises, "1-sqrt": True, "exponential": not rises}[phase.shape]
     place = phase.start if at_start else phase.stop
     whole = round(place)
-    # An int32 counter never gets as far as an anchor beyond it, so there the rest may go with the fraction.
+    # An anchor beyond the largest integer is cut off, and the rest joins the fraction. No counter gets that far.
     anchor = min(zero + whole, limit)
     residue = (zero + whole - anchor) + (place - whole)
     rate, base, height = 1 / length, low, (high - low) * _OVERSHOOT
@@ -155,7 +160,7 @@ def _phase_row(phase: Phase, zero: int, begin: int, until: int, limit: int) -> _
 
 
 def _constant(row: _Row, *, exponential: bool) -> _Row:
-    # At rate 0 an exponential is 1, which the height scales; the other shapes are 0, which the base is added to.
+    # At rate 0 an exponential is 1, so the height is the value; the other shapes are 0, so the base is the value.
     return row._replace(height=row.high) if exponential else row._replace(base=row.high)
 
 

@@ -78,13 +78,13 @@ class Curve:
             another library cuts its last phase short.
 
     Raises:
-        ValueError: Unless the boundaries strictly increase without gaps.
+        ValueError: If there is no phase, or a phase does not start where the one before stops.
 
     Attributes:
         phases: The phases, not shifted.
         start_step: The shift.
-        end: The first step of the constant value at the end, not shifted.
-        final_value: That value.
+        end: The step from which on the value is constant, not shifted.
+        final_value: The value from `end` on.
     """
 
     def __init__(self, phases: Sequence[Phase], *, start_step: int = 0, last_step: int | None = None) -> None:
@@ -139,7 +139,7 @@ class Curve:
 
 
 class CyclicalCurve:
-    """A triangle wave between `base` and `peak` without an end: `base + (peak - base) * w`, where `mode` scales `w`.
+    """An endless triangle wave between `base` and `peak`: `base + (peak - base) * w`, where `mode` scales `w`.
 
     Whole cycles are subtracted while the step is still an integer, so the wave is as exact at step 10**9 as at 0.
 
@@ -168,13 +168,15 @@ class CyclicalCurve:
     def evaluate(self, step: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
         """Return the values at integer steps, a tensor of any shape, as float32 in `ops = keras.ops`."""
         if self.start_step:
-            # Operators, not `ops.maximum`: on PyTorch that makes int32 of int64.
+            # Operators instead of `ops.maximum`, which casts int64 to int32 on PyTorch. A counter never reaches a start
+            # beyond its largest value.
             step = step - min(self.start_step, int(np.iinfo(ops.dtype(step)).max))
             step = step * ops.cast(step > 0, ops.dtype(step))
         return self._wave(step, lambda integers: ops.cast(integers, "float32"), ops)
 
     def _wave(self, offset: Any, to_float: Callable[[Any], Value], xp: ModuleType) -> Value:
         period = 2 * self.step_size
+        # The remainder is taken of integers, so the triangle is as exact at a late step as at the first.
         weight = to_float(self.step_size - abs(offset % period - self.step_size)) / self.step_size
         if self.mode == "triangular2":
             weight = weight * 0.5 ** to_float(offset // period)
@@ -222,6 +224,7 @@ def _one_minus_sqrt(first: float, last: float, p: Value, xp: ModuleType) -> Valu
 
 
 def _exponential(first: float, last: float, p: Value, _xp: ModuleType) -> Value:
+    # Not `first * (last / first) ** p`, which may miss `last` by rounding.
     result: Value = first ** (1 - p) * last**p
     return result
 

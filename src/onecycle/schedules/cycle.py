@@ -1,4 +1,4 @@
-"""The base class of one cycle in all its forms."""
+"""The base class of one cycle in all its variants."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from onecycle.schedules.phases import momentum_phases
 
 
 class CycleSchedule(PhasedSchedule):
-    """Abstract base class of one cycle: `OneCycle` and the forms of it in PyTorch, fastai and optax.
+    """Abstract base class of one cycle: `OneCycle` and its variants in PyTorch, fastai and optax.
 
-    Every form describes its cycle by the attributes below, whatever its arguments are called.
+    Every variant describes its cycle by the attributes below, whatever its arguments are called.
 
     Attributes:
         max_learning_rate: The peak.
@@ -19,7 +19,7 @@ class CycleSchedule(PhasedSchedule):
         start_step: Step at which the cycle begins.
         warmup_fraction: Fraction of the cycle spent rising, 0 to 1; None for half of what precedes the final drop.
         final_fraction: Fraction of the cycle that is the final drop, 0 to 1.
-        initial_divisor: The first rate is `max_learning_rate / initial_divisor`.
+        initial_divisor: The first learning rate is `max_learning_rate / initial_divisor`.
         final_divisor: The last rate is the first rate divided by this.
         shape: `"linear"` or `"cosine"`, of every phase.
     """
@@ -32,15 +32,15 @@ class CycleSchedule(PhasedSchedule):
     shape: str
 
     def momentum(self, *, high: float = 0.95, low: float = 0.85) -> MomentumSchedule:
-        """Return the matching momentum: from `high` to `low` in the warm-up, back in the fall, `high` in the drop.
+        """Return the matching momentum: `high` to `low` in the warm-up, back in the decay, `high` in the final drop.
 
         Example:
             >>> OneCycle(1000.0, 12).momentum().values().round(2).tolist()
             [0.95, 0.93, 0.91, 0.89, 0.87, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95, 0.95]
 
         Args:
-            high: Momentum where the rate is low, below 1.
-            low: Momentum at the rate's peak, 0 to `high`.
+            high: Momentum at low learning rates, below 1.
+            low: Momentum at the peak, 0 to `high`.
 
         Returns:
             A schedule with the phases of this one.

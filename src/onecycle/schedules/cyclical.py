@@ -12,9 +12,9 @@ from onecycle.suggestions.arguments import check_choice, check_integer, check_nu
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class CyclicalLearningRate(Schedule):
-    """A rate that oscillates between two values for as long as training lasts.
+    """A learning rate that oscillates between two values for as long as training lasts.
 
-    For training of unknown length, or to pass through a range of rates repeatedly.
+    For training of unknown length, or to pass through a range of learning rates repeatedly.
 
     With b = `base_learning_rate`, m = `max_learning_rate`, s = `step_size`: at step i the rate is b + (m - b) · u · g,
     where u = 1 - |(i mod 2s) - s| / s, and g is 1 (`triangular`), 0.5^(i // 2s) (`triangular2`) or `gamma`^i
@@ -30,7 +30,7 @@ class CyclicalLearningRate(Schedule):
         step_size: Half a cycle, in steps (training batches), at least 1.
         mode: `"triangular"`, `"triangular2"` or `"exp_range"`.
         gamma: Factor per step on the amplitude for `"exp_range"`; above 0, at most 1.
-        start_step: Step at which the first cycle begins; before it the rate is constant at the lower end.
+        start_step: Step at which the first cycle begins; before it, the learning rate is `base_learning_rate`.
 
     Raises:
         ValueError: For an argument outside its range.
@@ -62,15 +62,15 @@ class CyclicalLearningRate(Schedule):
         self._set_curve(self._cyclical_curve(self.base_learning_rate, self.max_learning_rate, start_step))
 
     def momentum(self, *, high: float = 0.95, low: float = 0.85) -> MomentumSchedule:
-        """Return the matching momentum, the rate's mirror image: `high` at the bottom, `low` at the first peak.
+        """Return the matching momentum, which mirrors the learning rate: `high` at the bottom, `low` at the first peak.
 
         Example:
             >>> CyclicalLearningRate(0.0, 1000.0, 2).momentum().values(5).round(2).tolist()
             [0.95, 0.9, 0.85, 0.9, 0.95]
 
         Args:
-            high: Momentum where the rate is low, below 1.
-            low: Momentum at the rate's upper end, 0 to `high`.
+            high: Momentum at the lower end of the learning rate, below 1.
+            low: Momentum at the first peak, 0 to `high`.
 
         Returns:
             A schedule that oscillates with this one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from onecycle.schedules.base import Schedule
-from onecycle.schedules.starting_at import DelayedSchedule
+from onecycle.schedules.delayed import DelayedSchedule
 
 
 def describe_schedule(schedule: keras.optimizers.schedules.LearningRateSchedule) -> str:
@@ -16,6 +16,6 @@ def describe_schedule(schedule: keras.optimizers.schedules.LearningRateSchedule)
         return repr(schedule)
     try:
         config = schedule.get_config()
-    except NotImplementedError:  # a user's class may be without one
+    except NotImplementedError:  # a user's class need not have one
         return type(schedule).__name__
     return f"{type(schedule).__name__}({', '.join(f'{name}={value!r}' for name, value in config.items())})"

@@ -13,7 +13,7 @@ from onecycle.suggestions.arguments import check_number
 
 @runtime_checkable
 class ScheduleWithMomentum(Protocol):
-    """A schedule of the learning rate with a momentum to match, such as `OneCycle`."""
+    """A learning-rate schedule with a matching momentum, such as `OneCycle`."""
 
     total_steps: int
 
@@ -32,20 +32,20 @@ class MomentumSchedule(Schedule):
 
     Args:
         schedule: The schedule of the learning rate, or its serialized form.
-        high: Momentum where the rate is low, at least `low` and below 1.
-        low: Momentum at the rate's peak, at least 0.
+        high: Momentum at low learning rates, at least `low` and below 1.
+        low: Momentum at the peak, at least 0.
 
     Raises:
         ValueError: For a schedule without a matching momentum, or unless 0 <= low <= high < 1.
     """
 
     def __init__(self, schedule: ScheduleWithMomentum | dict[str, Any], high: float = 0.95, low: float = 0.85) -> None:
-        # The config of a saved momentum has the schedule in this form.
+        # A saved config holds the schedule in this form.
         if isinstance(schedule, dict):
             schedule = keras.saving.deserialize_keras_object(schedule)
         if not isinstance(schedule, ScheduleWithMomentum):
             raise ValueError(
-                f"Argument `schedule` must be a schedule with a momentum to match. Received: schedule={schedule!r}"
+                f"Argument `schedule` must be a schedule with a matching momentum. Received: schedule={schedule!r}"
             )
         self.schedule = schedule
         self.high = check_number("high", high, minimum=0)

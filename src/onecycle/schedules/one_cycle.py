@@ -1,4 +1,4 @@
-"""The one-cycle schedule, with Keras' argument names and with those of PyTorch, fastai and optax."""
+"""`OneCycle`: the 1cycle schedule, and its variants in PyTorch, fastai and optax."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from onecycle.schedules.cycle import CycleSchedule
 from onecycle.schedules.phases import one_cycle_phases
 from onecycle.suggestions.arguments import check_choice, check_fractions, check_integer, check_number
 
-_DIVISOR_REMEDY = "A divisor of 1 starts or ends at the rate it divides"
+_DIVISOR_REMEDY = "With a divisor of 1, the cycle starts or ends at the rate that is divided"
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class OneCycle(CycleSchedule):
-    """One cycle: the rate rises to a peak, falls back, and drops to almost nothing in the last steps.
+    """One cycle: the learning rate rises to a peak, falls back, and drops to almost zero in the last steps.
 
-    For a part of the run the rate is far above what a constant rate allows, which tends to make training faster and
-    the model generalise better. Schedule the momentum as well, by `schedule.momentum()` and
+    For a part of the training, the learning rate is far above what a constant one could be. This tends to make
+    training faster and the model generalize better. Schedule the momentum as well, by `schedule.momentum()` and
     `onecycle.schedule_hyperparameters`.
 
     With η1 = `max_learning_rate`, η0 = η1 / `initial_divisor`, the last rate η0 / `final_divisor` and T =
@@ -39,10 +39,10 @@ class OneCycle(CycleSchedule):
         initial_divisor: The first rate is `max_learning_rate / initial_divisor`; at least 1.
         final_divisor: The last rate is the first rate divided by this; at least 1.
         shape: `"linear"` or `"cosine"`, of every phase.
-        start_step: Step at which the cycle begins; before it the rate is constant at the first rate.
+        start_step: Step at which the cycle begins; before it, the rate is that of the first step.
 
     Raises:
-        ValueError: For an argument outside its range, or fractions that sum above 1.
+        ValueError: For an argument outside its range, or fractions whose sum exceeds 1.
 
     References:
         Smith, A disciplined approach to neural network hyper-parameters, 2018, https://arxiv.org/abs/1803.09820,
@@ -94,12 +94,12 @@ class OneCycle(CycleSchedule):
         *,
         start_step: int = 0,
     ) -> CycleSchedule:
-        """Return the values of `torch.optim.lr_scheduler.OneCycleLR`, to reproduce a PyTorch run.
+        """Return a schedule with the values of `torch.optim.lr_scheduler.OneCycleLR`, to reproduce a PyTorch run.
 
         Two phases end at steps `pct_start * total_steps - 1` and `total_steps - 1`; three at `pct_start * total_steps
         - 1`, `2 * pct_start * total_steps - 2` and `total_steps - 1`; the ends may be fractional. The rate is constant
         after the last step. Where PyTorch divides by zero (`pct_start * total_steps == 1`) the rate begins at the end
-        of the warm-up, as for any smaller `pct_start`. A single step has the lowest rate.
+        of the warm-up, as for any smaller `pct_start`. A cycle of one step has the lowest rate.
 
         Example:
             >>> OneCycle.pytorch(1000.0, 10, anneal_strategy="linear").values().round(1).tolist()
@@ -139,7 +139,7 @@ class OneCycle(CycleSchedule):
         *,
         start_step: int = 0,
     ) -> CycleSchedule:
-        """Return the values of fastai's `Learner.fit_one_cycle`, to reproduce a fastai run.
+        """Return a schedule with the values of fastai's `Learner.fit_one_cycle`, to reproduce a fastai run.
 
         With p = step / `total_steps`: a cosine from `lr_max / div` to `lr_max` while p < `pct_start`, then a cosine to
         `lr_max / div_final`. That rate is reached at step `total_steps`, one step after the last step of the cycle,
@@ -180,12 +180,12 @@ class OneCycle(CycleSchedule):
         *,
         start_step: int = 0,
     ) -> CycleSchedule:
-        """Return the values of optax's `linear_onecycle_schedule` or `cosine_onecycle_schedule`.
+        """Return a schedule with the values of optax's `linear_onecycle_schedule` or `cosine_onecycle_schedule`.
 
         With T = `transition_steps`, the boundaries are the whole steps int(`pct_start` · T), int(`pct_final` · T)
         (linear only: the cosine falls in one piece) and T, from which on the rate is constant at the last rate. Where
         two boundaries fall on one step, optax loses one of them; here the phase between them is left out and its
-        neighbours are joined.
+        neighbors are joined.
 
         Example:
             >>> OneCycle.optax(10, 1000.0, pct_final=0.8).values(12).round(1).tolist()

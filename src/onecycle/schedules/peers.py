@@ -1,6 +1,6 @@
 """One cycle as PyTorch, fastai and optax define it, with their argument names.
 
-`OneCycle.pytorch`, `OneCycle.fastai` and `OneCycle.optax` make these.
+`OneCycle.pytorch`, `OneCycle.fastai` and `OneCycle.optax` return these schedules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from onecycle.suggestions.arguments import check_choice, check_integer, check_nu
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class OneCyclePyTorch(CycleSchedule):
-    """See `OneCycle.pytorch`."""
+    """The schedule that `OneCycle.pytorch` returns."""
 
     _constructor = "OneCycle.pytorch"
 
@@ -30,6 +30,7 @@ class OneCyclePyTorch(CycleSchedule):
         *,
         start_step: int = 0,
     ) -> None:
+        # Arguments are kept under PyTorch's names, for `get_config`, and under those of `CycleSchedule`.
         self.max_lr = self.max_learning_rate = check_number("max_lr", max_lr, above=0)
         self.total_steps = check_integer("total_steps", total_steps)
         self.pct_start = self.warmup_fraction = check_number("pct_start", pct_start, minimum=0, maximum=1)
@@ -40,6 +41,7 @@ class OneCyclePyTorch(CycleSchedule):
             raise ValueError(f"Argument `three_phase` must be True or False. Received: three_phase={three_phase!r}")
         self.three_phase = three_phase
         self.shape = {"cos": "cosine", "linear": "linear"}[self.anneal_strategy]
+        # The rise and the fall take `pct_start` each.
         self.final_fraction = max(1.0 - 2 * self.pct_start, 0.0) if three_phase else 0.0
         phases = pytorch_phases(
             self.max_lr,
@@ -55,7 +57,7 @@ class OneCyclePyTorch(CycleSchedule):
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class OneCycleFastai(CycleSchedule):
-    """See `OneCycle.fastai`."""
+    """The schedule that `OneCycle.fastai` returns."""
 
     _constructor = "OneCycle.fastai"
 
@@ -83,7 +85,7 @@ class OneCycleFastai(CycleSchedule):
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class OneCycleOptax(CycleSchedule):
-    """See `OneCycle.optax`."""
+    """The schedule that `OneCycle.optax` returns."""
 
     _constructor = "OneCycle.optax"
 
@@ -104,6 +106,7 @@ class OneCycleOptax(CycleSchedule):
         self.shape = check_choice("shape", shape, ("linear", "cosine"))
         self.pct_final = check_number("pct_final", pct_final, minimum=0, maximum=1)
         is_linear = self.shape == "linear"
+        # The cosine ignores `pct_final`, so its peak may come later.
         latest_peak = self.pct_final if is_linear else 1.0
         remedy = "The rise must end before the final drop, at `pct_final`"
         self.pct_start = check_number("pct_start", pct_start, minimum=0, maximum=latest_peak, remedy=remedy)

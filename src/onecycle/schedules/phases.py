@@ -70,7 +70,7 @@ def pytorch_phases(
 
     Evaluate them with `last_step=total_steps - 1`. A phase that would end before it begins is left out, as in PyTorch.
     Where PyTorch divides by zero (a warm-up of exactly one step) the curve is the limit of smaller `pct_start`: no
-    warm-up. A single step has the lowest rate.
+    warm-up. A cycle of one step has the lowest rate.
 
     Args:
         max_lr: The peak, above 0.
@@ -88,6 +88,7 @@ def pytorch_phases(
     final = initial / final_div_factor
     shape = {"cos": "cosine", "linear": "linear"}[anneal_strategy]
     last = total_steps - 1
+    # Fractional ends, as in PyTorch: a phase may stop between two steps.
     stages = [("warm-up", float(pct_start * total_steps) - 1, initial, max_lr)]
     if three_phase:
         stages += [("decay", float(2 * pct_start * total_steps) - 2, max_lr, initial)]
@@ -153,6 +154,7 @@ def optax_phases(
     """
     initial = peak_value / div_factor
     final = initial / final_div_factor
+    # Rounded down, as in optax.
     peak, drop = int(pct_start * transition_steps), int(pct_final * transition_steps)
     knots = [(peak, peak_value)]
     names = []
@@ -210,6 +212,7 @@ def warmup_stable_phases(
     phases = list(_warmup(max_learning_rate, total_steps, warmup_fraction))
     last = total_steps - 1
     start = int(phases[-1].stop) if phases else 0
+    # A decay has at least one step, and never begins within the warm-up.
     length = min(max(1, round(decay_fraction * total_steps)), last - start) if decay_fraction else 0
     if start < last - length:
         phases.append(Phase("stable", start, last - length, max_learning_rate, max_learning_rate))

@@ -11,7 +11,7 @@ from onecycle.suggestions.arguments import check_choice, check_fractions, check_
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class WarmupLinearDecay(PhasedSchedule):
-    """A linear rise to the peak, then a linear fall to the last rate over all remaining steps.
+    """A linear rise to the peak, then a linear fall to the last learning rate over all remaining steps.
 
     A simple and strong choice for a run of known length. The fall to zero has the effect of averaging the weights.
 
@@ -29,7 +29,7 @@ class WarmupLinearDecay(PhasedSchedule):
         total_steps: Length of the schedule in steps (training batches), at least 1.
         warmup_fraction: Fraction of the schedule spent rising, 0 to 1.
         final_learning_rate: Rate of the last step and of every later one, 0 to `max_learning_rate`.
-        start_step: Step at which the schedule begins; before it the rate is constant at the first rate.
+        start_step: Step at which the schedule begins; before it, the rate is that of the first step.
 
     Raises:
         ValueError: For an argument outside its range.
@@ -65,7 +65,7 @@ class WarmupLinearDecay(PhasedSchedule):
 
 @keras.saving.register_keras_serializable(package="onecycle")
 class WarmupStableDecay(PhasedSchedule):
-    """A linear rise to the peak, a long plateau, then a decay to zero; also called trapezoid or cooldown.
+    """A linear rise to the peak, a long plateau, then a decay to zero; also known as a trapezoidal schedule.
 
     For a run whose length may change, since only the decay depends on the length.
 
@@ -84,10 +84,10 @@ class WarmupStableDecay(PhasedSchedule):
         warmup_fraction: Fraction of the schedule spent rising, 0 to 1.
         decay_fraction: Fraction of the schedule spent falling, 0 to 1; with 0 the rate stays at the peak.
         decay_shape: `"1-sqrt"`, `"linear"` or `"cosine"`.
-        start_step: Step at which the schedule begins; before it the rate is constant at the first rate.
+        start_step: Step at which the schedule begins; before it, the rate is that of the first step.
 
     Raises:
-        ValueError: For an argument outside its range, or fractions that sum above 1.
+        ValueError: For an argument outside its range, or fractions whose sum exceeds 1.
 
     References:
         Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations, 2024,

@@ -1,4 +1,4 @@
-"""Checks of arguments that most public functions and schedules share. They return the checked value."""
+"""Checks of arguments, shared by public functions and schedules. Most of them return the checked value."""
 
 from __future__ import annotations
 
@@ -21,12 +21,22 @@ def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
     Raises:
         ValueError: If `value` is not an integer or is smaller than `minimum`.
     """
+    # Python counts booleans as integers, but `epochs=True` is a mistake.
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise ValueError(f"Argument `{name}` must be an integer. Received: {name}={value!r}")
     checked = operator.index(value)
     if checked < minimum:
         raise ValueError(f"Argument `{name}` must be >= {minimum}. Received: {name}={value}")
     return checked
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Return a seed that is an integer >= 0, or None.
+
+    Raises:
+        ValueError: For another value.
+    """
+    return None if seed is None else check_integer("seed", seed, minimum=0)
 
 
 def check_number(

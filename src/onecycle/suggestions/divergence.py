@@ -9,7 +9,7 @@ import numpy as np
 
 from onecycle.suggestions.smoothing import MAD_TO_DEVIATION, Array
 
-DESCENT_FACTOR = 2.0  # ours: a loss that rises by twice its descent has lost more than it ever gained
+DESCENT_FACTOR = 2.0  # ours: such a rise is clearly more than the whole descent
 NOISE_FACTOR = 10.0  # ours: far outside the batch noise, even where that has heavy tails
 LEVEL_FACTOR = 0.5  # ours: tolerates a small hump; fastai stops at 4 times the best loss, which is a factor of 3
 LEVEL_WINDOW = 5  # ours: three bad batches are needed to move a median over five
@@ -20,13 +20,13 @@ FIRST_CHECK = 2 * LEVEL_WINDOW  # ours: the first window gives the initial level
 class StopReason(Enum):
     """Why a range test ended. The value is a sentence for the user.
 
-    References: Reasons that carry their text follow optimistix' `RESULTS`.
+    The design follows `RESULTS` of optimistix.
     """
 
     DIVERGED = "The loss diverged, so the ramp was stopped before its end."
     NON_FINITE = "The loss became NaN or infinite, so the ramp was stopped before its end."
-    COMPLETED = "The ramp reached its end and the loss never diverged: without a suggestion, raise `max_learning_rate`."
-    DATA_ENDED = "The data or the fit ended before the ramp did: give more data, more epochs or fewer `num_steps`."
+    COMPLETED = "The ramp reached its end and the loss never diverged. Without a suggestion, raise `max_learning_rate`."
+    DATA_ENDED = "The data or the `fit` ended before the ramp: pass more data or epochs, or lower `num_steps`."
 
 
 class DivergenceRule:
@@ -104,7 +104,7 @@ class DivergenceRule:
         # The estimate is renewed once there are an eighth more losses: a median at every suspect step would take as
         # long as a training step.
         if step >= self._noise_valid_until:
-            # The last window is left out: its differences may already belong to the explosion.
+            # The last window is left out: the loss may already be diverging there.
             differences = np.abs(np.diff(self._losses[: step + 1 - LEVEL_WINDOW]))
             self._noise = MAD_TO_DEVIATION * float(np.median(differences)) / float(np.sqrt(2))
             self._noise_valid_until = step + max(1, step // 8)

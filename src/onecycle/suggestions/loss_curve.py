@@ -89,7 +89,7 @@ class LossCurve:
 
     @property
     def no_descent(self) -> str:
-        """A sentence that advises what to do where the loss never fell, or ""."""
+        """Advice, as a sentence, if the loss never fell; else ""."""
         if self.descent > max(DESCENT_ERRORS * self.standard_error, FLOAT_NOISE * abs(self.initial_loss)):
             return ""
         return (
@@ -99,13 +99,13 @@ class LossCurve:
 
     @property
     def still_falling(self) -> str:
-        """A sentence that advises what to do where the loss is lowest at the end, or ""."""
+        """Advice, as a sentence, if the loss is lowest at the end; else ""."""
         if self.lowest < len(self.rates) - RISE_STEPS or len(self.rates) < len(self.all_rates):
             return ""
         return f"The loss was still falling at the end, {self.last_rate:.3g}: raise `max_learning_rate`."
 
     def blow_up_step(self) -> int | None:
-        """Return the index in `all_rates` of the first rate at which the smoothed loss shoots up, or None."""
+        """Return the index in `all_rates` of the blow-up, where the smoothed loss shoots up, or None."""
         # The minimum of a curve that never fell is arbitrary, so a rise after it has to be as large as a descent.
         errors = DESCENT_ERRORS if self.no_descent else RISE_ERRORS
         rise = max(
@@ -157,7 +157,7 @@ def _problem(losses: Array) -> str:
     if len(values) < MIN_POINTS:
         return (
             f"There are {len(values)} finite losses and at least {MIN_POINTS} are needed: raise `num_steps`, "
-            "give more data, or lower `min_learning_rate` if the loss became NaN."
+            "pass more data, or lower `min_learning_rate` if the loss became NaN."
         )
     if np.ptp(values) <= FLOAT_NOISE * np.abs(values).max():
         return "The loss is constant: it does not depend on the learning rate, or no weight is trainable."

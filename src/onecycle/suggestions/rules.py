@@ -15,7 +15,7 @@ from onecycle.suggestions.smoothing import Array
 BLOW_UP_DIVISOR = 10.0  # the article (Quijas 2023): "10 times smaller than the value at which the loss starts to rise"
 
 # Ours, from the tuning tasks of studies/2026-11-23_picking_the_rate (steps.md): the best divisor there for ramps of 60
-# to 900 steps over seven decades. It falls with slower ramps, as the blow-up itself does.
+# to 900 steps over seven decades. It is smaller for slower ramps, as the rate of the blow-up is.
 ONE_CYCLE_DIVISOR, ONE_CYCLE_STEPS, ONE_CYCLE_EXPONENT = 5.0, 43.0, 0.65
 ONE_CYCLE_DIVISORS = (2.5, 15.0)  # the range of divisors that was measured
 MINIMUM_DIVISOR = 10.0  # fastai 2.8.12, `minimum`
@@ -29,9 +29,9 @@ class Suggestion:
     """A suggested learning rate, or None, with the reason.
 
     Attributes:
-        learning_rate: The rate, > 0, or None where the losses do not support any.
+        learning_rate: The learning rate, > 0, or None if the losses do not support any.
         reason: One or two sentences: where the rate comes from, or what to change to get one.
-        seen_at: Rate on the curve that the suggestion is derived from (the blow-up, the minimum), or None.
+        seen_at: Learning rate on the curve that the suggestion is derived from (the blow-up, the minimum), or None.
     """
 
     learning_rate: float | None
@@ -43,22 +43,27 @@ Rule = Callable[[ArrayLike, ArrayLike], Suggestion]
 
 
 def one_cycle(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest the peak of a 1cycle schedule: the rate of the blow-up, divided according to the speed of the ramp.
+    """Suggest the peak of a 1cycle schedule: the learning rate of the blow-up, divided by a number.
 
-    This is the default rule. A loss takes some steps to shoot up, and the rate rises meanwhile: the faster the ramp,
-    the higher the rate at which the blow-up shows. So the divisor is 5 for a ramp of 43 steps per decade, the default
-    of `find_learning_rate`, and `5 * (43 / steps_per_decade) ** 0.65` for others: 10, the article's divisor, for 14
-    steps per decade. It stays between 2.5 and 15. `blow_up` defines the blow-up and when there is no suggestion.
+    This is the default rule. The loss takes some steps to shoot up, and the rate rises in the meantime: the faster the
+    ramp, the higher the rate at which the blow-up is visible. So the divisor depends on the speed of the ramp. It is 5
+    for 43 steps per decade, the default of `find_learning_rate`, and `5 * (43 / steps_per_decade) ** 0.65` for others:
+    10, the article's divisor, for 14 steps per decade. It stays between 2.5 and 15. `blow_up` defines the blow-up and
+    when there is no suggestion.
 
     Args:
         learning_rates: Float array, `(n,)`, positive and strictly increasing.
         losses: Float array, `(n,)` or `(repeats, n)`, true per-batch losses. NaN and infinities are allowed.
 
+    Returns:
+        The suggestion. Its `learning_rate` is None if the losses do not support any; its `reason` says why.
+
     Raises:
         ValueError: If the rates do not increase or the shapes do not match.
 
     References:
-        studies/2026-11-23_picking_the_rate, on the tasks that chose the divisor and on other tasks.
+        `studies/2026-11-23_picking_the_rate` in the repository. The divisor was chosen on some of its tasks and judged
+        on the others.
     """
     return _below_blow_up(learning_rates, losses, one_cycle_divisor)
 
@@ -76,19 +81,22 @@ def one_cycle_divisor(learning_rates: Array, step: int) -> float:
 
 
 def blow_up(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest a tenth of the rate at which the smoothed loss shoots up: the article's rule.
+    """Suggest a tenth of the learning rate at which the smoothed loss shoots up: the article's rule.
 
     The loss shoots up at the first step after its minimum at which the smoothed loss exceeds the minimum by more than
     a twentieth of the descent and by more than 5.5 standard errors, and stays above for most of the next two smoothing
     windows. This includes a network that dies, whose loss climbs back to its initial level or to that of random
     guessing, and a loss that becomes NaN. A single bad batch does not count.
 
-    There is no suggestion where the loss never shot up, where it shot up at once, and where it never fell before: then
-    the test cannot distinguish a healthy network from one that died long before its loss exploded.
+    There is no suggestion if the loss never shot up, if it shot up at once, or if it never fell before. In the last
+    case, the test cannot distinguish a healthy network from one that died long before the blow-up.
 
     Args:
         learning_rates: Float array, `(n,)`, positive and strictly increasing.
         losses: Float array, `(n,)` or `(repeats, n)`, true per-batch losses. NaN and infinities are allowed.
+
+    Returns:
+        The suggestion. Its `learning_rate` is None if the losses do not support any; its `reason` says why.
 
     Raises:
         ValueError: If the rates do not increase or the shapes do not match.
@@ -100,9 +108,9 @@ def blow_up(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
 
 
 def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest a tenth of the rate at which the smoothed loss is lowest: fastai's `minimum` with our smoothing.
+    """Suggest a tenth of the learning rate with the lowest smoothed loss: fastai's `minimum` with our smoothing.
 
-    There is no suggestion where the loss never fell or is still falling at the end. Arguments and errors are those of
+    There is no suggestion if the loss never fell or is still falling at the end. Arguments and errors are those of
     `blow_up`.
     """
     curve = LossCurve.from_losses(learning_rates, losses)
@@ -114,11 +122,11 @@ def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
 
 
 def steepest(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest the rate at which the smoothed loss falls fastest over the logarithm of the rate, as ignite does.
+    """Suggest the learning rate at which the smoothed loss falls fastest on a logarithmic axis, as ignite does.
 
     Only the part before the minimum counts. The slope at a step is that of a line fitted to a tenth of the curve
     around it: the slope of a single step is noise (Lightning #21141). Smoothing removes an early spike, so it does not
-    have a slope (Lightning #1767). There is no suggestion where the loss never fell. Arguments and errors are those of
+    have a slope (Lightning #1767). There is no suggestion if the loss never fell. Arguments and errors are those of
     `blow_up`.
     """
     curve = LossCurve.from_losses(learning_rates, losses)
@@ -126,12 +134,12 @@ def steepest(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
     if problem:
         return Suggestion(None, problem)
     half = max(2, round(SLOPE_FRACTION * len(curve.rates) / 2))
-    centres = np.arange(half, max(curve.lowest, half + 1))
-    slopes = [_slope(np.log(curve.rates), curve.smoothed, slice(i - half, i + half + 1)) for i in centres]
+    centers = np.arange(half, max(curve.lowest, half + 1))
+    slopes = [_slope(np.log(curve.rates), curve.smoothed, slice(i - half, i + half + 1)) for i in centers]
     index = int(np.argmin(slopes))
     if index == 0 and len(slopes) > 1:
         return Suggestion(None, "The loss falls fastest at the very start: lower `min_learning_rate`.")
-    rate = float(curve.rates[centres[index]])
+    rate = float(curve.rates[centers[index]])
     return Suggestion(rate, f"The loss falls fastest at {rate:.3g}.", rate)
 
 
@@ -139,8 +147,8 @@ def valley(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
     """Suggest the middle of the longest decreasing subsequence of the averaged loss: the default of fastai 2.8.12.
 
     As in fastai, the losses are averaged with decay 0.98, and the first tenth and the last five points are dropped. A
-    spike in the first batches stays in that average for long and can lower the rate tenfold. There is no suggestion
-    where the loss never fell. Arguments and errors are those of `blow_up`.
+    spike in the first batches affects this average for a long time and can lower the rate tenfold. There is no
+    suggestion if the loss never fell. Arguments and errors are those of `blow_up`.
     """
     curve = LossCurve.from_losses(learning_rates, losses)
     problem = curve.problem or curve.no_descent
@@ -159,10 +167,10 @@ def valley(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
 
 
 def slide(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest the rate at which a window that slides down from the highest rate first sees equal slopes at its ends.
+    """Suggest the first learning rate, from the highest down, at which a sliding window has equal slopes at its ends.
 
-    This is the rule of fastai 2.8.12. Its threshold is an absolute 0.005, so unlike the other rules it changes when
-    the loss is multiplied. There is no suggestion where the window stops at once or never; fastai then returns an
+    This is the rule of fastai 2.8.12. Its threshold is an absolute 0.005, so unlike the other rules it depends on
+    the scale of the loss. There is no suggestion if the window stops at once or never; fastai then returns an
     arbitrary rate or raises an IndexError. Arguments and errors are those of `blow_up`.
     """
     curve = LossCurve.from_losses(learning_rates, losses)
@@ -224,12 +232,14 @@ def _below_blow_up(
         return Suggestion(None, curve.problem)
     step = curve.blow_up_step()
     if step is None:
-        too_low = f"The loss did not shoot up by {curve.last_rate:.3g}: raise `max_learning_rate`."
+        too_low = f"The loss did not shoot up at rates up to {curve.last_rate:.3g}: raise `max_learning_rate`."
         return Suggestion(None, curve.no_descent or too_low)
     seen_at, divisor = float(curve.all_rates[step]), divisor_at(curve.all_rates, step)
     if curve.no_descent and seen_at / divisor >= curve.all_rates[0]:
         # A network that died far below this rate has the same curve, so a tenth of the rate may already ruin a run.
-        return Suggestion(None, f"The loss shoots up at {seen_at:.3g}, but: {curve.no_descent}", seen_at)
+        return Suggestion(
+            None, f"The loss shoots up at {seen_at:.3g}, but this is not conclusive. {curve.no_descent}", seen_at
+        )
     return _divided(curve, seen_at, divisor, "the blow-up, where the loss shoots up")
 
 
@@ -245,7 +255,7 @@ def _divided(curve: LossCurve, seen_at: float, divisor: float, description: str)
     rate = seen_at / divisor
     if rate < curve.all_rates[0]:
         reason = (
-            f"1/{divisor:.2g} of {description} ({seen_at:.3g}), lies below the lowest rate tested: "
+            f"1/{divisor:.2g} of {description} ({seen_at:.3g}) would be below the lowest rate tested: "
             "lower `min_learning_rate`."
         )
         return Suggestion(None, reason, seen_at)
@@ -256,7 +266,7 @@ def _before_blow_up(curve: LossCurve, rate: float, reason: str) -> Suggestion:
     """Suggest a rate, unless the loss has already shot up there."""
     step = curve.blow_up_step()
     if step is not None and rate >= curve.all_rates[step]:
-        return Suggestion(None, f"The rule points at {rate:.3g}, where the loss has already shot up.", rate)
+        return Suggestion(None, f"The rule suggests {rate:.3g}, where the loss has already shot up.", rate)
     return Suggestion(rate, reason, rate)
 
 

@@ -17,11 +17,11 @@ MAD_TO_DEVIATION = 1.4826  # from the median absolute deviation to the standard 
 
 
 def smooth(losses: ArrayLike) -> Array:
-    """Return a smoothed copy of noisy per-batch losses that neither lags nor blurs an explosion.
+    """Return a smoothed copy of noisy per-batch losses that neither lags nor blurs the blow-up.
 
-    At each step, the median of a centred window is a first estimate. The result is the mean of those losses in the
+    At each step, the median of a centered window is a first estimate. The result is the mean of those losses in the
     window that lie within three standard deviations of the batch noise from that median. So a single bad batch has no
-    effect, and the losses of an explosion do not leak into the steps before it, as they do in a running mean. The
+    effect, and the losses after the blow-up do not leak into the steps before it, as they do in a running mean. The
     window grows as n^0.8 with the number n of finite losses, so with more steps both the noise and the range of
     learning rates that a window covers shrink. Scaling or shifting the losses scales or shifts the result.
 
@@ -45,8 +45,8 @@ def smooth(losses: ArrayLike) -> Array:
 def noise_scale(losses: ArrayLike) -> float:
     """Return the standard deviation of the batch noise in units of the loss; 0 for fewer than three losses.
 
-    The estimate is the median absolute difference of neighbours, which is robust to outliers and hardly depends on
-    the trend. It uses only the lower half of the curve, since an explosion is not noise.
+    The estimate is the median absolute difference of neighbors, which is robust to outliers and hardly depends on
+    the trend. It uses only the lower half of the curve, since the rise after the blow-up is not noise.
 
     Args:
         losses: Float array, `(n,)`, loss of each batch. NaN and infinities are allowed and ignored.
@@ -57,7 +57,7 @@ def noise_scale(losses: ArrayLike) -> float:
 
 
 def half_window(n: int) -> int:
-    """Return the number of neighbours on each side that `smooth` uses for n finite losses; at least 1."""
+    """Return the number of neighbors on each side that `smooth` uses for n finite losses; at least 1."""
     return max(1, round(WINDOW_SCALE * math.pow(n, WINDOW_POWER) / 2))
 
 
@@ -120,7 +120,7 @@ def _smooth_finite(values: Array) -> Array:
     half = half_window(len(values))
     medians = _running_median(values, half)
     # The noise may shrink with the loss, so each step has its own estimate. The estimate of the whole curve bounds it
-    # from below; the noise before the minimum bounds it from above, so that an explosion does not count as noise.
+    # from below; the noise before the minimum bounds it from above, so that the rise after the blow-up is no noise.
     lowest = _noise(values, medians)
     highest = max(lowest, _deviation(np.diff(values)[: int(np.argmin(medians))]))
     local = MAD_TO_DEVIATION * _running_median(np.abs(values - medians), half)
@@ -133,7 +133,7 @@ def _smooth_finite(values: Array) -> Array:
 
 
 def _running_median(values: Array, half: int) -> Array:
-    """Return centred medians. The windows shrink towards both ends, so an explosion in the last steps is visible."""
+    """Return centered medians. The windows shrink towards both ends, so a blow-up in the last steps is visible."""
     indices = np.arange(len(values))
     reach = np.clip(np.minimum(indices, indices[::-1]), 1, half)
     return np.asarray(np.nanmedian(_windows(values, reach, half), axis=1))
@@ -153,14 +153,14 @@ def _windows(values: Array, reach: NDArray[np.int_], half: int) -> Array:
 
 
 def _noise(values: Array, medians: Array) -> float:
-    # From differences of neighbours and not from residuals: a median of three points is one of them, so a third of the
+    # From differences of neighbors and not from residuals: a median of three points is one of them, so a third of the
     # residuals would be 0.
     low = (medians <= np.median(medians))[1:]
     return _deviation(np.diff(values)[low])
 
 
 def _deviation(differences: Array) -> float:
-    """Return the standard deviation of independent values from the differences of neighbours."""
+    """Return the standard deviation of independent values from the differences of neighbors."""
     if not len(differences):
         return 0.0
     return MAD_TO_DEVIATION * float(np.median(np.abs(differences))) / math.sqrt(2)

@@ -12,7 +12,7 @@ from onecycle.suggestions.smoothing import Array
 # The constants were chosen on the tuning tasks of studies/2026-11-23_picking_the_rate, not on the tasks it judges.
 
 # Standard deviation of the natural logarithm of the best rate of a long run, around the best rate of the short runs.
-# The pick minimises the expected regret under it, so it tends to lie below the best short run: a rate that is too high
+# The pick minimizes the expected regret under it, so it tends to lie below the best short run: a rate that is too high
 # costs more than one that is too low.
 SPREAD = 0.9
 WORST = 1.0  # regret of a run that diverged or is twice as bad as the best; regrets are clipped there
@@ -31,12 +31,12 @@ class Pick:
     """A learning rate picked by a sweep, or None, with the reason.
 
     Attributes:
-        learning_rate: The rate, > 0, or None where the scores do not support any.
+        learning_rate: The learning rate, > 0, or None if the scores do not support any.
         interval: Pair (low, high). According to the scores, a rate between them costs at most 5 % more than the pick.
             None without a pick.
         reason: One or two sentences.
-        at_end: "lowest" or "highest" where the best run has that rate of all rates tested, so a better rate may lie
-            outside; otherwise None.
+        at_end: "lowest" or "highest" if the best run has that rate among all rates tested, so that a better rate may
+            lie outside; otherwise None.
         seen_at: Rate of the best of the longest runs, or None.
     """
 
@@ -62,7 +62,7 @@ def pick(
     """Pick the peak of a long run from the held-out losses at the end of short runs.
 
     Let u be the logarithm of the rate and r(u) the regret of the short runs: their relative excess over the best of
-    them, linearly interpolated. The pick is the u that minimises the mean of r(u + z) over a normal z with standard
+    them, linearly interpolated. The pick is the u that minimizes the mean of r(u + z) over a normal z with standard
     deviation `spread`, plus `weight * d**2 / (d**2 + c**2)`, where d is the distance of u from the logarithm of
     `suggested` and c is the logarithm of `reach`. Of runs of several lengths the longest count. Beyond their rates,
     shorter runs continue the curve.
@@ -96,7 +96,7 @@ def pick(
     return Pick(rate, interval, text + outside, at_end, seen_at)
 
 
-def search_centre(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
+def search_center(learning_rates: ArrayLike, scores: ArrayLike, *, suggested: float | None = None) -> float:
     """Return the rate around which longer runs should be made; the lowest rate where all runs diverged.
 
     Args:
@@ -128,9 +128,9 @@ def _problem(scores: Array, longest: Array, initial_score: float) -> str:
     """Return a sentence on why no rate can be picked, or ""."""
     finite = scores[np.isfinite(scores)]
     if not len(finite):
-        return "Every run diverged, even at the lowest rate: check that inputs are standardised and targets finite."
+        return "Every run diverged, even at the lowest rate: check that inputs are standardized and targets finite."
     if not np.isfinite(longest).any():
-        return "Every run of the longest diverged: pass a larger `budget`, with which more rates are tried."
+        return "All of the longest runs diverged: pass a larger `budget`, so that more rates are tried."
     if 1 < len(scores) == len(finite) and np.ptp(finite) <= FLOAT_NOISE * np.abs(finite).max():
         return "Every rate ends with the same held-out loss: it does not depend on the rate, or no weight is trainable."
     if finite.min() >= initial_score - FLOAT_NOISE * abs(initial_score):
@@ -150,10 +150,10 @@ def _reason(rate: float, seen_at: float, steps: int, *, with_suggestion: bool) -
         steps: Length of the longest runs.
         with_suggestion: Whether a range test suggests a rate.
     """
-    best = f"Of the runs of {steps} steps {seen_at:.3g} was best"
+    best = f"Of the runs of {steps} steps, {seen_at:.3g} was best"
     if f"{rate:.3g}" == f"{seen_at:.3g}":
         return f"{best}."
-    side, cause = ("lower", "too high costs more than too low") if rate < seen_at else ("higher", "")
+    side, cause = ("lower", "a peak that is too high costs more") if rate < seen_at else ("higher", "")
     causes = [cause, "the range test's suggestion counts too" if with_suggestion else ""]
     stated = " and ".join(filter(None, causes)) or "the scores rise less towards higher rates"
     return f"{best}; the pick is {side}, since {stated}."

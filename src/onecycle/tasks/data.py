@@ -1,4 +1,4 @@
-"""Loads, splits and standardizes the data of the tasks. Keras is imported only for downloads."""
+"""Loading, splitting and standardizing the data of the tasks. Keras is imported only for downloads."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def build(name: str, *, seed: int | None, optimizer: keras.optimizers.Optimizer 
     Args:
         name: Name of the task.
         seed: Random seed that is set first. None sets no seed.
-        optimizer: The optimizer for `Model.compile`. None is SGD with learning rate 0.01 and momentum 0.9.
+        optimizer: The optimizer for `Model.compile`. None means SGD with learning rate 0.01 and momentum 0.9.
     """
     import keras
 

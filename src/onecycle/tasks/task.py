@@ -40,23 +40,27 @@ class Task:
         Args:
             seed: Random seed, set with `keras.utils.set_random_seed`, so that the initial weights are reproducible.
                 None sets no seed.
-            optimizer: The optimizer for `Model.compile`. None is SGD with learning rate 0.01, the default of Keras,
+            optimizer: The optimizer for `Model.compile`. None means SGD with learning rate 0.01, the default of Keras,
                 and momentum 0.9.
         """
         return models.build(self.name, seed=seed, optimizer=optimizer)
 
 
 def load_task(name: str, data_dir: str | os.PathLike[str] | None = None) -> Task:
-    """Load the data of a task and return the task.
+    """Load a task: a data set and its model.
 
     Args:
         name: "digits" (part of scikit-learn), "boston-housing", "fashion-mnist" or "cifar10".
-        data_dir: Folder with the file `<name>.npz`. None is the environment variable ONECYCLE_DATA; if that is not
-            set either, `keras.datasets` downloads the data.
+        data_dir: Folder with the file `<name>.npz`. None means the environment variable ONECYCLE_DATA; if that is
+            not set either, `keras.datasets` downloads the data.
+
+    Returns:
+        A `Task` with the data in memory.
 
     Raises:
         ValueError: If there is no such task, or the file does not have the expected arrays.
         FileNotFoundError: If the folder has no such file.
+        ModuleNotFoundError: If the task "digits" is loaded and scikit-learn is missing.
     """
     if name not in LOADERS:
         raise ValueError(f"Argument `name` must be one of {', '.join(NAMES)}. Received: name={name!r}")

@@ -1,1 +1,1 @@
-"""Training with one cycle: the specification, `fit_one_cycle`, the callback. Finding the peak belongs to `finding`."""
+"""Training with one cycle: specification, `fit_one_cycle`, callback. The search for a peak is in `finding`."""

@@ -1,4 +1,4 @@
-"""One cycle inside one call of `fit`: installed when it begins, removed however it ends."""
+"""One cycle in one call of `fit`: installed when training begins, and removed however it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 from onecycle.hyperparameters.installation import InstalledState
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
-from onecycle.keras_support.optimizers import raw_step
+from onecycle.keras_support.optimizers import raw_step, skips_updates
 from onecycle.training.cycle_spec import CycleSchedules
 
 
@@ -22,7 +22,7 @@ class CycleRun:
 
     Attributes:
         first_step: The optimizer's step counter when the schedules were installed.
-        calls: Calls of the compiled training function, counted where updates may be skipped.
+        calls: Number of calls of the compiled training function, counted if updates may be skipped.
     """
 
     def __init__(self, model: keras.Model, schedules: CycleSchedules) -> None:
@@ -30,7 +30,7 @@ class CycleRun:
         self._model = model
         self._train_function = model.train_function
         self._installed_before = InstalledState(optimizer)
-        self._counts_calls = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._counts_calls = skips_updates(optimizer)
         self.first_step = raw_step(optimizer)
         self.calls = 0
         schedule_hyperparameters(model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
@@ -38,18 +38,19 @@ class CycleRun:
         self._count_calls()
 
     def end(self) -> None:
-        """Restore the model's optimizer and training function; ending again does nothing."""
+        """Restore the model's optimizer and training function. A second call does nothing."""
         self._scope.close()
 
     def skipped_steps(self, epochs: int, steps_per_epoch: int | None) -> int | None:
-        """Return the number of updates that loss scaling skipped; None where the batches cannot be counted.
+        """Return the number of updates that loss scaling skipped; None if the batches cannot be counted.
 
         Args:
-            epochs: Epochs trained.
-            steps_per_epoch: Batches of an epoch, or None where not known.
+            epochs: Number of epochs trained.
+            steps_per_epoch: Batches per epoch, or None if unknown.
         """
         if not self._counts_calls:
             return 0
+        # The optimizer counts applied updates only; the difference to the batches is what was skipped.
         batches = self._batches(epochs, steps_per_epoch)
         return None if batches is None else batches - (raw_step(self._model.optimizer) - self.first_step)
 
@@ -66,12 +67,12 @@ class CycleRun:
 
     def _undo(self) -> None:
         self._installed_before.restore_where_installed()
-        # A training function made meanwhile may contain the cycle: the next `fit` makes a new one.
+        # A training function made in the meantime may contain the cycle, so the next `fit` makes a new one.
         is_ours = self._model.train_function is self._scheduled
         self._model.train_function = self._train_function if is_ours else None
 
     def _count_calls(self) -> None:
-        """Wrap the training function where its calls have to be counted to know of skipped updates."""
+        """Wrap the training function if its calls must be counted, to know of skipped updates."""
         if self._counts_calls:
             self._model.train_function = self._counting(self._model.train_function)
         self._scheduled = self._model.train_function

@@ -1,4 +1,4 @@
-"""What a cycle is to be: its peak, its momentum and its shape, and the schedules that follow for one run."""
+"""The specification of a cycle: its peak, momentum and shape, and the schedules of a run that follow from it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
+from onecycle.schedules.delayed import starting_at
 from onecycle.schedules.one_cycle import OneCycle
-from onecycle.schedules.starting_at import starting_at
 from onecycle.suggestions.arguments import check_number
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
@@ -32,7 +32,7 @@ class CycleSchedules:
 
     Attributes:
         learning_rate: The learning rate.
-        momentum: The momentum, or None where it is left alone.
+        momentum: The momentum, or None if it is left unchanged.
         momentum_pair: The momentum's (high, low), or None.
     """
 
@@ -43,13 +43,13 @@ class CycleSchedules:
 
 @dataclass(frozen=True)
 class CycleSpec:
-    """The specification of a cycle, from which every run makes its schedules, whatever trains it.
+    """The specification of a cycle, from which the schedules of each run are made, whatever trains it.
 
     Attributes:
-        max_learning_rate: The peak; what finds it, "auto", "range test" or "sweep"; the result that holds it; or None
-            where the schedule has its own.
-        momentum: "auto" for (0.95, 0.85) where schedule and optimizer have a momentum to cycle, a pair (high, low), or
-            None to leave it alone.
+        max_learning_rate: The peak; or how to find it, "auto", "range test" or "sweep"; or the result that holds it; or
+            None if the schedule has its own.
+        momentum: "auto" for (0.95, 0.85) if schedule and optimizer have a momentum to cycle, a pair (high, low), or
+            None to leave it unchanged.
         schedule: None for the article's cycle, a ready schedule, or a callable (total_steps, max_learning_rate) ->
             schedule.
 
@@ -62,6 +62,7 @@ class CycleSpec:
     schedule: LearningRateSchedule | ScheduleMaker | None = None
 
     def __post_init__(self) -> None:
+        # The dataclass is frozen, so the checked pair cannot be assigned in the usual way.
         object.__setattr__(self, "momentum", checked_momentum(self.momentum))
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(
@@ -71,7 +72,7 @@ class CycleSpec:
         peak = self.max_learning_rate
         if isinstance(peak, str) and peak not in PICKERS:
             raise ValueError(
-                'Argument `max_learning_rate` must be a number or "auto", "range test", "sweep", or their result. '
+                'Argument `max_learning_rate` must be a number, "auto", "range test", "sweep" or a result of these. '
                 f"Received: max_learning_rate={peak!r}"
             )
         if self.has_ready_schedule:
@@ -81,24 +82,24 @@ class CycleSpec:
 
     @property
     def has_ready_schedule(self) -> bool:
-        """Whether the schedule is given whole, with its own peak and length."""
+        """Whether a complete schedule is given, with its own peak and length."""
         return isinstance(self.schedule, LearningRateSchedule)
 
     @property
     def finds_peak(self) -> bool:
-        """Whether the peak has to be found before the training."""
+        """Whether the peak has to be found before training."""
         return isinstance(self.max_learning_rate, str) and not self.has_ready_schedule
 
     @property
     def picker(self) -> str | None:
-        """What finds the peak, "range test" or "sweep"; None where it is given."""
+        """What finds the peak, "range test" or "sweep"; None if it is given."""
         if not isinstance(self.max_learning_rate, str) or self.has_ready_schedule:
             return None
         return AUTO if self.max_learning_rate == "auto" else self.max_learning_rate
 
     @property
     def peak(self) -> float | None:
-        """The peak as a number; None where it is not known yet or belongs to the schedule."""
+        """The peak as a number; None if it is not known yet or belongs to the schedule."""
         if self.max_learning_rate is None or isinstance(self.max_learning_rate, str):
             return None
         if isinstance(self.max_learning_rate, RangeTest | Sweep):
@@ -110,14 +111,14 @@ class CycleSpec:
         return self if self.has_ready_schedule else replace(self, max_learning_rate=max_learning_rate)
 
     def check(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Raise before training where the model's optimizer or another callback does not go with the cycle.
+        """Check before training that the model's optimizer and the other callbacks are compatible with the cycle.
 
         Args:
             model: The compiled model.
             callbacks: The other callbacks of the training.
 
         Raises:
-            ValueError: For an optimizer without the momentum that is to be cycled, another callback that sets the
+            ValueError: For an optimizer without a momentum to cycle, another callback that sets the
                 learning rate, or a result without a learning rate.
         """
         refuse_conflicting_callbacks("OneCycleScheduler", callbacks)
@@ -137,9 +138,10 @@ class CycleSpec:
             start_step: The optimizer's step at which the run begins.
 
         Raises:
-            TypeError: Where the given callable returns no schedule.
+            TypeError: If the callable does not return a schedule.
             ValueError: For a momentum pair and a schedule that has no matching momentum.
         """
+        # The momentum is derived from the shifted schedule, so both begin at the same step.
         rate = starting_at(self._schedule_of(total_steps), start_step)
         pair = self._pair_for(rate, optimizer)
         return CycleSchedules(rate, None if pair is None else matching_momentum(rate, pair), pair)
@@ -149,6 +151,7 @@ class CycleSpec:
             return self.schedule
         if total_steps is None:
             raise ValueError("Argument `total_steps` must be known to make a schedule. Received: total_steps=None")
+        # Only the callables of `OneCycleScheduler` come without a peak, and they ignore this argument.
         peak = math.nan if self.peak is None else self.peak
         schedule = OneCycle(peak, total_steps) if self.schedule is None else self.schedule(total_steps, peak)
         if not isinstance(schedule, LearningRateSchedule):
@@ -159,6 +162,7 @@ class CycleSpec:
         return schedule
 
     def _pair_for(self, schedule: LearningRateSchedule, optimizer: keras.optimizers.Optimizer) -> MomentumPair | None:
+        # "auto" asks for nothing that the schedule or the optimizer lacks; an explicit pair does.
         if isinstance(self.momentum, str):
             return DEFAULT_MOMENTUM if hasattr(schedule, "momentum") and has_momentum(optimizer) else None
         return self.momentum
@@ -166,7 +170,7 @@ class CycleSpec:
     def _check_ready_schedule(self) -> None:
         if self.max_learning_rate not in ("auto", None):
             raise ValueError(
-                "A schedule has its own learning rates: give either `schedule` or `max_learning_rate`. "
+                "A schedule has its own learning rates: pass either `schedule` or `max_learning_rate`. "
                 f"Received: schedule={self.schedule!r}, max_learning_rate={self.max_learning_rate!r}"
             )
         if isinstance(self.momentum, tuple):

@@ -1,4 +1,4 @@
-"""The further arguments of Keras' `fit` that `fit_one_cycle` passes on."""
+"""The other arguments of Keras' `fit` that `fit_one_cycle` passes on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class FitArguments(TypedDict, total=False):
-    """Arguments of `fit` that `fit_one_cycle` has no name for; see `keras.Model.fit`."""
+    """Arguments of `fit` that are no parameters of `fit_one_cycle`; see `keras.Model.fit`."""
 
     validation_split: float
     shuffle: bool

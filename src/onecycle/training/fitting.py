@@ -43,22 +43,22 @@ def fit_one_cycle(
 ) -> keras.callbacks.History:
     """Train a compiled model with one cycle of learning rate and momentum.
 
-    The peak can be found first, which leaves the model as it was. A range test (`"range test"`, and what `"auto"`
-    stands for) takes a few hundred steps; where it suggests no rate it is repeated with a wider range and more steps. A
-    sweep (`"sweep"`) takes about as many steps as the training itself. It never uses `validation_data`, nor what
-    `validation_split` holds out, but holds out a part of the rest, so that they stay untouched. For other settings of
-    the sweep, such as its budget, run it yourself and pass the result.
+    If no peak is given, it is found first, and the model is left unchanged by the search. A range test (`"range test"`,
+    which is also what `"auto"` stands for) takes a few hundred steps. If it suggests no learning rate, it is repeated
+    with a wider range and more steps. A sweep (`"sweep"`) takes about as many steps as the training itself. It holds
+    out a part of the training data, and uses neither `validation_data` nor the rows that `validation_split` holds out.
+    For other settings of the sweep, such as its budget, call `sweep_learning_rates` and pass the result.
 
     Args:
         model: A compiled model.
-        x: Training data, whatever `Model.fit` takes. A one-shot generator is refused where the peak has to be found,
-            since that would use up its first batches.
+        x: Training data, as `Model.fit` takes it. A one-shot generator is refused if the peak has to be found, since
+            the search would use up its first batches.
         y: Targets, as in `fit`.
-        epochs: Number of epochs, the length of the cycle.
-        max_learning_rate: The peak; `"auto"`, `"range test"` or `"sweep"` to have it found; or the result of
-            `find_learning_rate` or `sweep_learning_rates`, which the report then holds.
+        epochs: Number of epochs, which is the length of the cycle.
+        max_learning_rate: The peak; `"auto"`, `"range test"` or `"sweep"` to find it; or the result of
+            `find_learning_rate` or `sweep_learning_rates`, which the report then contains.
         momentum: As in `OneCycleScheduler`.
-        schedule: In place of the article's cycle: a schedule (then leave out `max_learning_rate`), or a callable
+        schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`), or a callable
             `(total_steps, max_learning_rate) -> schedule`, for example
             `lambda steps, peak: onecycle.WarmupLinearDecay(peak, steps)`.
         batch_size: As in `fit`; the range test uses the same.
@@ -69,17 +69,17 @@ def fit_one_cycle(
         class_weight: As in `fit`.
         seed: Seed of the data order in the range test or the sweep. The training draws from the global random states,
             as `fit` does.
-        **fit_arguments: Any other argument of `fit`, such as `validation_split` or `steps_per_epoch`.
+        **fit_arguments: Other arguments of `fit`, such as `validation_split` or `steps_per_epoch`.
 
     Returns:
         Keras' `History`. Its attribute `onecycle` is a `CycleReport`: the peak, why it was chosen and at what cost, and
-        the `RangeTest` or `Sweep` that it rests on.
+        the `RangeTest` or `Sweep` that picked it.
 
     Raises:
-        TypeError, ValueError: For bad arguments; also where no peak was found (with the reason).
+        TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason).
 
     Warns:
-        UserWarning: Where the inputs are clearly not standardized.
+        UserWarning: If the inputs are clearly not standardized.
 
     Example:
 
@@ -93,6 +93,7 @@ def fit_one_cycle(
     check_integer("epochs", epochs)
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
     spec = CycleSpec(max_learning_rate, momentum, schedule)
+    # All refusals come before the search for the peak, which may take as long as the training.
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
     warning = unscaled_inputs_message(model, x)
@@ -121,9 +122,10 @@ def fit_one_cycle(
 def _with_evidence(
     history: keras.callbacks.History, spec: CycleSpec, evidence: RangeTest | Sweep | None
 ) -> keras.callbacks.History:
-    """Return the history, its cycle's report completed with the peak and what it rests on."""
-    report = getattr(history, "onecycle", None)  # missing where a resumed run had no epoch left
+    """Return the history, with the peak and what picked it added to the report of the cycle."""
+    report = getattr(history, "onecycle", None)  # missing if a resumed run had no epoch left
     if report is not None:
+        # A ready schedule may have no peak at all.
         peak = None if spec.has_ready_schedule else spec.peak
         history.onecycle = dataclasses.replace(report, max_learning_rate=peak, evidence=evidence)
     return history

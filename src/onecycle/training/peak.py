@@ -1,4 +1,4 @@
-"""Finding the peak that a cycle's specification asks for, before its training."""
+"""The search for the peak of a cycle, before training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.training.cycle_spec import CycleSpec
 
-# A noisy curve needs more steps to be believed, unusually scaled losses other limits.
+# For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits.
 WIDER_MIN, WIDER_MAX, WIDER_STEPS = 1e-8, 1e3, 900
 
 
 class PickerOptions(TypedDict, total=False):
-    """What both pickers take beside the data, as in `find_learning_rate`."""
+    """The arguments of both pickers besides the data, as in `find_learning_rate`."""
 
     batch_size: int | None
     class_weight: dict[int, float] | None
@@ -37,17 +37,17 @@ def find_peak(
     sample_weight: object = None,
     **options: Unpack[PickerOptions],
 ) -> RangeTest | Sweep | None:
-    """Return what the peak rests on: the result given, or that of the picker; None for a number or a ready schedule.
+    """Return the result that holds the peak: the given one, or that of a picker; None for a number or a ready schedule.
 
     Args:
-        spec: What the cycle is to be.
-        model: The compiled model, given back as it was.
+        spec: The specification of the cycle.
+        model: The compiled model, which is left unchanged.
         x: Training data, as `Model.fit` takes it.
         y: Targets, as in `fit`.
         epochs: Epochs of the training.
-        validation_split: As in `fit`; a sweep leaves that part alone.
+        validation_split: As in `fit`; a sweep does not use this part.
         sample_weight: As in `fit`.
-        **options: Further arguments of both pickers.
+        **options: Other arguments of both pickers.
     """
     if isinstance(spec.max_learning_rate, RangeTest | Sweep):
         return spec.max_learning_rate
@@ -69,11 +69,11 @@ def find_peak(
 
 
 def refuse_one_shot(spec: CycleSpec, x: object) -> None:
-    """Raise where finding the peak would use up the first batches of a generator."""
+    """Raise a ValueError if the search for the peak would use up the first batches of a generator."""
     if spec.finds_peak and training_data.is_one_shot(x):
         raise ValueError(
             f'With `max_learning_rate="{spec.max_learning_rate}"` the search for the peak would use up the first '
-            "batches of this generator, and the training would miss them. Pass data that can be read again, or a "
+            "batches of this generator, and they would be missing in training. Pass data that can be read again, or a "
             "number."
         )
 
@@ -81,7 +81,7 @@ def refuse_one_shot(spec: CycleSpec, x: object) -> None:
 def _range_test(
     model: keras.Model, x: object, y: object, *, sample_weight: object, **options: Unpack[PickerOptions]
 ) -> RangeTest:
-    """Make the range test; where it suggests no rate, once more with wider limits and three times the steps."""
+    """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
     result = find_learning_rate(model, x, y, sample_weight=sample_weight, **options)
     if result.suggestion.learning_rate is None:
         result = find_learning_rate(

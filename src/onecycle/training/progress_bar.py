@@ -14,7 +14,7 @@ _HOOK = "on_train_batch_end"
 
 
 class ProgressBarRate:
-    """Adds the learning rate to the progress bars of one `fit`; without a bar nothing runs per batch.
+    """Adds the learning rate to the progress bars of one `fit`. Without a bar, nothing runs per batch.
 
     Args:
         callbacks: All callbacks of the `fit`.
@@ -24,6 +24,7 @@ class ProgressBarRate:
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        # Other settings of `verbose` show no values per batch.
         self._bars = [bar for bar in callbacks if isinstance(bar, keras.callbacks.ProgbarLogger) and bar.verbose == 1]
         self.first_step = 0
         self.end()  # an exception may have ended an earlier `fit`
@@ -34,7 +35,7 @@ class ProgressBarRate:
             set_untracked(bar, **{_HOOK: self._with_rate(getattr(bar, _HOOK), schedule)})
 
     def end(self) -> None:
-        """Show the learning rate no longer."""
+        """Stop showing the learning rate."""
         for bar in self._bars:
             unset_untracked(bar, _HOOK)
 

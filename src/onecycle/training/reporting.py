@@ -1,49 +1,59 @@
-"""The report of a cycle, made when its training ends."""
+"""The report of a cycle, with its curves for a plot."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.results.cycle_report import MAX_STEPS_SHOWN, CycleReport
+from onecycle.schedules.base import Schedule
 from onecycle.schedules.description import describe_schedule
 from onecycle.training.cycle_spec import CycleSchedules
 
 
-def cycle_report(
-    schedules: CycleSchedules,
-    *,
-    start_step: int,
-    total_steps: int | None,
-    steps: int,
-    skipped_steps: int | None,
-    max_learning_rate: float | None,
+def make_cycle_report(
+    schedules: CycleSchedules, *, start_step: int, total_steps: int | None, max_learning_rate: float | None
 ) -> CycleReport:
-    """Return the report of a cycle, with its curves for a plot.
+    """Return the report of a cycle that has made no step yet.
+
+    It is made before the training, so that a schedule which cannot be evaluated costs no training.
 
     Args:
-        schedules: The schedules that were installed.
+        schedules: The installed schedules.
         start_step: The optimizer's step at the first step of the cycle.
-        total_steps: Length of the cycle in steps, where it is known.
-        steps: Steps made.
-        skipped_steps: Updates that loss scaling skipped, or None where they could not be counted.
-        max_learning_rate: The peak, or None where the schedule was given.
+        total_steps: Length of the cycle in steps, or None if unknown.
+        max_learning_rate: The peak, or None if the schedule was given.
     """
+    # A ready schedule has its own length, whatever the length of the training.
     length: int | None = getattr(schedules.learning_rate, "total_steps", total_steps)
-    shown = np.unique(np.linspace(0, max(length or steps, 1) - 1, MAX_STEPS_SHOWN).round().astype(np.int64))
-    curves = [
-        None if schedule is None else np.array([evaluate(schedule, start_step + step) for step in shown.tolist()])
+    shown = _steps_shown(schedules, start_step, length)
+    rates, momenta = (
+        None
+        if schedule is None
+        else np.array([float(evaluate(schedule, start_step + step)) for step in shown.tolist()])
         for schedule in (schedules.learning_rate, schedules.momentum)
-    ]
+    )
     return CycleReport(
         schedule=describe_schedule(schedules.learning_rate),
         momentum=schedules.momentum_pair,
         start_step=start_step,
         total_steps=length,
-        steps=steps,
-        skipped_steps=skipped_steps,
+        steps=0,
+        skipped_steps=None,
         max_learning_rate=max_learning_rate,
         steps_shown=shown,
-        learning_rates=np.empty(0) if curves[0] is None else curves[0],
-        momenta=curves[1],
+        learning_rates=np.empty(0) if rates is None else rates,
+        momenta=momenta,
     )
+
+
+def _steps_shown(schedules: CycleSchedules, start_step: int, length: int | None) -> NDArray[np.int64]:
+    """Return evenly spaced steps of the cycle and the steps at which a phase ends, where the curve has its corners."""
+    if length is None:
+        return np.empty(0, dtype=np.int64)
+    schedule, last = schedules.learning_rate, length - 1
+    phases = schedule.phases if isinstance(schedule, Schedule) else ()
+    corners = [min(max(round(phase.stop) - start_step, 0), last) for phase in phases]
+    even = np.linspace(0, last, max(2, MAX_STEPS_SHOWN - len(corners))).round()
+    return np.unique(np.concatenate([even, corners]).astype(np.int64))

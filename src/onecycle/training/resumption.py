@@ -1,4 +1,4 @@
-"""Continuing the cycle of an interrupted run, and the length of a cycle that follows."""
+"""Continuing the cycle of an interrupted run, and the length of a cycle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = "_onecycle_resumable"
 class Resumption:
     """Where the cycle of a `fit` began, if `BackupAndRestore` may resume an interrupted run.
 
-    It must be made before training begins: what is restored then sets the step counter back.
+    Create it before training begins: restoring a backup then changes the step counter.
 
     Args:
         callback: The callback that runs the cycle.
@@ -36,10 +36,11 @@ class Resumption:
         remembered: tuple[tuple[str, ...], int] | None = getattr(self._model, _KEY, None)
         if remembered is not None and remembered[0] == self._folders:
             return remembered[1]
+        # In a new process, the counter was at the start of the cycle before the backup was restored.
         return min(self._step_before, current_step)
 
     def remember(self, start_step: int) -> None:
-        """Keep the start on the model, since the same model may resume with its counter at any step."""
+        """Store the start on the model, since the same model may resume with its counter at any step."""
         if self._folders:
             set_untracked(self._model, **{_KEY: (self._folders, start_step)})
 
@@ -56,16 +57,17 @@ def cycle_length(
     Args:
         params: `callback.params` of Keras.
         epoch: The first epoch of this `fit`.
-        total_steps: The length if it was given.
-        steps_done: Steps of the cycle made before this `fit`, 0 unless it resumes.
+        total_steps: The length, if the user gave it.
+        steps_done: Steps of the cycle before this `fit`; 0 unless it resumes a run.
         skips_updates: Whether the step counter may lag behind the batches.
 
     Returns:
-        The number of steps, or None where the length of an epoch is not known.
+        The number of steps, or None if the length of an epoch is not known.
     """
     steps_per_epoch, epochs = params.get("steps"), params.get("epochs")
     if total_steps is not None or steps_per_epoch is None or epochs is None:
         return total_steps
     # After a backup in the middle of an epoch, that epoch is trained again; the cycle keeps its length.
+    # With skipped updates the counter lags behind the batches, so a part of an epoch counts as a whole one.
     epochs_done = -(-steps_done // steps_per_epoch) if skips_updates else steps_done // steps_per_epoch
     return (epochs - epoch + min(epochs_done, epoch)) * steps_per_epoch

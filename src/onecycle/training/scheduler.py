@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
-from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, require_compiled
+from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, require_compiled, skips_updates
 from onecycle.results.cycle_report import CycleReport
 from onecycle.suggestions.arguments import check_integer, check_number
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
 from onecycle.training.progress_bar import ProgressBarRate
-from onecycle.training.reporting import cycle_report
+from onecycle.training.reporting import make_cycle_report
 from onecycle.training.resumption import Resumption, cycle_length
 
 
@@ -22,27 +23,27 @@ class OneCycleScheduler(keras.callbacks.Callback):
     """Train with one cycle of the learning rate and the momentum.
 
     The cycle is installed in the optimizer when the first epoch begins and removed when training ends. Afterwards the
-    optimizer is as it was, its learning rate included, and the next `fit` with this callback runs a new, whole cycle.
-    The values are computed inside the compiled step (see `schedule_hyperparameters`). Per batch nothing runs, except to
-    show the learning rate in Keras' progress bar, where there is one.
+    optimizer has its original hyperparameters again, and the next `fit` with this callback runs a new, complete cycle.
+    The values are computed inside the compiled step (see `schedule_hyperparameters`). Nothing runs per batch, except to
+    show the learning rate in Keras' progress bar if there is one.
 
     When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle continues. After an exception
     the next `fit` or `unschedule_hyperparameters` removes the cycle. `History` has a `CycleReport` as
     `history.onecycle`.
 
     Args:
-        max_learning_rate: The peak of the cycle, above 0; or give `schedule`.
+        max_learning_rate: The peak of the cycle, above 0. Pass either this or `schedule`.
         total_steps: Length of the cycle in steps (training batches). By default the epochs of this `fit` times the
             steps per epoch. Required for data of unknown length.
-        momentum: `"auto"` for (0.95, 0.85) where the optimizer has a momentum and nothing where it has none, a pair
-            (high, low), or None to leave it alone.
-        schedule: In place of `max_learning_rate`: a schedule, or a callable that takes the number of total steps and
+        momentum: `"auto"` for (0.95, 0.85) if the optimizer has a momentum, nothing otherwise; a pair (high, low); or
+            None to leave the momentum unchanged.
+        schedule: Replaces `max_learning_rate`: a schedule, or a callable that takes the total number of steps and
             returns one.
 
     Raises:
-        TypeError, ValueError: For bad arguments. Before training also for an explicit pair and an optimizer without
-            momentum, for data of unknown length without `total_steps`, and for another callback that sets the
-            learning rate.
+        TypeError, ValueError: For invalid arguments. Also before training: for an explicit pair with an optimizer that
+            has no momentum, for data of unknown length without `total_steps`, and for another callback that sets
+            the learning rate.
 
     Example:
 
@@ -90,7 +91,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        # Only here is it before any other callback's `on_train_begin`, where `BackupAndRestore` restores.
+        # Before any `on_train_begin`, in which `BackupAndRestore` restores the model.
         self._resumption = Resumption(self, model)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -98,7 +99,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._spec.check(self.model, other_callbacks(self))
         if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
             raise ValueError(
-                "The length of this data is not known, so the length of the cycle is not either. "
+                "The length of this data is unknown, and so is the length of the cycle. "
                 "Pass `total_steps` to OneCycleScheduler, or `steps_per_epoch` to `fit`."
             )
         self._run = None
@@ -115,68 +116,71 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._shown.end()
+        # Training may end before its first epoch begins.
         if self._run is None:
             return
         self._run.end()
         self._resumption.forget()
         history = getattr(self.model, "history", None)
         if history is not None:
-            history.onecycle = self._report(self._run)
+            history.onecycle = self._finished_report(self._run)
         self._run = None
 
     def _begin(self, epoch: int) -> None:
         """Install the cycle. Only now is it certain where it starts and how long it is."""
         optimizer = self.model.optimizer
         build_multi_optimizer(optimizer, self.model)
+        # After a resumed run has been restored, the counter is ahead of the start of the cycle.
         now = raw_step(optimizer)
         start = self._resumption.start_step(now)
-        skips_updates = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         length = cycle_length(
-            self.params, epoch, total_steps=self.total_steps, steps_done=now - start, skips_updates=skips_updates
+            self.params,
+            epoch,
+            total_steps=self.total_steps,
+            steps_done=now - start,
+            skips_updates=skips_updates(optimizer),
         )
         schedules = self._spec.schedules(optimizer, length, start)
-        self._schedules, self._start_step, self._length = schedules, start, length
+        self._report = make_cycle_report(
+            schedules, start_step=start, total_steps=length, max_learning_rate=self.max_learning_rate
+        )
         self._run = CycleRun(self.model, schedules)
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
 
-    def _report(self, run: CycleRun) -> CycleReport:
-        return cycle_report(
-            self._schedules,
-            start_step=self._start_step,
-            total_steps=self._length,
-            steps=raw_step(self.model.optimizer) - self._start_step,
-            skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps")),
-            max_learning_rate=self.max_learning_rate,
+    def _finished_report(self, run: CycleRun) -> CycleReport:
+        steps = raw_step(self.model.optimizer) - self._report.start_step
+        return replace(
+            self._report, steps=steps, skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps"))
         )
 
 
 def _check_one_of(max_learning_rate: object, schedule: object) -> None:
-    """Raise unless exactly one of the two is given."""
+    """Raise an error unless exactly one of the two is given."""
     if (max_learning_rate is None) == (schedule is None):
         raise ValueError(
-            "Give either `max_learning_rate` or `schedule`. "
+            "Pass either `max_learning_rate` or `schedule`. "
             f"Received: max_learning_rate={max_learning_rate}, schedule={schedule}"
         )
     if schedule is not None and not callable(schedule):
         raise TypeError(
-            "Argument `schedule` must be a keras LearningRateSchedule, or a callable that takes the number of total "
-            f"steps and returns one. Received: schedule={schedule!r}"
+            "Argument `schedule` must be a keras LearningRateSchedule, or a callable that takes the total number "
+            f"of steps and returns one. Received: schedule={schedule!r}"
         )
 
 
 def _maker(schedule: Schedule | Callable[[int], Schedule] | None) -> Schedule | ScheduleMaker | None:
-    """Return a callable of total_steps as the one of total_steps and peak that a specification takes."""
+    """Return the schedule in the form that a `CycleSpec` takes: a callable gets the peak as a second argument."""
     if schedule is None or isinstance(schedule, Schedule):
         return schedule
     return lambda total_steps, _peak: schedule(total_steps)
 
 
 def _check_length(schedule: object, total_steps: int) -> None:
-    """Raise for a ready schedule of another length."""
+    """Raise a ValueError for a ready schedule of another length."""
     length = getattr(schedule, "total_steps", None)
     if isinstance(schedule, Schedule) and length not in (None, total_steps):
         raise ValueError(
             f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
-            f"schedule={schedule!r}. Pass a callable that takes the number of total steps and returns a schedule."
+            f"schedule={schedule!r}. Pass a callable that takes the total number of steps and returns a schedule."
         )

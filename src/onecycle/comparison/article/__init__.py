@@ -1,1 +1,1 @@
-"""The experiments of the article that onecycle grew from, as comparisons. No other package depends on this one."""
+"""The experiments of the original article, as comparisons. Only the command `onecycle reproduce` uses it."""

@@ -13,7 +13,7 @@ BASELINE = "SGD 0.01"
 CYCLE = "1cycle"
 HALF_DECADE = 10**0.5
 FIRST_GRID_SEED = 1000  # no comparison uses the same seeds
-VALIDATION_SHARE = 0.2  # fraction of the training data used to choose a constant rate; test data are never used for it
+VALIDATION_SHARE = 0.2  # fraction of the training data used to choose a constant rate; test data is never used for it
 
 ArmOptions: TypeAlias = dict[str, object]  # of one arm, as `compare` takes them
 

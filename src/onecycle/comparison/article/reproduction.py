@@ -1,4 +1,4 @@
-"""`reproduce`: repeats the article's experiments by the protocols in `protocol.py`, and evaluates them."""
+"""`reproduce`: repeats the article's experiments according to `protocol.py`, and evaluates them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from onecycle.comparison.measures import record_of
 from onecycle.comparison.store import Store
 from onecycle.results.comparison import Comparison, Verdict
 
-# Our choice: three decades beyond the protocol's grid. A best rate further out has another cause.
+# Our choice: three decades beyond the grid of the protocol. A best rate further out would have another cause.
 MOST_EXTENSIONS = 6
 MOMENTA = (0.0, 0.9)  # of the grid's SGD
 
@@ -104,9 +104,9 @@ def reproduce(
     jobs: int = 1,
     verbose: int | str = "auto",
 ) -> Reproduction:
-    """Repeat one of the article's experiments, or make the runs that are missing.
+    """Repeat one of the article's experiments. Runs that have a record already are not repeated.
 
-    The data are those of `onecycle.tasks`, from the folder ONECYCLE_DATA or downloaded by Keras.
+    The data is that of `onecycle.tasks`, read from the folder ONECYCLE_DATA or downloaded by Keras.
 
     Args:
         name: "boston-housing", "fashion-mnist" or "cifar10".
@@ -134,7 +134,7 @@ def reproduce(
         epochs=protocol.epochs, margin=protocol.margin, **options,
     )  # fmt: skip
     main = make(protocol.main_arms(tuned), seeds=protocol.seeds, directory=folder / "main")
-    # The side arms have the same baseline, whose runs need not be made twice.
+    # The side arms have the same baseline, which need not be trained twice.
     copy_records((BASELINE,), folder / "main", folder / "side", protocol.side_seeds)
     side = make(protocol.side_arms(), seeds=protocol.side_seeds, directory=folder / "side")
     return Reproduction(protocol, tuned, grid, main, side)
@@ -201,12 +201,12 @@ def grid_name(momentum: float, rate: float) -> str:
 
 
 def copy_records(arms: Sequence[str], source: Path, destination: Path, seeds: int) -> None:
-    """Copy the records of arms that two comparisons have in common, so that their runs are made only once.
+    """Copy the records of arms that two comparisons have in common, so that they are trained only once.
 
     Args:
         arms: Names of the arms.
-        source: Folder of the comparison that has made the runs.
-        destination: Folder of the other comparison. Records that it has already are kept.
+        source: Folder of the comparison that has the records.
+        destination: Folder of the other comparison. Its existing records are kept.
         seeds: Number of seeds.
     """
     source_store, store = Store(source), Store(destination)

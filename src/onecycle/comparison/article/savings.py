@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from onecycle.comparison.statistics import t_interval
 from onecycle.results.comparison import Comparison
+from onecycle.results.metrics import reaches
 from onecycle.results.runs import MeasuredRun
 
 # Our choice: logarithms of two ratios of epochs that differ by less than this differ only in the steps of the finder.
@@ -20,7 +21,7 @@ EQUAL = 0.01
 class EpochSavings:
     """The epochs that an arm took to its best value, and those of the shortest cycle that ends there.
 
-    The metric of a cycle counts only at its end, when the rate is annealed, so each length is a run of its own. The
+    The metric of a cycle counts only at its end, when the rate is annealed, so each length is a separate run. The
     shortest length is searched for after the runs, seed by seed. With noisy runs, one of several lengths reaches the
     target by chance, so the savings are an optimistic estimate.
 
@@ -41,12 +42,12 @@ class EpochSavings:
 
     @property
     def reached(self) -> int:
-        """Number of seeds at which some cycle ended at the target."""
+        """Number of seeds with which some cycle ended at the target."""
         return sum(map(math.isfinite, self.cycle_epochs))
 
     @property
     def with_target(self) -> int:
-        """Number of seeds at which the reference did not diverge."""
+        """Number of seeds with which the reference did not diverge."""
         return sum(map(math.isfinite, self.targets))
 
     def ratio(self) -> tuple[float, float, float]:
@@ -62,8 +63,7 @@ class EpochSavings:
         logs = np.log(ratios[np.isfinite(self.targets)])
         if np.ptp(logs) < EQUAL:
             return float(np.exp(logs.mean())), math.nan, math.nan
-        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-        mean, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half]).tolist()
+        mean, low, high = np.exp(t_interval(logs)).tolist()
         return mean, low, high
 
     def facts(self) -> dict[str, object]:
@@ -89,8 +89,8 @@ class EpochSavings:
         diverged = f" {self.reference} diverged with {lost} of {len(self.seeds)} seeds." if lost else ""
         return (
             f"{self.reference} reached its best value after {np.nanmedian(self.reference_epochs):.3g} epochs (median). "
-            f"The shortest cycle that ends at that value takes {length} (median){self._factor()}. Some cycle ended "
-            f"there with {self.reached} of {self.with_target} seeds.{diverged}"
+            f"The shortest cycle that ends at that value takes {length} (median){self._factor()}. A cycle reached it "
+            f"with {self.reached} of {self.with_target} seeds.{diverged}"
         )
 
     def _factor(self) -> str:
@@ -110,7 +110,7 @@ def epoch_savings(comparison: Comparison, reference: str, cycles: Sequence[str])
     Args:
         comparison: The comparison with all these arms.
         reference: Name of the arm whose best value is the target.
-        cycles: Names of the arms that are whole cycles.
+        cycles: Names of the arms that are complete cycles.
     """
     rows = [_seed_savings(comparison, reference, cycles, seed) for seed in comparison.seeds]
     targets, reference_epochs, cycle_epochs = zip(*rows, strict=True)
@@ -128,15 +128,11 @@ def _seed_savings(
     # The first epoch with the best value, counted from 1.
     reference_epochs = float(run["history"][comparison.metric].index(target) + 1)
     whole_cycles = [run for name in cycles for run in comparison.of(name) if run["seed"] == seed]
-    ended = [_epochs(run) for run in whole_cycles if _ends_at(run, target, comparison.mode)]
+    ended = [_epochs(run) for run in whole_cycles if reaches(run["final"], target, comparison.mode)]
     return target, reference_epochs, min(ended, default=math.inf)
 
 
-def _ends_at(run: MeasuredRun, target: float, mode: str) -> bool:
-    return run["final"] >= target if mode == "max" else run["final"] <= target
-
-
 def _epochs(run: MeasuredRun) -> float:
-    """Return the epochs of a whole run, including the steps of the finder."""
+    """Return the epochs of a complete run, including the steps of the finder."""
     finder_steps = run["finder"].get("steps", 0)
     return float(len(run["steps"]) + finder_steps / run["steps"][0])

@@ -9,7 +9,7 @@
   const auto = document.getElementById("warmup-auto");
   const error = document.getElementById("playground-error");
 
-  /** Rounds as Python does: halves go to the even neighbour. */
+  /** Rounds as Python does: halves go to the even neighbor. */
   function round(x) {
     const floor = Math.floor(x);
     const over = x - floor;
@@ -97,7 +97,7 @@
     const wide = (phase) => ((phase.stop - phase.start) / end) * width > 7 * phase.name.length;
     const shade = (phase, number) => ({
       type: "rect", layer: "below", x0: phase.start, x1: phase.stop, y0: 0, y1: 1, yref: "paper", line: { width: 0 },
-      fillcolor: number % 2 ? "@grey/0.02" : "@grey/0.12", keys: ["phases"],
+      fillcolor: number % 2 ? "@gray/0.02" : "@gray/0.12", keys: ["phases"],
     });
     const momentumAxis = {
       title: { text: "momentum", standoff: 8, font: { size: 13 } }, domain: [0, 0.3], nticks: 4,

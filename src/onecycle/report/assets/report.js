@@ -9,7 +9,7 @@ window.onecycle = (() => {
   const ZOOM = 0.7;
   const MOVE = 0.25;
 
-  /** "@blue/0.3" -> "rgba(...)", with the theme's colours from the style sheet. */
+  /** "@blue/0.3" -> "rgba(...)", with the theme's colors from the style sheet. */
   function themeColor(color) {
     const [name, opacity] = color.slice(1).split("/");
     const hex = getComputedStyle(root).getPropertyValue(`--${name}`).trim();
@@ -17,7 +17,7 @@ window.onecycle = (() => {
     return `rgba(${red},${green},${blue},${opacity ?? 1})`;
   }
 
-  /** A deep copy with the theme's colours. Only values whose key ends in "color" are colours; names may contain "@". */
+  /** A deep copy with the theme's colors. Only values whose key ends in "color" are colors; names may contain "@". */
   function withThemeColors(value, key = "") {
     if (Array.isArray(value)) return value.map((item) => withThemeColors(item));
     if (value && typeof value === "object") {

@@ -55,7 +55,7 @@ def training_steps(model: keras.Model) -> TrainingSteps:
 
 
 class TrainingSteps(Protocol):
-    """How a program makes training steps."""
+    """The training steps of a program, in the form that the backend needs."""
 
     def begin(self, state: TrainingState) -> TrainingState:
         """Return what the program's loops carry, given the state that the program was called with."""
@@ -80,7 +80,7 @@ class TrainingSteps(Protocol):
     def train_step(
         self, state: TrainingState, batch: Batch, *, update_metrics: bool, freeze_diverged: bool
     ) -> tuple[TrainingState, keras.KerasTensor]:
-        """Make one training step.
+        """Run one training step.
 
         Args:
             state: The state before the step.
@@ -94,7 +94,7 @@ class TrainingSteps(Protocol):
         ...
 
     def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
-        """Make one step of `evaluate`."""
+        """Run one step of `evaluate`."""
         ...
 
     def metric_values(self, state: TrainingState, names: Sequence[str]) -> keras.KerasTensor:
@@ -126,7 +126,7 @@ class StatelessSteps(TrainingSteps):
         if not freeze_diverged:
             return new, loss
         active = ops.logical_and(state.active, ops.isfinite(loss))
-        # The step that gave a loss that is not finite is undone as well.
+        # The step whose loss is not finite is undone as well.
         frozen = TrainingState._make((*(_select(active, new[k], state[k]) for k in range(4)), active))
         return frozen, ops.where(state.active, loss, float("nan"))
 
