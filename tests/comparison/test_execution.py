@@ -87,8 +87,17 @@ def names(directory):
 
 def without_times(comparison):
     """Return the runs without what a clock measured and without the number of threads."""
+    return [without_seconds(run) for run in comparison.runs]
+
+
+def without_seconds(run):
+    """Return a run without what a clock measured, also where it stopped short of the target, and its machine."""
     left_out = ("seconds", "seconds_to_target", "machine")
-    return [{name: value for name, value in run.items() if name not in left_out} for run in comparison.runs]
+    return {
+        name: without_seconds(value) if isinstance(value, dict) else value
+        for name, value in run.items()
+        if name not in left_out
+    }
 
 
 def has_each_run_once(comparison, seeds):
