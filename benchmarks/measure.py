@@ -50,7 +50,7 @@ class Ratio:
         Args:
             above: Times in the numerator.
             below: Times in the denominator.
-            block: Number of consecutive epochs that count as one observation, as many as there are orders of turns.
+            block: Number of consecutive epochs that count as one observation, which has every order of turns once.
         """
         logs = np.log(above / below)
         logs = logs[: len(logs) // block * block].reshape(-1, block).mean(axis=1)

@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 FILES = sorted(path for path in (SOURCE / "onecycle").rglob("*.py"))
 
-# Each package may import those of the lines below its own, and of its own line those in BESIDE.
+# A package may import the packages on the lines below it. BESIDE lists the imports allowed within a line.
 LAYERS = (
     ("cli",),
     ("report", "plot", "comparison", "tasks"),

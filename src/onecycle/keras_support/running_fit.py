@@ -33,7 +33,7 @@ def called_by_fit(model: keras.Model) -> bool:
 
 @contextmanager
 def without_data_warnings() -> Iterator[None]:
-    """Ignore two warnings of `fit`: of data that ends before the epochs do, and of its own default for `shuffle`."""
+    """Ignore two warnings of `fit`: that the data ended before the last epoch, and that `shuffle` is ignored."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Your input ran out of data")
         warnings.filterwarnings("ignore", message="`shuffle=True` was passed, but will be ignored")
