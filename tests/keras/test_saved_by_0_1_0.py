@@ -83,7 +83,7 @@ def test_models_load_once_a_schedule_is_imported(python):
 
 
 def test_model_saved_in_mid_cycle():
-    """It has the hyperparameters of its own optimizer, and ends as the whole run under the rest of the cycle."""
+    """It loads with the optimizer's hyperparameters. At the end of the cycle it equals an uninterrupted run."""
     expected = EXPECTED["mid_cycle"]
     model = load_model(SAVED / "models" / "mid_cycle.keras")
     config = model.optimizer.get_config()

@@ -52,7 +52,7 @@ def test_cycle_is_drawn_with_the_steps_made():
 
 
 def test_cycle_without_a_curve_has_no_figure():
-    """The facts are in the table, and the evidence would be a section of its own."""
+    """The table holds what is known of it, and its evidence would have a separate section."""
     (section,) = sections_of(CYCLES["no curve"])
     assert section.figures == ()
     assert section.code == ()
