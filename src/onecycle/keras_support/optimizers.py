@@ -12,6 +12,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
+from onecycle.keras_support.held_objects import held_objects
 
 
 def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, ...]:
@@ -26,12 +27,24 @@ def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optim
     return (optimizer,)
 
 
+def held_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Return every optimizer that a model holds, that of `compile` first: attributes of it or of what it holds.
+
+    A model that trains with several optimizers in its own `train_step`, such as a GAN, holds them as attributes, in
+    lists or in dicts. A wrapper stands for the optimizers inside it.
+    """
+    found = [one for one in held_objects(model.optimizer, model) if isinstance(one, keras.optimizers.Optimizer)]
+    inside = {id(held) for one in found for held in [*held_objects(one), *inner_optimizers(one)] if held is not one}
+    return [one for one in found if id(one) not in inside]
+
+
 def all_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """Return a model's optimizer and all inside it, also those that a `MultiOptimizer` selects when it is built."""
-    optimizer = model.optimizer
-    found = [optimizer, *inner_optimizers(optimizer)]
-    if is_multi_optimizer(optimizer) and not optimizer.built:
-        found += [optimizer._optimizer_map(variable) for variable in model.trainable_variables]
+    """Return a model's optimizers and all inside them, also those that a `MultiOptimizer` selects when it is built."""
+    found: list[keras.optimizers.Optimizer] = []
+    for optimizer in held_optimizers(model):
+        found += [optimizer, *inner_optimizers(optimizer)]
+        if is_multi_optimizer(optimizer) and not optimizer.built:
+            found += [optimizer._optimizer_map(variable) for variable in model.trainable_variables]
     return list({id(one): one for one in found}.values())
 
 
