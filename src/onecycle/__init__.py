@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onecycle.schedules.registration import register_with_keras as _register_with_keras
+
 if TYPE_CHECKING:
     from onecycle import plot as plot
     from onecycle import results as results
@@ -67,6 +69,9 @@ _MODULES = {
     "unschedule_hyperparameters": "hyperparameters.scheduling",
 }
 _SUBPACKAGES = frozenset({"plot", "results", "suggestions", "tasks"})
+
+
+_register_with_keras()  # so that saved models load, also where no schedule has been used
 
 
 def __getattr__(name: str) -> Any:

@@ -68,11 +68,11 @@ def test_models(name):
 
 
 @on_one_backend
-def test_models_load_once_a_schedule_is_imported(python):
-    """`onecycle.OneCycle` alone makes every kind of schedule in a saved model known to Keras."""
+@pytest.mark.parametrize("order", ["onecycle, keras", "keras, onecycle"])
+def test_models_load_after_import_onecycle(python, order):
+    """`import onecycle` alone makes every kind of schedule in a saved model known to Keras, in either order."""
     program = (
-        "import sys, keras, onecycle\n"
-        "onecycle.OneCycle\n"
+        f"import sys, {order}\n"
         "for path in sys.argv[1:]:\n"
         "    print(int(keras.ops.convert_to_numpy(keras.saving.load_model(path).optimizer.iterations)))\n"
     )

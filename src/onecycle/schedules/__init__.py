@@ -8,26 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from onecycle.schedules.registration import SAVED_CLASSES
+
 if TYPE_CHECKING:
     from onecycle.schedules.cyclical import CyclicalLearningRate as CyclicalLearningRate
     from onecycle.schedules.one_cycle import OneCycle as OneCycle
     from onecycle.schedules.warmup import WarmupLinearDecay as WarmupLinearDecay
     from onecycle.schedules.warmup import WarmupStableDecay as WarmupStableDecay
 
-_MODULES = {
-    "CyclicalLearningRate": "cyclical",
-    "OneCycle": "one_cycle",
-    "WarmupLinearDecay": "warmup",
-    "WarmupStableDecay": "warmup",
-}
-
 __all__ = ["CyclicalLearningRate", "OneCycle", "WarmupLinearDecay", "WarmupStableDecay"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Import every class that Keras can save, so that a saved model loads after any one of them was used.
-    for module in ("cyclical", "one_cycle", "peers", "warmup"):
-        import_module(f"{__name__}.{module}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{SAVED_CLASSES[name]}"), name)
