@@ -1,7 +1,5 @@
 """Tests of `fit_one_cycle`, which finds a learning rate and trains with one cycle."""
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
@@ -9,11 +7,9 @@ from oracles import networks
 from oracles.cycles import EPOCHS, STEPS, T, X, Y, compiled, fit, weight_distance
 
 from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, fit_one_cycle
-from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.tasks import load_task
 
 BATCH = networks.BATCH_SIZE
-RNG = np.random.default_rng(0)
 
 
 def one_cycle(model, x=X, y=Y, **arguments):
@@ -172,75 +168,6 @@ def test_each_epoch_is_printed_on_its_own_line(capsys):
     one_cycle(compiled(), verbose=1)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
-
-
-def network(*layers, shape=(4,)):
-    """Return a compiled model with these layers first."""
-    model = keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(1e-6, momentum=0.9), "mse")
-    return model
-
-
-PIXELS = RNG.integers(0, 256, (32, 4, 4, 1)).astype("uint8")
-WORDS = RNG.integers(0, 5000, (32, 6))
-TABLE = RNG.normal([400.0, 0.5, 70.0, 12.0], [170.0, 0.1, 28.0, 7.0], (32, 4))
-STANDARD = RNG.normal(size=(32, 4))
-RAW = {
-    "raw pixels": (PIXELS, lambda: network(shape=(4, 4, 1))),
-    "raw features": (TABLE, network),
-    "raw features in a dict": ({"a": TABLE}, lambda: model_with_named_inputs(keras.layers.Dense(2))),
-}
-SCALED = {
-    "standardized": (STANDARD, network),
-    "pixels in [0, 1]": (PIXELS / 255, lambda: network(shape=(4, 4, 1))),
-    "with a NaN": (np.where(STANDARD > 1, np.nan, STANDARD), network),
-    "text": (np.array([["a b"], ["c"]]), network),
-    "words": (WORDS, lambda: network(keras.layers.Embedding(5000, 2), shape=(6,))),
-    "words and a table": (
-        {"a": STANDARD, "words": WORDS},
-        lambda: model_with_named_inputs(keras.layers.Dense(2), words=True),
-    ),
-    "rescaled": (PIXELS, lambda: network(keras.layers.Rescaling(1 / 255), shape=(4, 4, 1))),
-    "normalised": (TABLE, lambda: network(keras.layers.Normalization(mean=TABLE.mean(0), variance=TABLE.var(0)))),
-    "divided": ({"a": TABLE}, lambda: model_with_named_inputs(lambda x: x / 255.0)),
-}
-
-
-def model_with_named_inputs(first, *, words=False):
-    """Return a compiled functional model with named inputs."""
-    inputs = {"a": keras.Input((4,), name="a")}
-    branches = [first(inputs["a"])]
-    if words:
-        inputs["words"] = keras.Input((6,), name="words", dtype="int32")
-        branches.append(keras.layers.Flatten()(keras.layers.Embedding(5000, 2)(inputs["words"])))
-    joined = keras.layers.Concatenate()(branches) if words else branches[0]
-    model = keras.Model(inputs, keras.layers.Dense(1)(joined))
-    model.compile(keras.optimizers.SGD(1e-6, momentum=0.9), "mse")
-    return model
-
-
-@pytest.mark.parametrize("case", RAW)
-def test_raw_inputs_are_reported(case):
-    """Inputs that are clearly not standardized are reported together with the remedy."""
-    x, make = RAW[case]
-    assert "x = (x - x.mean(axis=0)) / x.std(axis=0)" in unscaled_inputs_message(make(), x)
-
-
-@pytest.mark.parametrize("case", SCALED)
-def test_scaled_inputs_are_not_reported(case):
-    """Standardized inputs, token ids for an Embedding, and inputs that the model scales itself are not reported."""
-    x, make = SCALED[case]
-    assert unscaled_inputs_message(make(), x) is None
-
-
-def test_fit_one_cycle_warns_once_about_raw_inputs():
-    """`fit_one_cycle` warns once about raw inputs, at the line of the call, and not about standardized ones."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        for x in (TABLE, STANDARD):
-            fit_one_cycle(network(), x, np.zeros((32, 1)), epochs=1, max_learning_rate=1e-6, verbose=0)
-    assert [(warning.category, warning.filename) for warning in caught] == [(UserWarning, __file__)]
-    assert "not standardized" in str(caught[0].message)
 
 
 def test_boston_housing_error_is_well_below_the_mean_predictor(data_dir):

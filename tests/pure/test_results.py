@@ -179,3 +179,14 @@ def test_plot_without_matplotlib_says_what_to_install(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install onecycle\[plot\]"):
         result.plot()
+
+
+def test_hints_are_saved_shown_and_loaded(result, tmp_path):
+    """The hints of a range test are in its summary and its file, and a file of one without hints has none."""
+    hinted = dataclasses.replace(result, hints=("Shuffle the data set.",))
+    for saved in (result, hinted):
+        saved.save(tmp_path / "result.json")
+        assert load(tmp_path / "result.json") == saved
+        document = json.loads((tmp_path / "result.json").read_text())
+        assert ("hints" in document["fields"]) == bool(saved.hints)
+    assert "Note: Shuffle the data set." in hinted.summary().splitlines()

@@ -73,6 +73,7 @@ def range_test_facts(result: RangeTest) -> dict[str, object]:
         "rule": result.rule,
         "reason": result.suggestion.reason,
         "stop_reason": result.stop_reason.value,
+        "hints": list(result.hints),
         "steps": len(result.learning_rates),
         "suggestions": {name: suggestion.learning_rate for name, suggestion in result.suggestions.items()},
     }

@@ -64,6 +64,7 @@ def sweep_facts(result: Sweep) -> dict[str, object]:
         "learning_rate": result.pick.learning_rate,
         "interval": None if result.interval is None else list(result.interval),
         "reason": result.pick.reason,
+        "hints": list(result.hints),
         "at_end": result.at_end,
         "cost": result.cost,
         "total_steps": result.total_steps,

@@ -11,6 +11,7 @@ from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_i
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
 from onecycle.keras_support import training_data
+from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.optimizers import require_compiled
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.train_function import training_arrays
@@ -101,6 +102,7 @@ def find_learning_rate(
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
     with preserved(model):
+        unscaled = unscaled_inputs_message(model, x, read=True)
         compiled = None
         if steps_per_execution == "auto" and validation_data is None:
             compiled = _compiled_ramp(model, ramp, data)
@@ -118,6 +120,7 @@ def find_learning_rate(
         num_steps=num_steps,
         batch_size=training_data.known_batch_size(x, batch_size),
         seed=seed,
+        hints=(unscaled,) if unscaled else (),
     )
 
 

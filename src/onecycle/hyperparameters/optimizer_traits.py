@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from onecycle.keras_support.optimizers import inner_optimizers
+
 # By name, since an older Keras lacks some of these classes. No class here is a subclass of another one; AdamW is a
 # subclass of Adam.
 _MOMENTUM_ATTRIBUTES = {
@@ -17,6 +19,11 @@ _MOMENTUM_ATTRIBUTES = {
     "Lion": ("beta_1",),
 }
 _COMPARES_MOMENTUM = ("SGD", "RMSprop")
+# Adadelta is none of them: it scales its steps by earlier ones, and its usual learning rate is 1.
+_NORMALIZES_GRADIENTS = (
+    *("Adam", "Nadam", "Adamax", "Adafactor", "Adagrad", "Ftrl", "Lamb", "Lion", "Muon", "RMSprop"),
+    "ScheduleFreeAdamW",
+)
 
 
 def momentum_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
@@ -35,6 +42,16 @@ def weight_decay_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str,
 def compares_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether the optimizer compares its momentum with 0 in each step, which a traced tensor cannot do."""
     return any(is_optimizer(optimizer, name) for name in _COMPARES_MOMENTUM)
+
+
+def normalizes_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether all optimizers that do the work divide by the size of the gradient, as Adam does.
+
+    The steps of such an optimizer depend on the learning rate alone, not on the scale of the loss.
+    """
+    return all(
+        any(is_optimizer(inner, name) for name in _NORMALIZES_GRADIENTS) for inner in inner_optimizers(optimizer)
+    )
 
 
 def is_optimizer(optimizer: keras.optimizers.Optimizer, class_name: str) -> bool:

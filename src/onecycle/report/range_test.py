@@ -44,7 +44,7 @@ def range_test_section(result: RangeTest) -> Section:
     return Section(
         title="Learning rate range test",
         verdict=f"{picture.title}, by the rule {result.rule}." if rate is not None else f"{picture.title}.",
-        details=(result.suggestion.reason, result.ending),
+        details=(result.suggestion.reason, result.ending, *result.hints),
         main_table=_suggestions(result),
         figures=(_figure(result, picture),),
         settings=_settings(result),

@@ -7,15 +7,18 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 
 FORMAT = "onecycle-result"
 VERSION = 1  # raised when an older onecycle could misread a file; new fields with defaults are no reason
+# The metadata of a field that a file lacks while it is empty.
+OMITTED_IF_EMPTY: Mapping[str, bool] = MappingProxyType({"omitted_if_empty": True})
 
 Class = TypeVar("Class", bound=type)
 
@@ -106,8 +109,17 @@ def _encode(value: object) -> Any:
     if isinstance(value, Mapping):
         return _encode_mapping(value)
     if is_dataclass(value):
-        return {"kind": _name(value), "fields": {f.name: _encode(getattr(value, f.name)) for f in fields(value)}}
+        return {"kind": _name(value), "fields": _encode_fields(value)}
     raise TypeError(f"A {type(value).__name__} cannot be saved in a onecycle result. Received: {value!r}")
+
+
+def _encode_fields(value: Any) -> dict[str, Any]:
+    named = [(f.name, getattr(value, f.name)) for f in fields(value) if not _is_omitted(f, value)]
+    return {name: _encode(item) for name, item in named}
+
+
+def _is_omitted(one: Field[Any], value: object) -> bool:
+    return OMITTED_IF_EMPTY.items() <= one.metadata.items() and not getattr(value, one.name)
 
 
 def _name(value: object) -> str:

@@ -33,6 +33,7 @@ class RangeTestSettings(TypedDict, total=False):
     backend: str | None
     seed: int | None
     versions: Mapping[str, str]
+    hints: tuple[str, ...]
 
 
 @codec.storable
@@ -54,6 +55,7 @@ class RangeTest(Result):
         backend: Keras backend, or None.
         seed: The seed given, or None.
         versions: Package name -> version of the packages that ran the test.
+        hints: What is wrong with the data, with the remedy: one or two sentences for each fault that was noticed.
     """
 
     learning_rates: NDArray[np.float64]
@@ -69,6 +71,7 @@ class RangeTest(Result):
     backend: str | None = None
     seed: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    hints: tuple[str, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "losses", "smoothed"):
@@ -88,6 +91,7 @@ class RangeTest(Result):
         # Copies, so that later changes of the caller's dicts do not change the result.
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, "hints", tuple(self.hints))
 
     @classmethod
     def from_losses(
@@ -107,7 +111,7 @@ class RangeTest(Result):
             stop_reason: Why the test ended.
             rule: Name of the deciding rule, or a function `(learning_rates, losses) -> Suggestion`.
             **settings: Remaining fields: `spacing`, `num_steps`, `batch_size`, `optimizer`, `backend`, `seed`,
-                `versions`.
+                `versions`, `hints`.
 
         Raises:
             ValueError: If the rule is unknown or the arrays do not match.
@@ -138,10 +142,9 @@ class RangeTest(Result):
         """The suggested learning rate. If there is none, this raises a ValueError with the reason."""
         rate = self.suggestion.learning_rate
         if rate is None:
-            raise ValueError(
-                f"The range test suggests no learning rate (rule {self.rule}). {self.suggestion.reason} "
-                f"{self.stop_reason.value}"
-            )
+            # Where the data is at fault, advice about the limits of the test would mislead.
+            advice = self.hints or (self.suggestion.reason, self.stop_reason.value)
+            raise ValueError(f"The range test suggests no learning rate (rule {self.rule}). {' '.join(advice)}")
         return rate
 
     @property
@@ -154,7 +157,8 @@ class RangeTest(Result):
         rate = self.suggestion.learning_rate
         verdict = f"suggests {rate:.3g}" if rate is not None else "suggests no learning rate"
         width = max(map(len, self.suggestions))
-        lines = [f"Learning rate range test: {verdict} ({self.rule}).", self._settings(), self.ending, ""]
+        lines = [f"Learning rate range test: {verdict} ({self.rule}).", self._settings(), self.ending]
+        lines += [*(f"Note: {hint}" for hint in self.hints), ""]
         for name, suggestion in self.suggestions.items():
             number = "none" if suggestion.learning_rate is None else f"{suggestion.learning_rate:.3g}"
             lines.append(f"{'*' if name == self.rule else ' '} {name:{width}}  {number:>8}  {suggestion.reason}")

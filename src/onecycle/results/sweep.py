@@ -76,7 +76,7 @@ class Sweep(Result):
     def learning_rate(self) -> float:
         """The peak picked for the full run. If there is none, this raises a ValueError with the reason."""
         if self.pick.learning_rate is None:
-            raise ValueError(f"The sweep picks no learning rate. {self.pick.reason}")
+            raise ValueError(" ".join(["The sweep picks no learning rate.", *self.hints, self.pick.reason]))
         return self.pick.learning_rate
 
     @property
@@ -93,6 +93,11 @@ class Sweep(Result):
         return self.pick.at_end
 
     @property
+    def hints(self) -> tuple[str, ...]:
+        """What is wrong with the data, with the remedy: the hints of the range test."""
+        return self.range_test.hints
+
+    @property
     def verdict(self) -> str:
         """The pick in one sentence."""
         if self.pick.learning_rate is None or self.interval is None:
@@ -107,6 +112,7 @@ class Sweep(Result):
         """Return the pick and its reason, the cost, the settings and every run as text."""
         settings = [f"{name.replace('_', ' ')} {value}" for name, value in self.config.items() if value is not None]
         lines = [self.verdict, self.pick.reason, f"It cost {self.cost:.3g} of such a run. {self.held_out}"]
+        lines += [f"Note: {hint}" for hint in self.hints]
         lines += ["; ".join(settings) + ".", ""] if settings else [""]
         for row in self.rows():
             lines.append(f"{'*' if row['best'] else ' '} {row['rate']:>9}  {row['steps']:>7} steps  {row['loss']}")

@@ -79,7 +79,8 @@ def fit_one_cycle(
         TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason).
 
     Warns:
-        UserWarning: If the inputs are clearly not standardized.
+        UserWarning: If the inputs are clearly not standardized, or the search for the peak noticed another fault of
+            the data.
 
     Example:
 
@@ -96,15 +97,18 @@ def fit_one_cycle(
     # All refusals come before the search for the peak, which may take as long as the training.
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
-    warning = unscaled_inputs_message(model, x)
-    if warning:
-        warnings.warn(warning, stacklevel=2)
+    unscaled = unscaled_inputs_message(model, x)
+    if unscaled:
+        warnings.warn(unscaled, stacklevel=2)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     evidence = find_peak(
         spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
         validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,
     )  # fmt: skip
     if evidence is not None:
+        for hint in evidence.hints:
+            if hint != unscaled:
+                warnings.warn(hint, stacklevel=2)
         spec = spec.with_peak(evidence.learning_rate)
     history = model.fit(
         x,

@@ -8,13 +8,19 @@ import keras
 
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep import sweep_learning_rates
+from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
 from onecycle.keras_support import training_data
+from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.training.cycle_spec import CycleSpec
 
-# For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits.
-WIDER_MIN, WIDER_MAX, WIDER_STEPS = 1e-8, 1e3, 900
+# For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits. Only the
+# steps of SGD grow with the scale of the loss, so only SGD may need a higher maximum.
+WIDER_MIN, WIDER_MAX, WIDER_MAX_OF_SGD, WIDER_STEPS = 1e-8, 10.0, 1e3, 900
+# An optimizer that divides by the size of the gradient changes each weight by about the learning rate in each step.
+# The weights of a network that trains are smaller than 1.
+HIGHEST_NORMALIZED_PEAK = 1.0
 
 
 class PickerOptions(TypedDict, total=False):
@@ -83,15 +89,25 @@ def _range_test(
 ) -> RangeTest:
     """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
     result = find_learning_rate(model, x, y, sample_weight=sample_weight, **options)
-    if result.suggestion.learning_rate is None:
-        result = find_learning_rate(
-            model,
-            x,
-            y,
-            sample_weight=sample_weight,
-            **options,
-            min_learning_rate=WIDER_MIN,
-            max_learning_rate=WIDER_MAX,
-            num_steps=WIDER_STEPS,
+    if result.suggestion.learning_rate is not None:
+        return result
+    normalized = normalizes_gradients(model.optimizer)
+    result = find_learning_rate(
+        model,
+        x,
+        y,
+        sample_weight=sample_weight,
+        **options,
+        min_learning_rate=WIDER_MIN,
+        max_learning_rate=WIDER_MAX if normalized else WIDER_MAX_OF_SGD,
+        num_steps=WIDER_STEPS,
+    )
+    peak = result.suggestion.learning_rate
+    if normalized and peak is not None and peak > HIGHEST_NORMALIZED_PEAK:
+        names = optimizer_names(model.optimizer)
+        raise ValueError(
+            " ".join(result.hints) + f" The range test suggests {peak:.3g}, but {names} changes each weight by about "
+            f"the learning rate in each step, and no network trains with more than {HIGHEST_NORMALIZED_PEAK:g}. Scale "
+            "the inputs and the targets, or pass a number as `max_learning_rate`."
         )
     return result
