@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import gzip
 import hashlib
 import re
 import sys
@@ -51,7 +52,9 @@ def test_only_our_scripts_may_run(tmp_path):
     policies = [attributes for _, attributes in page.elements if "http-equiv" in attributes]
     assert [policy["http-equiv"] for policy in policies] == ["Content-Security-Policy"]
     policy = policies[0]["content"]
-    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in page.scripts[1:]]
+    plotly = gzip.decompress(base64.b64decode(page.scripts[1])).decode()
+    codes = [plotly, *page.scripts[2:]]
+    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in codes]
     assert policy.startswith("default-src 'none';")
     assert re.findall(r"'sha256-([^']+)'", policy) == hashes
     assert "unsafe-inline" not in policy.split("style-src")[0]
@@ -61,7 +64,7 @@ def test_names_are_text_and_never_markup(tmp_path):
     """With hostile names of arms, rules, optimizers, versions and files, the page has the same elements as without."""
     text, page = written(hostile_results(), tmp_path, sources=[HOSTILE, *HOSTILE_NAMES[1:]])
     _, harmless = written(harmless_results(), tmp_path)
-    assert len(page.scripts) == len(harmless.scripts) == 4
+    assert len(page.scripts) == len(harmless.scripts) == 5
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in harmless.elements}
     names = {name for _, attributes in page.elements for name in attributes}
     assert not {name for name in names if name.startswith("on") or name == "autofocus"}
@@ -143,16 +146,26 @@ def test_equal_results_give_equal_files(tmp_path):
     assert first == second
 
 
+def test_page_of_one_result_is_small(tmp_path):
+    """plotly is compressed: the page of a range test has at most 2.5 MB."""
+    written([RANGE_TESTS["pretty"]], tmp_path)
+
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 2_500_000
+
+
 def test_other_result_shows_its_summary(tmp_path):
     """A result of a class without a section becomes a section with its summary."""
 
-    @dataclasses.dataclass(frozen=True, eq=False)
+    @dataclasses.dataclass(frozen=True, eq=False, repr=False)
     class Advice(Result):
         def summary(self):
             return "Take 64 & <no> more.\nReally."
 
-        def plot(self, ax=None):
+        def _draw(self, ax):
             raise ImportError
+
+        def _headline(self):
+            return "64"
 
     text, _ = written([Advice()], tmp_path)
     assert "Take 64 &amp; &lt;no&gt; more.\nReally.</pre>" in text

@@ -39,6 +39,7 @@ def find_learning_rate(
     seed: int | None = None,
     steps_per_execution: int | str | None = "auto",
     verbose: int | str = "auto",
+    plot: bool | str = "auto",
 ) -> RangeTest:
     """Find a learning rate with a range test: a short run in which the learning rate rises until the loss diverges.
 
@@ -71,6 +72,8 @@ def find_learning_rate(
             `"auto"` for the fastest way on this backend. With arrays and a standard `train_step` on JAX and TensorFlow,
             this is a loop inside one compiled program, which later tests reuse.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
+        plot: Whether to show the plot: in a notebook inside it, elsewhere in a window of matplotlib. `"auto"` shows it
+            in notebooks only, and only where matplotlib is installed.
 
     Returns:
         A `RangeTest`. `result.learning_rate` is the suggested learning rate. If there is no good suggestion, it raises
@@ -94,7 +97,7 @@ def find_learning_rate(
     """
     require_compiled(model)
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
-    _check(repeats, x, validation_data, seed)
+    _check(repeats, x, validation_data, seed, plot)
     training_data.check_data(x, y, batch_size)
     training_data.build_model(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
@@ -112,7 +115,7 @@ def find_learning_rate(
             choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
             runs = run_in_fit(model, ramp, data, validation_data, verbose, seeds)
     program_cache.discard_stale_programs(model)
-    return range_test_result(
+    result = range_test_result(
         model,
         runs,
         rule=rule,
@@ -122,9 +125,14 @@ def find_learning_rate(
         seed=seed,
         hints=(unscaled,) if unscaled else (),
     )
+    if plot == "auto":
+        result.show_in_notebook()
+    elif plot:
+        result.plot(show=True)
+    return result
 
 
-def _check(repeats: int, x: Nested, validation_data: object, seed: int | None) -> None:
+def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, plot: bool | str) -> None:
     check_integer("repeats", repeats)
     if repeats > 1 and training_data.is_one_shot(x):
         raise ValueError(
@@ -132,6 +140,8 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None) -
             f"read again, or `repeats=1`. Received: repeats={repeats}"
         )
     check_seed(seed)
+    if plot != "auto" and not isinstance(plot, bool):
+        raise ValueError(f'Argument `plot` must be "auto", True or False. Received: plot={plot!r}')
     if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (2, 3)):
         raise ValueError(
             "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-import io
 
+from onecycle.plot.showing import png, shown_in_this_cell
 from onecycle.report.markup import escape, table_html
 from onecycle.report.sections import sections_of
 from onecycle.results.base import Result
 
-DPI = 110
 STYLE = "max-width: 100%; height: auto; background: white"  # the plot is drawn for a white background in every theme
 
 
 def notebook_html(result: Result) -> str:
     """Return the verdict, the plot and the main table as HTML without scripts.
 
-    The plot is left out where matplotlib is missing.
+    The plot is left out where matplotlib is missing, and where the cell has already shown it.
     """
     section = sections_of(result)[0]
     parts = [f"<p><strong>{escape(section.title)}.</strong> {escape(section.verdict)}</p>"]
@@ -29,13 +28,10 @@ def notebook_html(result: Result) -> str:
 
 
 def _plot(result: Result, description: str) -> str:
+    if shown_in_this_cell(result):
+        return ""
     try:
-        figure = result.plot().get_figure(root=True)
+        data = base64.b64encode(png(result.plot(show=False))).decode("ascii")
     except ImportError:
         return ""
-    if figure is None:
-        return ""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
     return f'<img alt="{escape(description)}" style="{STYLE}" src="data:image/png;base64,{data}">'

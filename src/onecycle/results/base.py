@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from abc import ABC, abstractmethod
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Result(ABC):
     """A frozen record that prints, plots, saves and loads without the model that produced it.
 
-    Subclasses are frozen dataclasses with `eq=False`, decorated with `@codec.storable`. Arrays are stored as read-only
-    copies. Results are equal when all their fields are equal; NaN equals NaN.
+    Subclasses are frozen dataclasses with `eq=False` and `repr=False`, decorated with `@codec.storable`. Arrays are
+    stored as read-only copies. Results are equal when all their fields are equal; NaN equals NaN.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -32,13 +33,43 @@ class Result(ABC):
     def summary(self) -> str:
         """Return the result as a few lines of text."""
 
-    @abstractmethod
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the result and return the Axes. Nothing is shown.
+    def plot(self, ax: Axes | None = None, *, show: bool | None = None) -> Axes:
+        """Draw the result.
 
         Args:
             ax: Axes to draw on, or None for a new figure.
+            show: Whether to show the figure: in a notebook inside it, elsewhere in a window of matplotlib. None for
+                True in a notebook with a new figure, and False otherwise.
+
+        Returns:
+            The Axes. `onecycle.plot.save_figure(axes, path)` writes the figure to a file.
+
+        Raises:
+            ImportError: If matplotlib is missing. The message says what to install.
         """
+        axes = self._draw(ax)
+        # Imported afterwards, so that without matplotlib the error is that of the drawing.
+        from onecycle.plot.showing import in_notebook, show_figure
+
+        if show or (show is None and ax is None and in_notebook()):
+            show_figure(axes, self)
+        return axes
+
+    def show_in_notebook(self) -> None:
+        """Show the plot if the code runs in a notebook and matplotlib is installed. Otherwise, do nothing."""
+        from onecycle.plot.showing import in_notebook
+
+        if in_notebook():
+            with contextlib.suppress(ImportError):
+                self.plot(show=True)
+
+    @abstractmethod
+    def _draw(self, ax: Axes | None) -> Axes:
+        """Draw the result on Axes, or on those of a new figure, and return them."""
+
+    @abstractmethod
+    def _headline(self) -> str:
+        """Return what the result holds in a few words, which are shown in parentheses in its `repr`."""
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write the result as one HTML file with interactive figures, tables, and the code that repeats it.
@@ -73,6 +104,9 @@ class Result(ABC):
         from onecycle.report.notebook import notebook_html
 
         return notebook_html(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._headline()})"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -59,7 +59,7 @@ class Verdict:
 
 
 @codec.storable
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Result):
     """A paired comparison of ways to train.
 
@@ -133,21 +133,13 @@ class Comparison(Result):
         ]
         return "\n".join([*lines, *(f"Problem: {problem}" for problem in self.problems)])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the metric over the epochs: each seed, each arm's mean and interval, and where it reaches the target.
-
-        Args:
-            ax: Axes to draw on, or None for a new figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: If matplotlib is missing. The message says what to install.
-        """
+    def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_comparison
 
         return plot_comparison(self, ax)
+
+    def _headline(self) -> str:
+        return f"{len(self.arms)} arms, {len(self.seeds)} seeds, {self.metric}"
 
     def plot_differences(self, measure: str = "final", ax: Axes | None = None) -> Axes:
         """Draw the difference to the baseline for each seed, and the mean of each arm with its interval.

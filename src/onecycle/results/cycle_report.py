@@ -20,7 +20,7 @@ MAX_STEPS_SHOWN = 200  # a curve of more points looks the same
 
 
 @codec.storable
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CycleReport(Result):
     """The cycle of a call of `fit`, which Keras' `History` carries as `history.onecycle`.
 
@@ -106,18 +106,11 @@ class CycleReport(Result):
         """Return the report as a few sentences."""
         return self.verdict if self.reason is None else f"{self.verdict} {self.reason}"
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the learning rate and the momentum over the steps of the cycle, with the completed steps marked.
-
-        Args:
-            ax: Axes to draw on, or None for a new figure.
-
-        Returns:
-            The Axes of the learning rate.
-
-        Raises:
-            ImportError: If matplotlib is missing. The message says what to install.
-        """
+    def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_cycle
 
         return plot_cycle(self, ax)
+
+    def _headline(self) -> str:
+        length = "unknown length" if self.total_steps is None else f"{self.total_steps} steps"
+        return f"{self.schedule}, {self.steps} of {length}"

@@ -37,7 +37,7 @@ class RangeTestSettings(TypedDict, total=False):
 
 
 @codec.storable
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RangeTest(Result):
     """A learning rate range test: the losses of a short run with a rising rate, and the rates they suggest.
 
@@ -164,21 +164,15 @@ class RangeTest(Result):
             lines.append(f"{'*' if name == self.rule else ' '} {name:{width}}  {number:>8}  {suggestion.reason}")
         return "\n".join(lines)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the losses, the smoothed loss and the suggestions.
-
-        Args:
-            ax: Axes to draw on, or None for a new figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: If matplotlib is missing. The message says what to install.
-        """
+    def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_range_test
 
         return plot_range_test(self, ax)
+
+    def _headline(self) -> str:
+        rate = self.suggestion.learning_rate
+        suggested = "no learning rate" if rate is None else f"{rate:.3g}"
+        return f"{suggested}, rule {self.rule}, {len(self.learning_rates)} steps"
 
     def _settings(self) -> str:
         steps = len(self.learning_rates)

@@ -23,7 +23,7 @@ codec.storable(Pick)
 
 
 @codec.storable
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Result):
     """A learning rate sweep: short runs at several peaks, each with a whole schedule, judged on held-out data.
 
@@ -135,18 +135,12 @@ class Sweep(Result):
             for rate, score, steps in zip(self.learning_rates, self.scores, self.steps, strict=True)
         ]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the score of each run over its peak, and the pick with its interval.
-
-        Args:
-            ax: Axes to draw on, or None for a new figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: If matplotlib is missing. The message says what to install.
-        """
+    def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_sweep
 
         return plot_sweep(self, ax)
+
+    def _headline(self) -> str:
+        rate = self.pick.learning_rate
+        picked = "no learning rate" if rate is None else f"{rate:.3g}"
+        return f"{picked}, {len(self.learning_rates)} runs, cost {self.cost:.2g} of a run"

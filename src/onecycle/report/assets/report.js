@@ -153,9 +153,20 @@ window.onecycle = (() => {
     updateButton();
   }
 
-  document.getElementById("no-script").remove();
+  async function drawAll() {
+    const notice = document.getElementById("no-script");
+    try {
+      await window.plotlyReady;
+    } catch (error) {
+      notice.textContent = `The figures need a browser of 2023 or later; the tables hold all numbers. (${error})`;
+      throw error;
+    }
+    notice.remove();
+    const specs = JSON.parse(document.getElementById("figures").textContent);
+    await Promise.all(Object.entries(specs).map(([name, spec]) => addFigure(name, spec)));
+  }
+
   connectThemes();
-  const specs = JSON.parse(document.getElementById("figures").textContent);
-  const ready = Promise.all(Object.entries(specs).map(([name, spec]) => addFigure(name, spec)));
+  const ready = drawAll();
   return { figures, draw, ready };
 })();
