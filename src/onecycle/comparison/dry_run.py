@@ -13,6 +13,7 @@ from onecycle.comparison.measures import choose_metric, choose_mode
 from onecycle.comparison.runs import Data, build_with_seed, data_for_seed, start_digests
 from onecycle.keras_support import training_data
 from onecycle.keras_support.attributes import set_untracked
+from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
 from onecycle.results.runs import RunRecord
@@ -95,7 +96,8 @@ class DryRun:
         names = None
         if not training_data.is_one_shot(x):  # a batch drawn from a generator would be missing in the runs
             size = batch_size if training_data.is_arrays(x) else None
-            names = sorted(self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True))
+            with unpatched(self.model):
+                names = sorted(self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True))
         return HistoryKeys(
             names=None if names is None else (*names, *(f"val_{name}" for name in names)),
             unknown_from_callbacks=all(arm.callbacks is not None for arm in arms),

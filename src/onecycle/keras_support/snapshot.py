@@ -18,6 +18,7 @@ from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.model_state import compiled_metrics, loss_and_metrics, recurrent_states
 from onecycle.keras_support.optimizers import all_optimizers
+from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.random_state import (
     global_seed,
     global_seed_generator,
@@ -43,7 +44,7 @@ def preserved(model: keras.Model) -> Iterator[None]:
 
     That is weights, optimizer variables (also of an optimizer that was not built yet), the states of metrics and
     BatchNormalization, seed generators, the global random number generators, `stop_training`, `history`,
-    `steps_per_execution` and the compiled functions.
+    `steps_per_execution` and the compiled functions. Meanwhile experiment trackers see no training of the model.
 
     Args:
         model: A compiled model that has its weights.
@@ -58,7 +59,8 @@ def preserved(model: keras.Model) -> Iterator[None]:
     torch_state = backends.torch_state(model)
     random_state = RandomSnapshot()
     try:
-        yield
+        with unpatched(model):
+            yield
     finally:
         # First, since on JAX this writes to the variables that are restored below.
         backends.write_back_state(model)
