@@ -10,6 +10,7 @@ from oracles.cycles import EPOCHS, OPTIMIZERS, STEPS, T, X, Y, compiled, fit, sc
 from oracles.optimizers import make
 
 from onecycle import OneCycle, OneCycleScheduler
+from onecycle.keras_support.optimizers import raw_step
 
 
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
@@ -71,10 +72,10 @@ def endless_batches():
         yield X[: networks.BATCH_SIZE], Y[: networks.BATCH_SIZE]
 
 
-def tf_dataset(*, known):
+def tf_dataset(*, known, x=X):
     """Return the batches as a `tf.data.Dataset` of known or unknown length."""
     tf = pytest.importorskip("tensorflow")
-    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(networks.BATCH_SIZE)
+    data = tf.data.Dataset.from_tensor_slices((x, Y)).batch(networks.BATCH_SIZE)
     return data if known else data.filter(lambda x, y: True)
 
 
@@ -118,13 +119,26 @@ def test_unknown_length_needs_total_steps(kind):
     with pytest.raises(ValueError, match="total_steps"):
         fit(model, OneCycleScheduler(0.1), x=UNKNOWN[kind](), y=None)
     assert networks.distance(model.get_weights(), before) == 0
-    if kind != "tf.data":
-        return  # the other kinds are endless
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize("scheduled_by", ["callback", "hand"])
+def test_end_of_data_of_unknown_length_is_no_step(steps_per_execution, scheduled_by, backend):
+    """With data of unknown length only batches count as steps, and the cycle is that of the same arrays."""
+    if backend == "torch" and steps_per_execution > 1:
+        pytest.skip("PyTorch allows one step per execution")
+    model, by_hand = compiled(steps_per_execution=steps_per_execution), scheduled(compiled())
+    callbacks = [OneCycleScheduler(0.1, total_steps=T)] if scheduled_by == "callback" else []
+    if not callbacks:
+        scheduled(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow warns at the end of the data
-        report = fit(model, OneCycleScheduler(0.1, total_steps=7), x=UNKNOWN[kind](), y=None, epochs=2).onecycle
-    assert report.total_steps == 7
-    assert report.steps >= 2 * STEPS  # on TensorFlow the end of such data counts as a step in any `fit`
+        warnings.simplefilter("ignore")  # Keras warns at the end of the data
+        history = fit(model, *callbacks, x=tf_dataset(known=False), y=None)
+    fit(by_hand)
+    assert raw_step(model.optimizer) == T
+    assert weight_distance(model, by_hand) < 1e-6
+    if callbacks:
+        assert (history.onecycle.steps, history.onecycle.total_steps) == (T, T)
 
 
 def test_last_values_are_kept_after_the_cycle():
@@ -192,6 +206,10 @@ def test_skipped_updates_are_reported():
     assert (report.skipped_steps, report.steps, report.total_steps) == (EPOCHS, T - EPOCHS, T)
     assert "3 skipped" in report.summary()
     assert fit(model, OneCycleScheduler(0.1)).onecycle.skipped_steps == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns at the end of data of unknown length
+        report = fit(model, OneCycleScheduler(0.1, total_steps=T), x=tf_dataset(known=False, x=x), y=None).onecycle
+    assert (report.skipped_steps, report.steps) == (EPOCHS, T - EPOCHS)
     assert float(keras.ops.convert_to_numpy(inner.learning_rate)) == pytest.approx(0.02)
 
 

@@ -154,7 +154,6 @@ class RampInFit:
             self._steps_called += self._model.steps_per_execution
             return self._read(result) if self._due() else result
         except backends.end_of_data_errors():
-            self._uncount_step_without_batch()
             raise
         except BaseException:  # also Ctrl-C
             backends.discard_state(self._model)
@@ -162,12 +161,6 @@ class RampInFit:
             raise
         finally:
             self._recorder.recording = False
-
-    def _uncount_step_without_batch(self) -> None:
-        """Correct the optimizer's counter: on TensorFlow, Keras counts a step even where no batch was left for it."""
-        if not (backends.is_functional() or self._skips_updates):
-            step = self._first_step + self._recorder.steps()
-            step_counter(self._model.optimizer).assign(step)
 
     def _due(self) -> bool:
         steps = self._steps_called - self._read_at

@@ -9,7 +9,7 @@ Private names of Keras, checked on Keras 3.15.1: `Optimizer._get_current_learnin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -27,7 +27,7 @@ from onecycle.keras_support.optimizers import inner_optimizers, step_counter, un
 from onecycle.keras_support.traceable import traceable_momentum
 
 if TYPE_CHECKING:
-    from onecycle.keras_support.types import Step, StepValue
+    from onecycle.keras_support.types import Nested, Step, StepValue
 
 _KEY = "_onecycle_installation"
 _INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
@@ -124,12 +124,25 @@ class Installation:
         self._momentum_attributes = momentum_attributes(optimizer)
         self._compares_momentum = compares_momentum(optimizer)
 
-    def apply(self, *args: object, **kwargs: object) -> object:
-        """Call `optimizer.apply` with the hyperparameters of the current step."""
+    def apply(
+        self, grads: Sequence[Nested], trainable_variables: Sequence[keras.Variable] | None = None, **kwargs: object
+    ) -> object:
+        """Call `optimizer.apply` with the hyperparameters of the current step.
+
+        Args:
+            grads: As in `optimizer.apply`.
+            trainable_variables: The same.
+            **kwargs: Further arguments of a user's own optimizer.
+        """
+        if trainable_variables is not None and not self._optimizer.built:
+            # TensorFlow cannot create variables inside the context below.
+            self._optimizer.build(list(trainable_variables))
         current = self._current_values()
         self._replace(current)
         try:
-            return self._apply(*args, **kwargs)
+            # A step without a batch, as at the end of data of unknown length on TensorFlow, must not count.
+            with backends.after(grads):
+                return self._apply(grads, trainable_variables, **kwargs)
         finally:
             # Also after an error, since users, checkpoints and `get_config` read these attributes.
             self._put_back()

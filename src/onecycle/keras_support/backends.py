@@ -8,7 +8,7 @@ Private names of Keras, checked on Keras 3.15.1: `Model._distribute_strategy` (T
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -133,6 +133,25 @@ def exclude_from_compilation(function: Callable[P, R]) -> Callable[P, R]:
 
     excluded: Callable[P, R] = torch.compiler.disable(function)
     return excluded
+
+
+def after(tensors: Iterable[Nested]) -> AbstractContextManager[object]:
+    """Return a context whose operations run only once the tensors are computed.
+
+    In a graph of TensorFlow, operations that need no data run even where no batch is left, such as the one that counts
+    the step. On the other backends, and in eager code, operations run in the order of the program.
+
+    Args:
+        tensors: Tensors, some of which may be None.
+    """
+    if name() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return nullcontext()
+    context: AbstractContextManager[object] = tf.control_dependencies([one for one in tensors if one is not None])
+    return context
 
 
 def strategy_scope(model: keras.Model) -> AbstractContextManager[object]:

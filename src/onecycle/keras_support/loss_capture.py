@@ -61,10 +61,6 @@ class LossRecorder:
         self._override.undo()
         remove_state_variable(self._model, self._register)
 
-    def steps(self) -> int:
-        """Return the number of steps recorded so far. Call it only while no step runs."""
-        return len(self.read())
-
     def read(self, result: Nested = None) -> list[float]:
         """Return the losses of all batches so far.
 

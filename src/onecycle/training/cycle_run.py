@@ -79,7 +79,8 @@ class CycleRun:
 
     def _counting(self, train_function: Callable[..., object]) -> Callable[..., object]:
         def counted(*args: object) -> object:
-            self.calls += 1
-            return train_function(*args)
+            result = train_function(*args)
+            self.calls += 1  # not for a call that found no batch
+            return result
 
         return counted
