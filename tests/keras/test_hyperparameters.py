@@ -84,12 +84,16 @@ def test_uncompiled_model():
         onecycle.schedule_hyperparameters(networks.keras_model(seed=0), learning_rate=0.1)
 
 
-def test_an_optimizer_that_has_made_steps_is_refused_without_its_model():
-    """A compiled function may hold the old values of such an optimizer, so the error asks for the model."""
-    model = compiled(keras.optimizers.Adam())
-    fit(model, 2)
-    with unchanged(model.optimizer), pytest.raises(ValueError, match=r"already taken steps \(2\).*Pass the model"):
-        onecycle.schedule_hyperparameters(model.optimizer, learning_rate=CYCLE)
+def test_an_optimizer_that_has_made_steps_is_scheduled_without_its_model():
+    """The compiled step of a model that was trained before follows schedules of its optimizer, and is plain again."""
+    model, other = compiled(keras.optimizers.Adam()), compiled(keras.optimizers.Adam())
+    for one, scheduled in ((model, model.optimizer), (other, other)):
+        fit(one, 2)
+        assert onecycle.schedule_hyperparameters(scheduled, learning_rate=CYCLE, momentum=0.8) is scheduled
+        fit(one, 2)
+        onecycle.unschedule_hyperparameters(scheduled)
+        fit(one, 2)
+    assert networks.distance(model.get_weights(), other.get_weights()) == 0
 
 
 def test_an_interrupted_installation_leaves_the_earlier_schedules(monkeypatch):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onecycle.finding.ramp import Ramp
 from onecycle.hyperparameters.installation import InstalledState
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
+from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.loss_capture import LossRecorder
@@ -198,11 +199,13 @@ class RampInFit:
     def _add_losses(self, recorded: list[float], result: object) -> None:
         """Add newly recorded losses, each with the number of updates before it, which is the step of the ramp."""
         if not recorded and self._steps_called:
-            raise ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
+            raise self._missing_losses(result)
         updates = len(recorded)
         if self._skips_updates or not self._losses:  # one check is enough: all steps run the same code
             counter = step_counter(self._model.optimizer)
             updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        if not updates and recorded and not self._skips_updates:
+            raise unused_optimizer_error(self._model)
         if len(recorded) != updates and not self._skips_updates:
             kind = type(self._model).__name__
             raise ValueError(_OTHER_LOSSES.format(kind=kind, losses=len(recorded), updates=updates))
@@ -212,6 +215,13 @@ class RampInFit:
         self._updates += [min(self._applied + k, applied) for k in range(len(new))]
         self._applied = applied
         self._losses += new
+
+    def _missing_losses(self, result: object) -> ValueError:
+        """Return the error that no loss was recorded. Without a step of the optimizer, that is the first cause."""
+        counter = step_counter(self._model.optimizer)
+        if int(backends.variable_after_step(self._model, counter, result)) == self._first_step:
+            return unused_optimizer_error(self._model)
+        return ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
 
 
 _NO_LOSS = (

@@ -19,9 +19,9 @@ from onecycle.keras_support.optimizers import (
     inner_optimizers,
     is_multi_optimizer,
     learning_rate_setting,
-    raw_step,
     require_compiled,
 )
+from onecycle.keras_support.stale_functions import retrace_functions
 from onecycle.keras_support.train_function import remake_train_function
 
 T = TypeVar("T")
@@ -47,9 +47,12 @@ def schedule_hyperparameters(
     A second call replaces the hyperparameters it names and keeps the others.
 
     Args:
-        model_or_optimizer: A compiled model, whose compiled functions are rebuilt, or an optimizer that has not taken a
-            step yet. In a `LossScaleOptimizer`, the inner optimizer is scheduled. In a `MultiOptimizer`, the schedule
-            applies to the inner optimizer with the largest learning rate, and the others keep their proportion to it.
+        model_or_optimizer: A compiled model, or an optimizer of a model or of your own training loop, such as one of
+            the two of a GAN. Functions that were compiled with the optimizer are traced again at their next call:
+            those of the model, of every model that holds the optimizer, and your own `tf.function` and `jax.jit` (but
+            not what `get_concrete_function` or `lower(...).compile()` returned). In a `LossScaleOptimizer`, the inner
+            optimizer is scheduled. In a `MultiOptimizer`, the schedule applies to the inner optimizer with the largest
+            learning rate, and the others keep their proportion to it.
         learning_rate: A number >= 0 or a Keras schedule. None leaves it unchanged.
         momentum: A number in [0, 1) or a schedule for what the optimizer calls `momentum` (SGD, RMSprop, Muon) or
             `beta_1` (Adam, AdamW, Nadam, Adamax, Lamb, Lion; Muon too). None leaves it unchanged.
@@ -61,8 +64,7 @@ def schedule_hyperparameters(
     Raises:
         TypeError: If the first argument is neither a model nor an optimizer, or a value is neither a number nor a
             schedule.
-        ValueError: If the model is not compiled, if the optimizer has no such hyperparameter, or if an optimizer
-            that is passed without its model has already taken steps.
+        ValueError: If the model is not compiled, or if the optimizer has no such hyperparameter.
 
     Example:
 
@@ -78,9 +80,6 @@ def schedule_hyperparameters(
     for name, value in requests.items():
         _check_value(name, value)
     plans = _plans(optimizer, requests)
-    # Only the compiled functions of a model that is known can be rebuilt.
-    if model is None:
-        _refuse_if_stepped(optimizer)
     before = InstalledState(optimizer)
     try:
         for inner, plan in plans:
@@ -88,19 +87,18 @@ def schedule_hyperparameters(
     except BaseException:  # such as an error in a user's schedule
         before.restore()
         raise
-    if model is not None:
-        remake_train_function(model)
+    _retrace(optimizer, model)
     return model_or_optimizer
 
 
 def unschedule_hyperparameters(model_or_optimizer: T) -> T:
     """Remove all schedules of `schedule_hyperparameters` and restore the original hyperparameters.
 
-    Without schedules the call does nothing. Pass the model rather than its optimizer: functions that were compiled
-    with the schedules keep them until they are rebuilt, which requires the model.
+    Without schedules the call does nothing.
 
     Args:
-        model_or_optimizer: A compiled model or an optimizer.
+        model_or_optimizer: A compiled model or an optimizer, as in `schedule_hyperparameters`. Compiled functions are
+            traced again in the same way.
 
     Returns:
         `model_or_optimizer`.
@@ -112,8 +110,8 @@ def unschedule_hyperparameters(model_or_optimizer: T) -> T:
     optimizer, model = _resolve(model_or_optimizer)
     # A list, since `any` would stop at the first optimizer with schedules.
     removed = [uninstall(inner) for inner in inner_optimizers(optimizer)]
-    if any(removed) and model is not None:
-        remake_train_function(model)
+    if any(removed):
+        _retrace(optimizer, model)
     return model_or_optimizer
 
 
@@ -257,10 +255,10 @@ def _scaled(value: NumberOrSchedule, factor: float) -> NumberOrSchedule:
     return value if factor == 1.0 else ScaledSchedule(value, factor)
 
 
-def _refuse_if_stepped(optimizer: keras.optimizers.Optimizer) -> None:
-    steps = raw_step(optimizer)
-    if steps > 0:
-        raise ValueError(
-            f"This optimizer has already taken steps ({steps}), so a compiled function may hold its old values. "
-            "Pass the model instead: `schedule_hyperparameters(model, ...)` rebuilds its functions."
-        )
+def _retrace(optimizer: keras.optimizers.Optimizer, model: keras.Model | None) -> None:
+    """Have compiled functions with the old hyperparameters traced again: of the model or of anyone."""
+    if model is not None:
+        remake_train_function(model)
+        return
+    for one in {id(one): one for one in (optimizer, *inner_optimizers(optimizer))}.values():
+        retrace_functions(one)

@@ -137,6 +137,16 @@ def skips_updates(optimizer: keras.optimizers.Optimizer) -> bool:
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+def loss_scale(optimizer: keras.optimizers.Optimizer) -> float | None:
+    """Return the current scale of a `LossScaleOptimizer`, which changes with each skipped update; None if it has none.
+
+    An optimizer that is not built has its initial scale.
+    """
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return None
+    return float(backends.to_numpy(optimizer.dynamic_scale)) if optimizer.built else float(optimizer.initial_scale)
+
+
 def optimizer_names(optimizer: keras.optimizers.Optimizer) -> str:
     """Return the class names of the optimizers that do the work, separated by spaces."""
     return " ".join(type(inner).__name__ for inner in inner_optimizers(optimizer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec
 
 import keras
 
@@ -10,7 +11,11 @@ from onecycle.hyperparameters.installation import InstalledState
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.optimizers import raw_step, skips_updates
+from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules
+from onecycle.training.step_check import StepCheck
+
+P = ParamSpec("P")
 
 
 class CycleRun:
@@ -19,18 +24,24 @@ class CycleRun:
     Args:
         model: The model whose `fit` runs.
         schedules: The schedules of the learning rate and of the momentum.
+        length_given: Whether the user gave the length of the cycle in steps of the optimizer.
 
     Attributes:
         first_step: The optimizer's step counter when the schedules were installed.
-        calls: Number of calls of the compiled training function, counted if updates may be skipped.
+        calls: Number of calls of the compiled training function, counted in the first epoch and, if updates may be
+            skipped, in all others.
     """
 
-    def __init__(self, model: keras.Model, schedules: CycleSchedules) -> None:
+    def __init__(self, model: keras.Model, schedules: CycleSchedules, *, length_given: bool) -> None:
         optimizer = model.optimizer
         self._model = model
         self._train_function = model.train_function
+        self._compiled: Callable[..., Nested] | None = None
+        self._scheduled: Callable[..., Nested] | None = None
         self._installed_before = InstalledState(optimizer)
-        self._counts_calls = skips_updates(optimizer)
+        self._skips_updates = skips_updates(optimizer)
+        self._counts_calls = True
+        self._check: StepCheck | None = StepCheck(model, length_given=length_given)
         self.first_step = raw_step(optimizer)
         self.calls = 0
         schedule_hyperparameters(model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
@@ -41,6 +52,21 @@ class CycleRun:
         """Restore the model's optimizer and training function. A second call does nothing."""
         self._scope.close()
 
+    def end_epoch(self) -> None:
+        """Check, after the first epoch, that the optimizer made one step per batch.
+
+        Raises:
+            ValueError: If it did not. The cycle is then removed.
+        """
+        if self._check is None:
+            return
+        check, self._check = self._check, None
+        self._or_end(check.check_epoch, self.calls)
+        self._counts_calls = self._skips_updates
+        # A wrapper that another callback has put around it stays.
+        if not self._counts_calls and self._model.train_function is self._scheduled:
+            self._model.train_function = self._scheduled = self._compiled
+
     def skipped_steps(self, epochs: int, steps_per_epoch: int | None) -> int | None:
         """Return the number of updates that loss scaling skipped; None if the batches cannot be counted.
 
@@ -48,7 +74,7 @@ class CycleRun:
             epochs: Number of epochs trained.
             steps_per_epoch: Batches per epoch, or None if unknown.
         """
-        if not self._counts_calls:
+        if not self._skips_updates:
             return 0
         # The optimizer counts applied updates only; the difference to the batches is what was skipped.
         batches = self._batches(epochs, steps_per_epoch)
@@ -72,15 +98,26 @@ class CycleRun:
         self._model.train_function = self._train_function if is_ours else None
 
     def _count_calls(self) -> None:
-        """Wrap the training function if its calls must be counted, to know of skipped updates."""
+        """Wrap the training function while its calls must be counted."""
+        self._compiled = self._model.train_function
         if self._counts_calls:
-            self._model.train_function = self._counting(self._model.train_function)
+            self._model.train_function = self._counting(self._compiled)
         self._scheduled = self._model.train_function
 
-    def _counting(self, train_function: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object) -> object:
+    def _counting(self, train_function: Callable[..., Nested]) -> Callable[..., Nested]:
+        def counted(*args: object) -> Nested:
             result = train_function(*args)
             self.calls += 1  # not for a call that found no batch
+            if self.calls == 1 and self._check is not None:
+                self._or_end(self._check.check_first_call, result)
             return result
 
         return counted
+
+    def _or_end(self, check: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call a check, and remove the cycle if it raises."""
+        try:
+            check(*args, **kwargs)
+        except ValueError:
+            self.end()
+            raise

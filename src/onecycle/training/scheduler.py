@@ -113,6 +113,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs += 1
+        if self._run is not None:
+            self._run.end_epoch()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._shown.end()
@@ -144,7 +146,9 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._report = make_cycle_report(
             schedules, start_step=start, total_steps=length, max_learning_rate=self.max_learning_rate
         )
-        self._run = CycleRun(self.model, schedules)
+        # A ready schedule has the length that the user gave it.
+        given = self.total_steps is not None or isinstance(self.schedule, Schedule)
+        self._run = CycleRun(self.model, schedules, length_given=given)
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
 
