@@ -8,7 +8,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
-from onecycle.suggestions.arguments import check_choice, check_integer, check_number
+from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.training.cycle_spec import PICKERS, checked_momentum
 
 
@@ -78,14 +78,14 @@ def _check_rate(rate: object, schedule: object) -> None:
         raise ValueError(
             f"A schedule already defines the learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
         )
-    if rate in PICKERS:
+    if isinstance(rate, str) and rate in PICKERS:
         return
     if isinstance(rate, str):
         raise ValueError(
             'Argument `max_learning_rate` must be a number or "auto", "range test" or "sweep". '
             f"Received: max_learning_rate={rate!r}"
         )
-    check_number("max_learning_rate", rate, above=0)
+    check_learning_rate("max_learning_rate", rate)
 
 
 def _check_optimizer(optimizer: object) -> None:

@@ -13,6 +13,8 @@ from onecycle.comparison.measures import choose_metric, choose_mode
 from onecycle.comparison.runs import Data, build_with_seed, data_for_seed, start_digests
 from onecycle.keras_support import training_data
 from onecycle.keras_support.attributes import set_untracked
+from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
@@ -56,13 +58,15 @@ class DryRun:
             raise ValueError(
                 "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
             ) from error
-        training_data.check_data(x, y, batch_size)
         if not callable(data) and any(map(training_data.is_one_shot, (x, x_val))):
             raise ValueError(
                 "Argument `data` is a generator, which only the first run could read. Pass arrays or data sets, or a "
                 "function of the seed that makes a new generator."
             )
         model = build_with_seed(build, seed)
+        check_model(model)
+        training_data.check_data(model, x, y, batch_size=batch_size)
+        check_validation_data((x_val, y_val))
         training_data.build_model(model, x, y, batch_size)
         validation = (x_val, y_val)
         # The digests are taken first: what follows may change the model.

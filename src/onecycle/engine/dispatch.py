@@ -16,7 +16,7 @@ from onecycle.engine.fitted_members import seconds_per_fit_step, train_by_fit
 from onecycle.engine.members import Member, MemberLike, MemberRuns, as_members
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import backends, training_data
-from onecycle.keras_support.optimizers import require_compiled
+from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_choice, check_integer
@@ -80,8 +80,9 @@ def train_members(
         ValueError: If an argument is invalid, or if the engine cannot train this model.
         NotCompiled: If `engine="compiled"` and there is no program or `fit` is faster. Nothing has been trained then.
     """
-    require_compiled(model)
-    _check_arguments(x, y, batch_size, epochs, validate, engine)
+    check_model(model)
+    training_data.check_data(model, x, y, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight)
+    _check_arguments(x, epochs, validate, engine)
     training_data.build_model(model, x, y, batch_size)
     checked_members = as_members(members, model)
     arguments = SharedFitArguments(
@@ -107,11 +108,10 @@ def train_members(
     return _member_runs(checked_members, choice, output, seconds)
 
 
-def _check_arguments(x: Nested, y: Nested, batch_size: int | None, epochs: int, validate: str, engine: str) -> None:
+def _check_arguments(x: Nested, epochs: int, validate: str, engine: str) -> None:
     check_choice("engine", engine, ENGINES)
     check_choice("validate", validate, ("last", "each"))
     check_integer("epochs", epochs)
-    training_data.check_data(x, y, batch_size)
     if training_data.is_one_shot(x):
         raise ValueError(
             "Argument `x` must be data that can be read again for each member. Received: a generator. "

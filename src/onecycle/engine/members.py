@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.hyperparameters.scheduling import require_momentum
-from onecycle.suggestions.arguments import check_integer, check_number
+from onecycle.suggestions.arguments import check_number, check_seed
 
 Array: TypeAlias = NDArray[np.float64]
 Weights: TypeAlias = list[NDArray[Any]]  # what `model.get_weights()` returns
@@ -113,8 +113,7 @@ def _check_member(member: Member, model: keras.Model) -> None:
     if member.momentum is not None:
         _check_hyperparameter("momentum", member.momentum)
         require_momentum(model.optimizer)
-    if check_integer("seed", member.seed, minimum=0) >= 2**32:
-        raise ValueError(f"Argument `seed` must be < 2**32. Received: seed={member.seed}")
+    check_seed(member.seed)
     if member.start is not None and _variable_specs(member.start) != _variable_specs(model):
         raise ValueError(
             f"Argument `start` must be a model with the same variables as {model.name!r}. "

@@ -8,7 +8,7 @@ from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks
-from onecycle.keras_support.optimizers import require_compiled
+from onecycle.keras_support.model_checks import check_training_model
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 
@@ -72,7 +72,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._run: RampInFit | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        require_compiled(self.model)
+        check_training_model(self.model)
         refuse_conflicting_callbacks("LearningRateFinder", other_callbacks(self))
         if not self.model.built:
             raise ValueError(

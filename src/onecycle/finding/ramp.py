@@ -14,7 +14,7 @@ from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
 from onecycle.schedules.base import PhasedSchedule
-from onecycle.suggestions.arguments import check_choice, check_integer, check_number
+from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import Rule, find_rule
 
@@ -32,7 +32,7 @@ class Ramp(PhasedSchedule):
         spacing: str = "exponential",
         start_step: int = 0,
     ) -> None:
-        self.min_learning_rate, self.max_learning_rate = min_learning_rate, max_learning_rate
+        self.min_learning_rate, self.max_learning_rate = float(min_learning_rate), float(max_learning_rate)
         self.total_steps, self.spacing = total_steps, spacing
         self._set_phases(curves.range_ramp(min_learning_rate, max_learning_rate, total_steps, spacing), start_step)
 
@@ -96,8 +96,8 @@ def check_ramp(
     Raises:
         ValueError: For the first argument that is invalid.
     """
-    check_number("min_learning_rate", min_learning_rate, above=0.0)
-    check_number("max_learning_rate", max_learning_rate, above=0.0)
+    check_learning_rate("min_learning_rate", min_learning_rate)
+    check_learning_rate("max_learning_rate", max_learning_rate)
     if max_learning_rate <= min_learning_rate:
         raise ValueError(
             "Argument `max_learning_rate` must be above `min_learning_rate`. "

@@ -11,13 +11,14 @@ from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_i
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
 from onecycle.keras_support import training_data
+from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
-from onecycle.keras_support.optimizers import require_compiled
+from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
-from onecycle.suggestions.arguments import check_integer, check_seed
+from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 
 
@@ -95,13 +96,15 @@ def find_learning_rate(
         L. N. Smith, Cyclical learning rates for training neural networks (2015), arXiv:1506.01186, section 3.3.
         J. Quijas, 1Cycle Learning Rate Scheduling with TensorFlow and Keras (2023): the rule `blow_up`.
     """
-    require_compiled(model)
+    check_model(model, x)
+    arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
     _check(repeats, x, validation_data, seed, plot)
-    training_data.check_data(x, y, batch_size)
+    check_verbose(verbose)
+    training_data.check_data(model, x, y, **arguments)
     training_data.build_model(model, x, y, batch_size)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
-    data = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    data = {"x": x, "y": y, **arguments}
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
     with preserved(model):
@@ -147,6 +150,7 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, p
             "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "
             f"Received: {type(validation_data).__name__}"
         )
+    check_validation_data(validation_data)
 
 
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:

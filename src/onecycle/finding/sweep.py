@@ -13,13 +13,14 @@ from onecycle.finding.sweep_budget import FACTORS, SEARCH_RATIO, SEARCH_RUNS, Sw
 from onecycle.finding.sweep_data import SweepData, check_sweep_data, prepare_sweep_data
 from onecycle.finding.sweep_runs import RunSchedules, SweepRuns, suggested_peak
 from onecycle.keras_support import training_data
-from onecycle.keras_support.optimizers import build_optimizer, require_compiled
+from onecycle.keras_support.model_checks import check_model
+from onecycle.keras_support.optimizers import build_optimizer
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
-from onecycle.suggestions.arguments import check_integer, check_number, check_seed
+from onecycle.suggestions.arguments import check_integer, check_number, check_seed, check_verbose
 from onecycle.training.cycle_spec import MomentumPair, ScheduleMaker
 
 # Of the full run. With less, the picks are no better than a range test (studies/2026-11-23_picking_the_rate).
@@ -91,13 +92,15 @@ def sweep_learning_rates(
     References:
         R. Egele et al., The unreasonable effectiveness of early discarding after one epoch (2024), arXiv:2404.04111.
     """
-    require_compiled(model)
+    check_model(model, x)
     check_integer("epochs", epochs)
     check_number("budget", budget, above=0.0)
     schedules = RunSchedules(model, schedule, momentum)
-    training_data.check_data(x, y, batch_size)
+    arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    training_data.check_data(model, x, y, **arguments)
     check_sweep_data(x, validation_data)
     check_seed(seed)
+    check_verbose(verbose)
     training_data.build_model(model, x, y, batch_size)
     with preserved(model):
         build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import training_data
+from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.types import Nested
 
 HELD_OUT_SHARE = 0.2  # of the rows; the usual choice
@@ -82,6 +83,7 @@ def check_sweep_data(x: Nested, validation_data: Nested) -> None:
             "Argument `validation_data` must be (x, y), (x, y, sample_weight) or a data set. "
             f"Received: a {type(validation_data).__name__} of {len(validation_data)}"
         )
+    check_validation_data(validation_data)
 
 
 def prepare_sweep_data(

@@ -15,11 +15,11 @@ from onecycle.hyperparameters.installation import InstalledState, install, unins
 from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import close_ended_fit
+from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import (
     inner_optimizers,
     is_multi_optimizer,
     learning_rate_setting,
-    require_compiled,
 )
 from onecycle.keras_support.stale_functions import retrace_functions
 from onecycle.keras_support.train_function import remake_train_function
@@ -162,7 +162,7 @@ def _resolve(model_or_optimizer: object) -> tuple[keras.optimizers.Optimizer, ke
             "Argument `model_or_optimizer` must be a compiled keras.Model or a keras optimizer. "
             f"Received: model_or_optimizer={model_or_optimizer!r} of type {type(model_or_optimizer).__name__}"
         )
-    require_compiled(model_or_optimizer)
+    check_model(model_or_optimizer)
     close_ended_fit(model_or_optimizer)
     return model_or_optimizer.optimizer, model_or_optimizer
 

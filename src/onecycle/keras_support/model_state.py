@@ -27,6 +27,11 @@ def flattened_layers(model: keras.Model, *, include_self: bool = True) -> list[k
     return list(model._flatten_layers(include_self=include_self))
 
 
+def is_overridden(model: keras.Model, name: str) -> bool:
+    """Return whether a method of a model is not that of `keras.Model`."""
+    return name in vars(model) or getattr(type(model), name, None) != getattr(keras.Model, name, None)
+
+
 def add_state_variable(model: keras.Model, variable: keras.Variable) -> None:
     """Add a variable to the state that training steps take and return, but not to the weights or to saved files."""
     model._seed_generators.append(_StateHolder(variable))

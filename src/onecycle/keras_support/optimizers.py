@@ -150,16 +150,3 @@ def loss_scale(optimizer: keras.optimizers.Optimizer) -> float | None:
 def optimizer_names(optimizer: keras.optimizers.Optimizer) -> str:
     """Return the class names of the optimizers that do the work, separated by spaces."""
     return " ".join(type(inner).__name__ for inner in inner_optimizers(optimizer))
-
-
-def require_compiled(model: keras.Model) -> None:
-    """Check that a model is compiled with an optimizer.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not getattr(model, "compiled", False) or getattr(model, "optimizer", None) is None:
-        raise ValueError(
-            f"Argument `model` must be compiled with an optimizer. Received: model={model.name!r}, which is not. "
-            "Call `model.compile(optimizer=..., loss=...)` first."
-        )

@@ -14,6 +14,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
+from onecycle.keras_support.model_state import is_overridden
 from onecycle.keras_support.training_data import count_rows
 
 if TYPE_CHECKING:
@@ -69,10 +70,7 @@ def overridden_method(model: keras.Model, *others: str) -> str | None:
         model: The model.
         *others: Further methods that count as training.
     """
-    for name in (*_TRAINING, *_REPORTING, *others):
-        if name in vars(model) or getattr(type(model), name, None) != getattr(keras.Model, name, None):
-            return name
-    return None
+    return next((name for name in (*_TRAINING, *_REPORTING, *others) if is_overridden(model, name)), None)
 
 
 def training_arrays(x: Nested, y: Nested, sample_weight: Nested, class_weight: Mapping[int, float] | None) -> Nested:

@@ -7,33 +7,49 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from onecycle.keras_support.data_checks import check_class_weight, check_rows
+from onecycle.keras_support.model_checks import check_loss, check_targets, check_trainable
 from onecycle.keras_support.model_state import flattened_layers
+from onecycle.suggestions.arguments import check_integer, described
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onecycle.keras_support.types import Nested
 
 DEFAULT_BATCH_SIZE = 32  # that of `Model.fit`
 
 
-def check_data(x: Nested, y: Nested, batch_size: int | None) -> None:
-    """Check that a model can be trained on the data.
+def check_data(
+    model: keras.Model,
+    x: Nested,
+    y: Nested = None,
+    *,
+    batch_size: int | None = None,
+    sample_weight: Nested = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> None:
+    """Check that a model can be trained on the data. Nothing is read from it.
 
     Args:
+        model: The model.
         x: Inputs, as `Model.fit` takes them.
         y: Targets, or None.
         batch_size: Rows per batch, or None for the default.
+        sample_weight: Weights of the rows, or None.
+        class_weight: Weights of the classes, or None.
 
     Raises:
-        ValueError: For no data, arrays without rows, or a batch size below 1.
+        TypeError, ValueError: For no data, arrays without rows, or an invalid batch size or class weight.
     """
-    if x is None:
-        raise ValueError("Argument `x` must be training data, as `Model.fit` takes it. Received: x=None")
-    if not is_arrays(x):
-        return
-    if 0 in {leaf.shape[0] for leaf in keras.tree.flatten((x, y)) if leaf is not None}:
-        raise ValueError("Argument `x` must have at least one row. Received: empty arrays")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"Argument `batch_size` must be >= 1. Received: batch_size={batch_size}")
+    if x is None or isinstance(x, keras.layers.Layer):
+        raise ValueError(f"Argument `x` must be training data, as `Model.fit` takes it. Received: x={described(x)}")
+    if batch_size is not None:
+        check_integer("batch_size", batch_size)
+    check_class_weight(class_weight)
+    check_rows("x", x, y, sample_weight)
+    if is_arrays(x):
+        check_targets(model, y)
 
 
 def is_arrays(x: Nested) -> bool:
@@ -94,6 +110,7 @@ def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None
         ValueError: If the data is a generator, which would lose its first batch.
     """
     if all(layer.built for layer in flattened_layers(model)):
+        check_built_model(model, x, batch_size)
         return
     if is_one_shot(x):
         raise ValueError(
@@ -101,6 +118,22 @@ def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None
             "them. Call the model on a batch of data first."
         )
     model(_first_inputs(x, batch_size))
+    check_built_model(model, x, batch_size)
+
+
+def check_built_model(model: keras.Model, x: Nested, batch_size: int | None) -> None:
+    """Check that a model that is built has trainable weights and a loss.
+
+    Args:
+        model: The model.
+        x: The data, of which a batch is read if the model is compiled without a loss.
+        batch_size: Rows per batch, or None for the default.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    check_trainable(model)
+    check_loss(model, None if is_one_shot(x) else lambda: _first_inputs(x, batch_size))
 
 
 def _first_inputs(x: Nested, batch_size: int | None) -> Nested:

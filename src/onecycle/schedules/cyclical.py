@@ -7,7 +7,7 @@ import keras
 from onecycle.schedules.base import Schedule
 from onecycle.schedules.curves import CyclicalCurve
 from onecycle.schedules.momentum import MomentumSchedule
-from onecycle.suggestions.arguments import check_choice, check_integer, check_number
+from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate, check_number
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
@@ -50,7 +50,7 @@ class CyclicalLearningRate(Schedule):
         gamma: float = 1.0,
         start_step: int = 0,
     ) -> None:
-        self.max_learning_rate = check_number("max_learning_rate", max_learning_rate, above=0)
+        self.max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
         self.base_learning_rate = check_number(
             "base_learning_rate", base_learning_rate, minimum=0, maximum=self.max_learning_rate
         )

@@ -7,7 +7,13 @@ import keras
 from onecycle.schedules import peers
 from onecycle.schedules.cycle import CycleSchedule
 from onecycle.schedules.phases import one_cycle_phases
-from onecycle.suggestions.arguments import check_choice, check_fractions, check_integer, check_number
+from onecycle.suggestions.arguments import (
+    check_choice,
+    check_fractions,
+    check_integer,
+    check_learning_rate,
+    check_number,
+)
 
 _DIVISOR_REMEDY = "With a divisor of 1, the cycle starts or ends at the rate that is divided"
 
@@ -61,7 +67,7 @@ class OneCycle(CycleSchedule):
         shape: str = "linear",
         start_step: int = 0,
     ) -> None:
-        self.max_learning_rate = check_number("max_learning_rate", max_learning_rate, above=0)
+        self.max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
         self.total_steps = check_integer("total_steps", total_steps)
         self.warmup_fraction = (
             None if warmup_fraction is None else check_number("warmup_fraction", warmup_fraction, minimum=0, maximum=1)

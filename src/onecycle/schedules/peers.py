@@ -9,7 +9,7 @@ import keras
 
 from onecycle.schedules.cycle import CycleSchedule
 from onecycle.schedules.phases import fastai_phases, optax_phases, pytorch_phases
-from onecycle.suggestions.arguments import check_choice, check_integer, check_number
+from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate, check_number
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
@@ -31,7 +31,7 @@ class OneCyclePyTorch(CycleSchedule):
         start_step: int = 0,
     ) -> None:
         # Arguments are kept under PyTorch's names, for `get_config`, and under those of `CycleSchedule`.
-        self.max_lr = self.max_learning_rate = check_number("max_lr", max_lr, above=0)
+        self.max_lr = self.max_learning_rate = check_learning_rate("max_lr", max_lr)
         self.total_steps = check_integer("total_steps", total_steps)
         self.pct_start = self.warmup_fraction = check_number("pct_start", pct_start, minimum=0, maximum=1)
         self.anneal_strategy = check_choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
@@ -71,7 +71,7 @@ class OneCycleFastai(CycleSchedule):
         *,
         start_step: int = 0,
     ) -> None:
-        self.lr_max = self.max_learning_rate = check_number("lr_max", lr_max, above=0)
+        self.lr_max = self.max_learning_rate = check_learning_rate("lr_max", lr_max)
         self.total_steps = check_integer("total_steps", total_steps)
         self.div = self.initial_divisor = check_number("div", div, minimum=1)
         self.div_final = check_number("div_final", div_final, minimum=1)
@@ -102,7 +102,7 @@ class OneCycleOptax(CycleSchedule):
         start_step: int = 0,
     ) -> None:
         self.transition_steps = self.total_steps = check_integer("transition_steps", transition_steps)
-        self.peak_value = self.max_learning_rate = check_number("peak_value", peak_value, above=0)
+        self.peak_value = self.max_learning_rate = check_learning_rate("peak_value", peak_value)
         self.shape = check_choice("shape", shape, ("linear", "cosine"))
         self.pct_final = check_number("pct_final", pct_final, minimum=0, maximum=1)
         is_linear = self.shape == "linear"

@@ -6,7 +6,13 @@ import keras
 
 from onecycle.schedules.base import PhasedSchedule
 from onecycle.schedules.phases import warmup_linear_phases, warmup_stable_phases
-from onecycle.suggestions.arguments import check_choice, check_fractions, check_integer, check_number
+from onecycle.suggestions.arguments import (
+    check_choice,
+    check_fractions,
+    check_integer,
+    check_learning_rate,
+    check_number,
+)
 
 
 @keras.saving.register_keras_serializable(package="onecycle")
@@ -48,7 +54,7 @@ class WarmupLinearDecay(PhasedSchedule):
         final_learning_rate: float = 0.0,
         start_step: int = 0,
     ) -> None:
-        self.max_learning_rate = check_number("max_learning_rate", max_learning_rate, above=0)
+        self.max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
         self.total_steps = check_integer("total_steps", total_steps)
         self.warmup_fraction = check_number("warmup_fraction", warmup_fraction, minimum=0, maximum=1)
         self.final_learning_rate = check_number(
@@ -104,7 +110,7 @@ class WarmupStableDecay(PhasedSchedule):
         decay_shape: str = "1-sqrt",
         start_step: int = 0,
     ) -> None:
-        self.max_learning_rate = check_number("max_learning_rate", max_learning_rate, above=0)
+        self.max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
         self.total_steps = check_integer("total_steps", total_steps)
         self.warmup_fraction = check_number("warmup_fraction", warmup_fraction, minimum=0, maximum=1)
         self.decay_fraction = check_number("decay_fraction", decay_fraction, minimum=0, maximum=1)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import reprlib
 from collections.abc import Sequence
 
 import numpy as np
+
+MAX_SEED = 2**32 - 1  # the largest that NumPy takes, and so `keras.utils.set_random_seed`
+# Learning rates become float32 in the training step: outside these limits they would be 0 or infinite there.
+MIN_LEARNING_RATE, MAX_LEARNING_RATE = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
+VERBOSE = (0, 1, 2, "auto")  # those of `Model.fit`
 
 
 def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
@@ -23,7 +29,7 @@ def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
     """
     # Python counts booleans as integers, but `epochs=True` is a mistake.
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"Argument `{name}` must be an integer. Received: {name}={value!r}")
+        raise ValueError(f"Argument `{name}` must be an integer. Received: {name}={described(value)}")
     checked = operator.index(value)
     if checked < minimum:
         raise ValueError(f"Argument `{name}` must be >= {minimum}. Received: {name}={value}")
@@ -31,12 +37,27 @@ def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
 
 
 def check_seed(seed: int | None) -> int | None:
-    """Return a seed that is an integer >= 0, or None.
+    """Return a seed that is an integer from 0 to `MAX_SEED`, or None.
 
     Raises:
         ValueError: For another value.
     """
-    return None if seed is None else check_integer("seed", seed, minimum=0)
+    if seed is None:
+        return None
+    checked = check_integer("seed", seed, minimum=0)
+    if checked > MAX_SEED:
+        raise ValueError(f"Argument `seed` must be <= {MAX_SEED}. Received: seed={seed}")
+    return checked
+
+
+def check_verbose(verbose: object) -> None:
+    """Check an argument `verbose`, which has the values of `Model.fit`; True and False count as 1 and 0.
+
+    Raises:
+        ValueError: For another value.
+    """
+    if not isinstance(verbose, (str, numbers.Integral)) or verbose not in VERBOSE:
+        raise ValueError(f"Argument `verbose` must be one of {VERBOSE}. Received: verbose={described(verbose)}")
 
 
 def check_number(
@@ -52,7 +73,8 @@ def check_number(
 
     Args:
         name: Name of the argument, for the error message.
-        value: The value to check. Any real number is accepted, booleans are not.
+        value: The value to check. Any real number is accepted, and so is an array or tensor without dimensions;
+            booleans are not.
         minimum: Smallest value allowed, or None.
         above: Bound that the value must exceed, or None. Takes the place of `minimum`.
         maximum: Largest value allowed.
@@ -61,13 +83,33 @@ def check_number(
     Raises:
         ValueError: If `value` is not a finite number or is out of range.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"Argument `{name}` must be a finite number. Received: {name}={value!r}")
-    checked = float(value)
+    number = _number(value)
+    if number is None or not math.isfinite(number):
+        raise ValueError(f"Argument `{name}` must be a finite number. Received: {name}={described(value)}")
+    checked = float(number)
     too_low = checked <= above if above is not None else minimum is not None and checked < minimum
     if too_low or checked > maximum:
         message = f"Argument `{name}` must be {_range(minimum, above, maximum)}. Received: {name}={checked:g}"
         raise ValueError(f"{message}. {remedy}." if remedy else message)
+    return checked
+
+
+def check_learning_rate(name: str, value: object) -> float:
+    """Return a learning rate above 0 as a plain float. It must be one that float32 can hold.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: The value to check, as in `check_number`.
+
+    Raises:
+        ValueError: If `value` is not a number or is out of range.
+    """
+    checked = check_number(name, value, above=0)
+    if not MIN_LEARNING_RATE <= checked <= MAX_LEARNING_RATE:
+        raise ValueError(
+            f"Argument `{name}` must be between {MIN_LEARNING_RATE:.2g} and {MAX_LEARNING_RATE:.2g}, the limits of "
+            f"float32. Received: {name}={checked:g}"
+        )
     return checked
 
 
@@ -82,8 +124,9 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     Raises:
         ValueError: If `value` is none of the choices.
     """
-    if value not in choices:
-        raise ValueError(f"Argument `{name}` must be one of {tuple(choices)}. Received: {name}={value!r}")
+    # Not only `in`, which compares an array element by element.
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"Argument `{name}` must be one of {tuple(choices)}. Received: {name}={described(value)}")
     return str(value)
 
 
@@ -102,6 +145,34 @@ def check_fractions(**fractions: float | None) -> None:
         names = " + ".join(f"`{name}`" for name in given)
         received = ", ".join(f"{name}={value:g}" for name, value in given.items())
         raise ValueError(f"Arguments {names} must sum to at most 1. Received: {received}. Make one of them smaller.")
+
+
+def described(value: object) -> str:
+    """Return a value as text for an error message: shortened, on one line, and an array by its shape."""
+    shape = getattr(value, "shape", None)
+    if not isinstance(value, type) and isinstance(shape, Sequence) and len(shape):
+        return f"<{type(value).__name__} of shape {tuple(shape)}>"
+    return " ".join(_SHORTENED.repr(value).split())
+
+
+_SHORTENED = reprlib.Repr()
+_SHORTENED.maxstring = _SHORTENED.maxother = 120
+
+
+def _number(value: object) -> float | None:
+    """Return the number that a scalar, or an array or tensor without dimensions, holds; None for anything else."""
+    if isinstance(value, numbers.Real):
+        return None if isinstance(value, (bool, np.bool_)) else _as_float(value)
+    # Types of every array library, none of which is imported here; a symbolic tensor has no value.
+    has_no_dimensions = not isinstance(value, type) and getattr(value, "shape", None) == ()
+    return _as_float(value) if has_no_dimensions and "bool" not in str(getattr(value, "dtype", "bool")) else None
+
+
+def _as_float(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # tried
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # of any library
+        return None
 
 
 def _range(minimum: float | None, above: float | None, maximum: float) -> str:

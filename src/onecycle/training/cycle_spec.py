@@ -16,7 +16,7 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.schedules.delayed import starting_at
 from onecycle.schedules.one_cycle import OneCycle
-from onecycle.suggestions.arguments import check_number
+from onecycle.suggestions.arguments import check_learning_rate, check_number
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
 AUTO = "range test"  # what "auto" stands for
@@ -78,7 +78,7 @@ class CycleSpec:
         if self.has_ready_schedule:
             self._check_ready_schedule()
         elif not isinstance(peak, str | RangeTest | Sweep) and (peak is not None or self.schedule is None):
-            check_number("max_learning_rate", peak, above=0)
+            object.__setattr__(self, "max_learning_rate", check_learning_rate("max_learning_rate", peak))
 
     @property
     def has_ready_schedule(self) -> bool:

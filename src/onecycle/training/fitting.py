@@ -11,12 +11,13 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import training_data
+from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
-from onecycle.keras_support.optimizers import require_compiled
+from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
-from onecycle.suggestions.arguments import check_integer
+from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.fit_arguments import FitArguments
 from onecycle.training.peak import find_peak, refuse_one_shot
@@ -89,9 +90,13 @@ def fit_one_cycle(
     print(history.onecycle.summary())
     ```
     """
-    require_compiled(model)
-    training_data.check_data(x, y, batch_size)
+    check_model(model, x)
+    data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    training_data.check_data(model, x, y, **data)
+    check_validation_data(validation_data)
     check_integer("epochs", epochs)
+    check_seed(seed)
+    check_verbose(verbose)
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     # All refusals come before the search for the peak, which may take as long as the training.
@@ -100,7 +105,6 @@ def fit_one_cycle(
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=2)
-    data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     evidence = find_peak(
         spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
         validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,

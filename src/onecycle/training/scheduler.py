@@ -9,9 +9,10 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
-from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, require_compiled, skips_updates
+from onecycle.keras_support.model_checks import check_training_model
+from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
 from onecycle.results.cycle_report import CycleReport
-from onecycle.suggestions.arguments import check_integer, check_number
+from onecycle.suggestions.arguments import check_integer, check_learning_rate
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
 from onecycle.training.progress_bar import ProgressBarRate
@@ -68,7 +69,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         super().__init__()
         _check_one_of(max_learning_rate, schedule)
         if max_learning_rate is not None:
-            check_number("max_learning_rate", max_learning_rate, above=0)
+            max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
         self._spec = CycleSpec(max_learning_rate, momentum, _maker(schedule))
         if total_steps is not None:
             check_integer("total_steps", total_steps)
@@ -95,7 +96,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._resumption = Resumption(self, model)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        require_compiled(self.model)
+        check_training_model(self.model)
         self._spec.check(self.model, other_callbacks(self))
         if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
             raise ValueError(

@@ -1,0 +1,105 @@
+"""Checks, before any training, of the data that `fit` would get. What Keras refuses keeps Keras' words.
+
+Private names of Keras, checked on Keras 3.15.1: `get_data_adapter` of `keras.src.trainers.data_adapters`.
+"""
+
+from __future__ import annotations
+
+import numbers
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import keras
+from keras.src.trainers.data_adapters import get_data_adapter
+
+from onecycle.suggestions.arguments import check_number, described
+
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Nested
+
+
+def check_validation_data(validation_data: Nested) -> None:
+    """Check the argument `validation_data` of `fit`.
+
+    Args:
+        validation_data: (x, y), (x, y, sample_weight), a data set, or None.
+
+    Raises:
+        ValueError: If a model cannot be evaluated on it.
+    """
+    if validation_data is None:
+        return
+    x, y, sample_weight = validation_data, None, None
+    if isinstance(validation_data, tuple | list):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
+    if x is None:
+        raise ValueError(
+            "Argument `validation_data` must be (x, y), (x, y, sample_weight) or a data set. "
+            f"Received: validation_data={described(validation_data)}"
+        )
+    check_rows("validation_data", x, y, sample_weight)
+    # The adapter of a generator draws its first batches, and they would be missing in the evaluation.
+    if not isinstance(x, types.GeneratorType):
+        get_data_adapter(x, y, sample_weight)
+
+
+def no_batch_message(name: str) -> str:
+    """Return the error message for data without a single batch."""
+    return f"Argument `{name}` must have at least one batch. Received: data without batches"
+
+
+def check_class_weight(class_weight: object) -> None:
+    """Check the form of the argument `class_weight` of `fit`.
+
+    Raises:
+        TypeError, ValueError: For anything but a dict of integer label -> finite number.
+    """
+    if class_weight is None:
+        return
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "Argument `class_weight` must be a dict of class -> weight, such as {0: 1.0, 1: 5.0}. "
+            f"Received: class_weight={described(class_weight)}"
+        )
+    for label, weight in class_weight.items():
+        # Keras looks up the integers of `y`, and finds no other key.
+        if not isinstance(label, numbers.Real) or not float(label).is_integer():
+            raise ValueError(
+                "Argument `class_weight` must have the integer labels of the classes as keys. "
+                f"Received: class_weight={described(class_weight)}"
+            )
+        check_number(f"class_weight[{label}]", weight)
+
+
+def check_rows(name: str, x: Nested, y: Nested = None, sample_weight: Nested = None) -> None:
+    """Check that arrays have rows, and that a data set does not say that it has no batch.
+
+    Args:
+        name: Name of the argument that holds the data, for the error message.
+        x: Inputs.
+        y: Targets, or None.
+        sample_weight: Weights of the rows, or None.
+
+    Raises:
+        ValueError: For data without rows.
+    """
+    leaves = [
+        leaf for leaf in keras.tree.flatten((x, y, sample_weight)) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    ]
+    if any(len(leaf.shape) == 0 for leaf in leaves):
+        raise ValueError(
+            f"Argument `{name}` must consist of arrays with one row for each sample. "
+            "Received: an array without dimensions"
+        )
+    if any(leaf.shape[0] == 0 for leaf in leaves):
+        raise ValueError(f"Argument `{name}` must have at least one row. Received: empty arrays")
+    if not leaves and (not keras.tree.flatten(x) or _length(x) == 0):
+        raise ValueError(no_batch_message(name))
+
+
+def _length(dataset: Nested) -> int | None:
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):  # of unknown length, or infinite
+        return None
