@@ -121,7 +121,9 @@ def test_callbacks_and_arguments_are_passed_on():
     assert calls == ["a", "b", ("a", True), ("b", True)]
     assert len(history.history["val_loss"]) == EPOCHS
     assert history.onecycle.total_steps == T - EPOCHS
-    history = one_cycle(model, max_learning_rate=0.1, callbacks=Recorder("c"), validation_data=(X, Y), initial_epoch=2)
+    more = {"callbacks": Recorder("c"), "validation_data": (X, Y), "initial_epoch": 2}
+    with pytest.warns(UserWarning, match="new cycle begins, of the 5 steps"):
+        history = one_cycle(model, max_learning_rate=0.1, **more)
     assert calls[4:] == ["c", ("c", True)]
     assert len(history.history["val_loss"]) == 1
     assert history.onecycle.total_steps == STEPS

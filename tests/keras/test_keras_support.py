@@ -14,7 +14,7 @@ from oracles.small_fits import compiled, draws, fit, read
 
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.callback_list import (
-    backups_to_restore,
+    backup_folders,
     call_first,
     call_last,
     fit_callbacks,
@@ -246,10 +246,10 @@ def test_backups_are_found_before_training(tmp_path):
 
     class Reading(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            seen.append(backups_to_restore(self))
+            seen.append(backup_folders(fit_callbacks(self)))
 
         def on_epoch_end(self, epoch, logs=None):
-            seen.append(backups_to_restore(self))
+            seen.append(backup_folders(fit_callbacks(self)))
 
     model = compiled(keras.optimizers.SGD())
     fit(model, callbacks=[Reading(), keras.callbacks.BackupAndRestore(tmp_path)], epochs=2)

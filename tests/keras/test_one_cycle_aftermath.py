@@ -174,7 +174,8 @@ def test_early_stopping_ends_the_cycle():
     """If EarlyStopping ends training, the cycle is removed, and the report has the number of steps made."""
     model = compiled()
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, mode="max")  # a falling loss stops training
-    history = fit(model, stop, OneCycleScheduler(0.1))
+    with pytest.warns(UserWarning, match="ended after"):
+        history = fit(model, stop, OneCycleScheduler(0.1))
     assert history.onecycle.steps == len(history.epoch) * STEPS < T
     assert rate(model) == pytest.approx(0.02)
     assert "apply" not in vars(model.optimizer)

@@ -167,8 +167,8 @@ def test_schedule_starts_with_the_fit(kind):
 def test_report_describes_the_given_schedule():
     """A onecycle schedule keeps its own length, and a schedule without a config is reported by its class name."""
     model = compiled()
-    report = fit(model, OneCycleScheduler(schedule=OneCycle(0.1, 20, start_step=7))).onecycle
-    assert (report.start_step, report.total_steps, report.steps) == (0, 20, T)
+    report = fit(model, OneCycleScheduler(schedule=OneCycle(0.1, 8, start_step=7))).onecycle
+    assert (report.start_step, report.total_steps, report.steps) == (7, 8, T - 7)
     report = fit(model, OneCycleScheduler(schedule=Delayed(OneCycle(0.1, 20), 0))).onecycle
     assert report.schedule == f"Delayed from step {T}"
     assert report.momentum is None

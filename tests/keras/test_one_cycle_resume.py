@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 from oracles import networks
-from oracles.cycles import STEPS, compiled, fit, scheduled, weight_distance
+from oracles.cycles import STEPS, X, Y, compiled, fit, scheduled, weight_distance
 
 import onecycle
-from onecycle import OneCycleScheduler, unschedule_hyperparameters
+from onecycle import OneCycleScheduler, fit_one_cycle, unschedule_hyperparameters
 
 EPOCHS = 4
 T = EPOCHS * STEPS
@@ -112,7 +112,7 @@ def test_later_cycle_resumes_after_two_interruptions(backup):
 
 def test_resuming_with_initial_epoch(uninterrupted, backup):
     """With `initial_epoch` the original and the resumed cycle both have the epochs from there on."""
-    crash(compiled("Adam"), backup(), OneCycleScheduler(0.1), CrashAt(2), initial_epoch=1, epochs=5)
+    crash(compiled("Adam"), backup(), OneCycleScheduler(0.1, total_steps=T), CrashAt(2), initial_epoch=1, epochs=5)
     model = compiled("Adam")
     report = run(model, backup(), OneCycleScheduler(0.1), initial_epoch=1, epochs=5).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, T, T)
@@ -135,7 +135,8 @@ def test_run_after_a_finished_run_has_a_new_cycle(backup):
     model = compiled()
     crash(model, backup(), OneCycleScheduler(0.1), CrashAt(1, batch=2))
     run(model, backup(), OneCycleScheduler(0.1))
-    history = run(model, backup(), OneCycleScheduler(0.1))
+    with pytest.warns(UserWarning, match="new cycle begins"):
+        history = run(model, backup(), OneCycleScheduler(0.1))
     # Keras starts at the epoch of the last restoration again, because `BackupAndRestore` never resets it.
     assert history.onecycle.start_step == T
     assert history.onecycle.steps == history.onecycle.total_steps == len(history.epoch) * STEPS
@@ -166,3 +167,55 @@ def test_new_process_resumes_the_cycle(python, backup, tmp_path, uninterrupted):
     python(program, backup().backup_dir, tmp_path / "end.npz", PYTHONPATH=os.pathsep.join(map(str, folders)))
     with np.load(tmp_path / "end.npz") as end:
         assert networks.distance(end.values(), uninterrupted.get_weights()) < 1e-6
+
+
+def auto(model, *callbacks, epochs=EPOCHS, **arguments):
+    """Call `fit_one_cycle`, which finds the peak with the seed 1."""
+    options = {"batch_size": networks.BATCH_SIZE, "shuffle": False, "verbose": 0, "seed": 1, **arguments}
+    return fit_one_cycle(model, X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+
+
+def test_resumed_run_takes_the_found_peak_from_the_backup(backup):
+    """A resumed `fit_one_cycle` has the peak and the range test of the interrupted run, and ends with its weights."""
+    finished = compiled("Adam")
+    report = auto(finished).onecycle
+    with pytest.raises(Crash):
+        auto(compiled("Adam"), backup(), CrashAt(1))
+    model = compiled("Adam")
+    resumed = auto(model, backup(), seed=2).onecycle
+    assert resumed.max_learning_rate == report.max_learning_rate
+    assert resumed.range_test == report.range_test
+    assert (resumed.start_step, resumed.total_steps, resumed.steps) == (0, T, T)
+    assert weight_distance(model, finished) < 1e-6
+    assert not Path(backup().backup_dir).exists()
+
+
+def test_resuming_without_the_found_peak_is_refused(backup):
+    """If the interrupted run was given its peak, a resumed run that would search for one is refused before training."""
+    with pytest.raises(Crash):
+        auto(compiled("Adam"), backup(), CrashAt(1), max_learning_rate=0.1)
+    model = compiled("Adam")
+    for picker in ("auto", "sweep"):
+        with pytest.raises(ValueError, match=r"History reported, `max_learning_rate="):
+            auto(model, backup(), max_learning_rate=picker)
+    assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0
+    assert auto(model, backup(), max_learning_rate=0.1).onecycle.steps == T
+
+
+def test_new_process_takes_the_found_peak_from_the_backup(python, backup):
+    """Another process that resumes the run has its peak."""
+    with pytest.raises(Crash):
+        auto(compiled("Adam"), backup(), CrashAt(1))
+    kept = onecycle.load(Path(backup().backup_dir) / "onecycle_peak.json")
+    program = (
+        "import sys, keras, onecycle\n"
+        "from oracles.cycles import X, Y, compiled\n"
+        "backup = keras.callbacks.BackupAndRestore(sys.argv[1])\n"
+        "report = onecycle.fit_one_cycle(\n"
+        "    compiled('Adam'), X, Y, epochs=4, batch_size=16, callbacks=[backup], verbose=0\n"
+        ").onecycle\n"
+        "print(report.max_learning_rate, report.steps)\n"
+    )
+    folders = Path(networks.__file__).parents[1], Path(onecycle.__file__).parents[1]
+    out = python(program, backup().backup_dir, PYTHONPATH=os.pathsep.join(map(str, folders))).stdout
+    assert out.split()[-2:] == [str(kept.learning_rate), str(T)]

@@ -92,14 +92,13 @@ LENGTHS = {
     "tf.data": lambda: ({"x": tf_dataset(known=True), "y": None}, T),
     "DataLoader": lambda: ({"x": torch_loader(), "y": None}, T),
     "generator": lambda: ({"x": endless_batches(), "y": None, "steps_per_epoch": 4}, 4 * EPOCHS),
-    "initial_epoch": lambda: ({"initial_epoch": 1}, T - STEPS),
     "validation, short last batch": lambda: ({"x": X[:-3], "y": Y[:-3], "validation_data": (X, Y)}, T),
 }
 
 
 @pytest.mark.parametrize("kind", LENGTHS)
 def test_cycle_is_as_long_as_the_fit(kind):
-    """If the length of the data is known, the cycle has the remaining epochs times the steps per epoch."""
+    """If the length of the data is known, the cycle has the epochs times the steps per epoch."""
     arguments, length = LENGTHS[kind]()
     report = fit(compiled(), OneCycleScheduler(0.1), **arguments).onecycle
     assert (report.total_steps, report.steps, report.start_step, report.skipped_steps) == (length, length, 0, 0)

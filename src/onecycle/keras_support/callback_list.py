@@ -7,7 +7,7 @@ Private names of Keras, checked on Keras 3.15.1: `BackupAndRestore._training_met
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 import keras
@@ -70,12 +70,12 @@ def on_callback_error(callback: keras.callbacks.Callback, action: Callable[[], N
         setattr(running, name, _with_error_action(getattr(running, name), action))
 
 
-def backups_to_restore(callback: keras.callbacks.Callback) -> tuple[tuple[str, ...], bool]:
-    """Return the folders of the `BackupAndRestore`s of the running `fit`, and whether any holds a backup.
+def backup_folders(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[tuple[str, ...], bool]:
+    """Return the folders of the `BackupAndRestore`s among callbacks, and whether any holds a backup.
 
     Call it before training begins: a backup that exists then will be restored. Later there may be a new one.
     """
-    found = [other for other in fit_callbacks(callback) if isinstance(other, keras.callbacks.BackupAndRestore)]
+    found = [one for one in callbacks if isinstance(one, keras.callbacks.BackupAndRestore)]
     folders = tuple(str(backup.backup_dir) for backup in found)
     return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)
 

@@ -20,6 +20,7 @@ from onecycle.results.sweep import Sweep
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.fit_arguments import FitArguments
+from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
 from onecycle.training.scheduler import OneCycleScheduler
 
@@ -64,7 +65,8 @@ def fit_one_cycle(
             `lambda steps, peak: onecycle.WarmupLinearDecay(peak, steps)`.
         batch_size: As in `fit`; the range test uses the same.
         validation_data: As in `fit`.
-        callbacks: More callbacks, as in `fit`.
+        callbacks: More callbacks, as in `fit`. If a `BackupAndRestore` among them resumes an interrupted run, the peak
+            that this run found is taken from the folder of the backup.
         verbose: As in `fit`; 0 also silences the search for the peak.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
@@ -77,7 +79,8 @@ def fit_one_cycle(
         the `RangeTest` or `Sweep` that picked it.
 
     Raises:
-        TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason).
+        TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason), or if a run is to be
+            resumed whose peak is not known.
 
     Warns:
         UserWarning: If the inputs are clearly not standardized, or the search for the peak noticed another fault of
@@ -105,15 +108,19 @@ def fit_one_cycle(
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=2)
-    evidence = find_peak(
-        spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
-        validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,
-    )  # fmt: skip
+    kept_peak = KeptPeak(callbacks)
+    evidence = kept_peak.load(spec)
+    if evidence is None:
+        evidence = find_peak(
+            spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
+            validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,
+        )  # fmt: skip
     if evidence is not None:
         for hint in evidence.hints:
             if hint != unscaled:
                 warnings.warn(hint, stacklevel=2)
         spec = spec.with_peak(evidence.learning_rate)
+    kept_peak.keep(evidence)
     history = model.fit(
         x,
         y,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
-from onecycle.keras_support.callback_list import backups_to_restore
+from onecycle.keras_support.callback_list import backup_folders, fit_callbacks
 from onecycle.keras_support.optimizers import raw_step
 
 _KEY = "_onecycle_resumable"
@@ -21,17 +21,24 @@ class Resumption:
     Args:
         callback: The callback that runs the cycle.
         model: The model.
+
+    Attributes:
+        restores: Whether a backup will be restored when training begins.
     """
 
     def __init__(self, callback: keras.callbacks.Callback, model: keras.Model) -> None:
         optimizer = getattr(model, "optimizer", None)
         self._model = model
         self._step_before = 0 if optimizer is None else raw_step(optimizer)
-        self._folders, self._restores = backups_to_restore(callback)
+        self._folders, self.restores = backup_folders(fit_callbacks(callback))
+
+    def counter_changed(self, current_step: int) -> bool:
+        """Return whether the step counter has changed since before training began, as when a checkpoint is loaded."""
+        return current_step != self._step_before
 
     def start_step(self, current_step: int) -> int:
         """Return the step at which the cycle began: the current one, or an earlier one where a run is resumed."""
-        if not self._restores:
+        if not self.restores:
             return current_step
         remembered: tuple[tuple[str, ...], int] | None = getattr(self._model, _KEY, None)
         if remembered is not None and remembered[0] == self._folders:

@@ -8,13 +8,16 @@ from dataclasses import replace
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
+from onecycle.hyperparameters.assignments import AssignmentCheck
 from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
 from onecycle.results.cycle_report import CycleReport
 from onecycle.suggestions.arguments import check_integer, check_learning_rate
+from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
+from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report
 from onecycle.training.resumption import Resumption, cycle_length
@@ -94,6 +97,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         super().set_model(model)
         # Before any `on_train_begin`, in which `BackupAndRestore` restores the model.
         self._resumption = Resumption(self, model)
+        self._assignments = AssignmentCheck(getattr(model, "optimizer", None))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         check_training_model(self.model)
@@ -110,12 +114,15 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
             self._begin(epoch)
+        else:
+            self._check_assignments()
         self._shown.first_step = raw_step(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs += 1
         if self._run is not None:
             self._run.end_epoch()
+            self._check_assignments()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._shown.end()
@@ -124,10 +131,12 @@ class OneCycleScheduler(keras.callbacks.Callback):
             return
         self._run.end()
         self._resumption.forget()
+        report = self._finished_report(self._run)
         history = getattr(self.model, "history", None)
         if history is not None:
-            history.onecycle = self._finished_report(self._run)
+            history.onecycle = report
         self._run = None
+        warn_of_early_end(report, logs)
 
     def _begin(self, epoch: int) -> None:
         """Install the cycle. Only now is it certain where it starts and how long it is."""
@@ -135,7 +144,10 @@ class OneCycleScheduler(keras.callbacks.Callback):
         build_multi_optimizer(optimizer, self.model)
         # After a resumed run has been restored, the counter is ahead of the start of the cycle.
         now = raw_step(optimizer)
-        start = self._resumption.start_step(now)
+        # Loading a checkpoint may change the learning rate too, but then also the counter.
+        if not self._resumption.counter_changed(now):
+            self._check_assignments()
+        start = self._start_step(epoch, now)
         length = cycle_length(
             self.params,
             epoch,
@@ -150,11 +162,32 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
         self._run = CycleRun(self.model, schedules, length_given=given)
+        self._assignments = AssignmentCheck(optimizer)
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
 
+    def _start_step(self, epoch: int, now: int) -> int:
+        """Return the step of the optimizer at which the cycle began."""
+        fixed = fixed_start(self.schedule)
+        if fixed is not None:
+            return fixed
+        if self._resumption.restores or epoch == 0:
+            return self._resumption.start_step(now)
+        return start_with_initial_epoch(
+            self.params, epoch, step=now, total_steps=self.total_steps, schedule=self.schedule
+        )
+
+    def _check_assignments(self) -> None:
+        try:
+            self._assignments.check("OneCycleScheduler", other_callbacks(self))
+        except ValueError:
+            if self._run is not None:
+                self._run.end()
+            raise
+
     def _finished_report(self, run: CycleRun) -> CycleReport:
-        steps = raw_step(self.model.optimizer) - self._report.start_step
+        # A schedule with a start of its own may begin later than the training ends.
+        steps = max(raw_step(self.model.optimizer) - self._report.start_step, 0)
         return replace(
             self._report, steps=steps, skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps"))
         )
