@@ -27,7 +27,7 @@ def test_tensorflow_programs_train_one_member_at_a_time():
     assert train_members(model, x, y, members=[0.01, 0.02], epochs=1).engine == "scan"
     with pytest.raises(ValueError, match="vectorized over members"):
         train_members(model, x, y, members=[0.01], epochs=1, engine="vmap")
-    assert reason_not_compiled(model, tf.sparse.from_dense(x), y) == "the data is sparse or ragged"
+    assert reason_not_compiled(model, tf.sparse.from_dense(x), y) == "the data is sparse, ragged or not numeric"
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         assert "distributed" in reason_not_compiled(make(), x, y)
 

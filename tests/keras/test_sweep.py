@@ -104,7 +104,7 @@ def test_score_equals_that_of_fit(sweep_run):
     model, before, result = sweep_run
     held_out = X[:64], Y[:64]
     random = np.random.RandomState(OPTIONS["seed"])
-    data = prepare_sweep_data(X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
+    data = prepare_sweep_data(model, X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
     seed = int(random.randint(2**31))
     for run in (0, -1):
         steps = int(result.steps[run])
@@ -150,14 +150,22 @@ def test_a_part_of_a_dataset_is_drawn():
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    data = prepare_sweep_data(dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
+    model = compiled_model()
+    data = prepare_sweep_data(model, dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
     assert data.batch_size == BATCH
     assert data.steps_per_epoch == ROWS // BATCH
     assert training_data.count_rows(data.train) + len(data.validation[0]) < ROWS
     assert "held" not in data.description
     with pytest.raises(ValueError, match="length of this data set"):
         prepare_sweep_data(
-            dataset.filter(lambda *_: True), None, None, batch_size=None, validation_data=None, random=RNG, share=1.0
+            model,
+            dataset.filter(lambda *_: True),
+            None,
+            None,
+            batch_size=None,
+            validation_data=None,
+            random=RNG,
+            share=1.0,
         )
 
 
@@ -199,7 +207,8 @@ def test_held_out_rows_are_not_trained_on():
     """Each row is either trained on or held out, and targets and weights stay with their rows."""
     rows = np.arange(50)
     data = prepare_sweep_data(
-        {"a": rows}, rows, rows, batch_size=7, validation_data=None, random=np.random.RandomState(0), share=1.0
+        compiled_model(), {"a": rows}, rows, rows, batch_size=7, validation_data=None,
+        random=np.random.RandomState(0), share=1.0,
     )  # fmt: skip
     (x, y, weights), (x_out, y_out, weights_out) = data.train, data.validation
     assert sorted([*y, *y_out]) == rows.tolist()
@@ -244,7 +253,7 @@ BAD = {
     "validation": ({"validation_data": (X,)}, "validation_data"),
     "no data": ({"x": None}, "`x`"),
     "few rows": ({"x": X[:20], "y": Y[:20], "budget": 30.0}, "too few"),
-    "unknown length": ({"x": dict, "y": None}, "length of this data set"),
+    "no data set": ({"x": dict, "y": None}, "Unrecognized data type"),
 }
 
 

@@ -14,6 +14,7 @@ from onecycle.comparison.runs import Data, build_with_seed, data_for_seed, start
 from onecycle.keras_support import training_data
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.train_function import overridden_method
@@ -66,8 +67,8 @@ class DryRun:
         model = build_with_seed(build, seed)
         check_model(model)
         training_data.check_data(model, x, y, batch_size=batch_size)
-        check_validation_data((x_val, y_val))
-        training_data.build_model(model, x, y, batch_size)
+        check_validation_data(model, (x_val, y_val))
+        build_model(model, x, y, batch_size=batch_size)
         validation = (x_val, y_val)
         # The digests are taken first: what follows may change the model.
         return cls(model, x, y, validation, start_digests(model, x, y, validation))

@@ -15,6 +15,7 @@ from onecycle.comparison.identity import array_digest, digest, weights_digest
 from onecycle.comparison.provenance import machine_description, package_versions
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.keras_support import backends, training_data
+from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
@@ -159,7 +160,7 @@ def start_run(
     (x, y), validation = data
     model = build_with_seed(settings.build, seed)
     arm.use_optimizer(model)
-    training_data.build_model(model, x, y, settings.batch_size_of(arm))
+    build_model(model, x, y, batch_size=settings.batch_size_of(arm))
     return model, settings.config(arm) | start_digests(model, x, y, validation)
 
 

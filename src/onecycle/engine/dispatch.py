@@ -16,6 +16,7 @@ from onecycle.engine.fitted_members import seconds_per_fit_step, train_by_fit
 from onecycle.engine.members import Member, MemberLike, MemberRuns, as_members
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import backends, training_data
+from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.types import Nested
@@ -81,23 +82,20 @@ def train_members(
         NotCompiled: If `engine="compiled"` and there is no program or `fit` is faster. Nothing has been trained then.
     """
     check_model(model)
-    training_data.check_data(model, x, y, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight)
+    data = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
+    training_data.check_data(model, **data)
     _check_arguments(x, epochs, validate, engine)
-    training_data.build_model(model, x, y, batch_size)
+    build_model(model, **data)
     checked_members = as_members(members, model)
     arguments = SharedFitArguments(
-        x=x,
-        y=y,
-        batch_size=batch_size,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
+        **data,
         validation_data=validation_data,
         validation_freq=1 if validate == "each" else epochs,
         epochs=epochs,
         shuffle=shuffle,
     )
     # Before anything is trained, so that a request that cannot be met costs nothing.
-    reason = reason_not_compiled(model, x, y) or reason_validation_not_compiled(validation_data)
+    reason = reason_not_compiled(model, x, y, sample_weight) or reason_validation_not_compiled(validation_data)
     _check_engine(engine, reason)
     with preserved(model):
         began = time.perf_counter()

@@ -13,41 +13,41 @@ from onecycle.keras_support.types import Nested
 MAX_DATA_BYTES = 2**31  # of training data kept on the device
 
 
-def reason_not_compiled(model: keras.Model, x: Nested, y: Nested, *methods: str) -> str | None:
+def reason_not_compiled(
+    model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None, *, methods: tuple[str, ...] = ()
+) -> str | None:
     """Return why the model's training on this data cannot be compiled into one program.
 
     Args:
         model: A compiled model.
         x: Training data, as in `fit`.
         y: Targets, as in `fit`.
-        *methods: More methods of the model that must not be overridden, besides those of Keras' training step.
+        sample_weight: Weights of the rows, as in `fit`.
+        methods: More methods of the model that must not be overridden, besides those of Keras' training step.
 
     Returns:
         The reason as the end of a sentence, or None if the training can be compiled.
     """
     if not compilation.is_available():
         return f"the {backends.name()} backend cannot compile a loop over training steps"
-    return _reason_of_data(x, y) or _reason_of_model(model, methods)
+    return _reason_of_data((x, y, sample_weight)) or _reason_of_model(model, methods)
 
 
 def reason_validation_not_compiled(validation_data: Nested) -> str | None:
     """Return why evaluation on this validation data cannot be compiled, as the end of a sentence, or None."""
     if validation_data is None:
         return None
-    is_tuple = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
-    if is_tuple and all(map(training_data.is_arrays, validation_data[:2])):
-        return None
-    return "the validation data is not a tuple of arrays"
+    if not (isinstance(validation_data, tuple | list) and training_data.is_arrays(validation_data)):
+        return "the validation data is not a tuple of arrays"
+    return _reason_of_data(validation_data)
 
 
-def _reason_of_data(x: Nested, y: Nested) -> str | None:
-    if not training_data.is_arrays(x) or not (y is None or training_data.is_arrays(y)):
+def _reason_of_data(data: Nested) -> str | None:
+    if not training_data.is_arrays(data):
         return "the data does not consist of arrays"
-    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
-    if not all(hasattr(leaf, "__array__") for leaf in leaves):
-        return "the data is sparse or ragged"
-    if any(keras.backend.standardize_dtype(leaf.dtype) == "string" or len(leaf.shape) < 1 for leaf in leaves):
-        return "the data contains strings or scalars"
+    if not training_data.is_dense(data):
+        return "the data is sparse, ragged or not numeric"
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     # Four bytes per value, as in float32, whatever the dtype is.
     if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MAX_DATA_BYTES:
         return f"the data takes more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"

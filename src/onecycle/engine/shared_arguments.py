@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import keras
+
 from onecycle.keras_support import training_data
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
@@ -52,12 +54,8 @@ class SharedFitArguments:
     @property
     def total_steps(self) -> int | None:
         """Number of training steps of each run, or None if the length of the data is unknown."""
-        if training_data.is_arrays(self.x):
-            return training_data.count_batches(training_data.count_rows(self.x), self.array_batch_size) * self.epochs
-        try:
-            return len(self.x) * self.epochs
-        except TypeError:
-            return None
+        steps = training_data.steps_per_epoch(self.x, self.batch_size)
+        return None if steps is None else steps * self.epochs
 
     def training_arrays(self) -> tuple[Nested, Nested, Nested]:
         """Return the training data as arrays (x, y, sample_weight), with the class weights applied."""
@@ -67,5 +65,5 @@ class SharedFitArguments:
         """Return the validation data as arrays (x, y, sample_weight), or None."""
         if self.validation_data is None:
             return None
-        x, y, sample_weight = (*self.validation_data, None)[:3]
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self.validation_data)
         return training_arrays(x, y, sample_weight, None)

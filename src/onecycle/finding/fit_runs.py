@@ -109,8 +109,8 @@ def set_seed(seed: int | None) -> None:
 
 
 def _evaluate(model: keras.Model, data: tuple[Nested, ...]) -> float:
-    x, y, *weight = data
-    scores = model.evaluate(x, y, sample_weight=weight[0] if weight else None, verbose=0, return_dict=True)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    scores = model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True)
     return float(scores["loss"])
 
 

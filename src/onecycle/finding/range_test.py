@@ -12,6 +12,7 @@ from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.snapshot import preserved
@@ -100,11 +101,12 @@ def find_learning_rate(
     arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
     _check(repeats, x, validation_data, seed, plot)
+    check_validation_data(model, validation_data)
     check_verbose(verbose)
-    training_data.check_data(model, x, y, **arguments)
-    training_data.build_model(model, x, y, batch_size)
-    ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     data = {"x": x, "y": y, **arguments}
+    training_data.check_data(model, **data)
+    build_model(model, **data)
+    ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
     with preserved(model):
@@ -145,18 +147,17 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, p
     check_seed(seed)
     if plot != "auto" and not isinstance(plot, bool):
         raise ValueError(f'Argument `plot` must be "auto", True or False. Received: plot={plot!r}')
-    if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (2, 3)):
+    if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (1, 2, 3)):
         raise ValueError(
             "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "
             f"Received: {type(validation_data).__name__}"
         )
-    check_validation_data(validation_data)
 
 
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
     """Return the test as a compiled program, or None if it has to go through `fit`."""
     # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
-    if reason_not_compiled(model, data["x"], data["y"], "compute_loss"):
+    if reason_not_compiled(model, data["x"], data["y"], data["sample_weight"], methods=("compute_loss",)):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
     compiled = CompiledRamp(model, ramp.values(), arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)

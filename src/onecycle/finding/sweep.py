@@ -13,6 +13,7 @@ from onecycle.finding.sweep_budget import FACTORS, SEARCH_RATIO, SEARCH_RUNS, Sw
 from onecycle.finding.sweep_data import SweepData, check_sweep_data, prepare_sweep_data
 from onecycle.finding.sweep_runs import RunSchedules, SweepRuns, suggested_peak
 from onecycle.keras_support import training_data
+from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import build_optimizer
 from onecycle.keras_support.snapshot import preserved
@@ -39,6 +40,7 @@ def sweep_learning_rates(
     schedule: ScheduleMaker | None = None,
     momentum: str | MomentumPair | None = "auto",
     batch_size: int | None = None,
+    steps_per_epoch: int | None = None,
     validation_data: Nested = None,
     sample_weight: Nested = None,
     class_weight: dict[int, float] | None = None,
@@ -59,8 +61,8 @@ def sweep_learning_rates(
     Args:
         model: A compiled model, new or trained. For a `MultiOptimizer` the pick is for the inner optimizer with the
             largest learning rate; the others keep their proportion to it.
-        x: Training data, as `Model.fit` takes it, except generators. A data set must have a known length; only the
-            batches that are needed are read and kept in memory.
+        x: Training data, as `Model.fit` takes it, except generators. Of a data set, only the batches that are needed
+            are read and kept in memory.
         y: Targets, as in `fit`.
         epochs: Epochs of the full run.
         budget: Training steps of the sweep, range test included, as a fraction of those of the full run; above 0.
@@ -68,6 +70,7 @@ def sweep_learning_rates(
             `fit_one_cycle`.
         momentum: As in `OneCycleScheduler`.
         batch_size: As in `fit`; 32 for arrays.
+        steps_per_epoch: As in `fit`. Required for a data set of unknown or infinite length.
         validation_data: The held-out data on which the runs are judged, as `fit` takes it. By default, a random fifth
             of the training data is held out. Pass it if neighboring rows are similar, as in a time series.
         sample_weight: As in `fit`, for arrays.
@@ -98,16 +101,17 @@ def sweep_learning_rates(
     schedules = RunSchedules(model, schedule, momentum)
     arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **arguments)
-    check_sweep_data(x, validation_data)
+    check_sweep_data(model, x, validation_data)
     check_seed(seed)
     check_verbose(verbose)
-    training_data.build_model(model, x, y, batch_size)
+    build_model(model, x, y, **arguments)
+    start_fit(model, x, y, **arguments, steps_per_epoch=steps_per_epoch, validation_data=validation_data)
     with preserved(model):
         build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables
         random = np.random if seed is None else np.random.RandomState(seed % 2**32)
         data = prepare_sweep_data(
-            x, y, sample_weight, batch_size=batch_size, validation_data=validation_data, random=random,
-            share=longest_share(epochs, budget),
+            model, x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data, random=random, share=longest_share(epochs, budget),
         )  # fmt: skip
         steps = SweepBudget(data.steps_per_epoch * epochs, budget)
         schedules(steps.total_steps, 1.0)  # so that an error in the user's callable comes before any training
@@ -127,9 +131,9 @@ def sweep_learning_rates(
 def _range_test(
     model: keras.Model, data: SweepData, class_weight: dict[int, float] | None, steps: SweepBudget, seed: int | None
 ) -> RangeTest:
-    x, y, sample_weight = data.train
+    x, y, sample_weight = data.all()
     return find_learning_rate(
-        model, x, y, batch_size=data.batch_size, sample_weight=sample_weight, class_weight=class_weight,
+        model, x, y, batch_size=data.fit_batch_size, sample_weight=sample_weight, class_weight=class_weight,
         num_steps=steps.range_test_steps, seed=seed, verbose=0,
     )  # fmt: skip
 

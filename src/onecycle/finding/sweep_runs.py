@@ -116,7 +116,7 @@ class SweepRuns:
         trained = train_members(
             self._model, x, y,
             members=[self._member(made, float(rate)) for rate in learning_rates],
-            epochs=epochs, batch_size=self._data.batch_size, sample_weight=sample_weight,
+            epochs=epochs, batch_size=self._data.fit_batch_size, sample_weight=sample_weight,
             class_weight=self._class_weight, validation_data=self._data.validation,
         )  # fmt: skip
         scores = trained.validation["loss"][:, -1]
@@ -154,11 +154,10 @@ class SweepRuns:
         validation = self._data.validation
         if not isinstance(validation, tuple | list):
             return float(self._model.evaluate(validation, verbose=0, return_dict=True)["loss"])
-        x, y, *weight = validation
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
         scores = self._model.evaluate(
-            x, y, sample_weight=weight[0] if weight else None, batch_size=self._data.batch_size,
-            verbose=0, return_dict=True,
-        )  # fmt: skip
+            x, y, sample_weight=sample_weight, batch_size=self._data.fit_batch_size, verbose=0, return_dict=True
+        )
         return float(scores["loss"])
 
     def result(

@@ -1,28 +1,27 @@
-"""Checks, before any training, of the data that `fit` would get. What Keras refuses keeps Keras' words.
-
-Private names of Keras, checked on Keras 3.15.1: `get_data_adapter` of `keras.src.trainers.data_adapters`.
-"""
+"""Checks, before any training, of the data that `fit` would get. What Keras refuses keeps Keras' words."""
 
 from __future__ import annotations
 
 import numbers
-import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import keras
-from keras.src.trainers.data_adapters import get_data_adapter
 
+from onecycle.keras_support.data_adapters import check_unsupported_arguments, is_arrays
+from onecycle.keras_support.model_checks import check_targets
+from onecycle.keras_support.model_state import is_overridden
 from onecycle.suggestions.arguments import check_number, described
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 
-def check_validation_data(validation_data: Nested) -> None:
+def check_validation_data(model: keras.Model, validation_data: Nested) -> None:
     """Check the argument `validation_data` of `fit`.
 
     Args:
+        model: The model.
         validation_data: (x, y), (x, y, sample_weight), a data set, or None.
 
     Raises:
@@ -39,9 +38,10 @@ def check_validation_data(validation_data: Nested) -> None:
             f"Received: validation_data={described(validation_data)}"
         )
     check_rows("validation_data", x, y, sample_weight)
-    # The adapter of a generator draws its first batches, and they would be missing in the evaluation.
-    if not isinstance(x, types.GeneratorType):
-        get_data_adapter(x, y, sample_weight)
+    if is_arrays(x):
+        check_targets(model, y, "validation_data")
+    if not is_overridden(model, "fit"):
+        check_unsupported_arguments(x, y, sample_weight, None)
 
 
 def no_batch_message(name: str) -> str:
@@ -84,9 +84,7 @@ def check_rows(name: str, x: Nested, y: Nested = None, sample_weight: Nested = N
     Raises:
         ValueError: For data without rows.
     """
-    leaves = [
-        leaf for leaf in keras.tree.flatten((x, y, sample_weight)) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    ]
+    leaves = [leaf for leaf in keras.tree.flatten((x, y, sample_weight)) if leaf is not None and is_arrays(leaf)]
     if any(len(leaf.shape) == 0 for leaf in leaves):
         raise ValueError(
             f"Argument `{name}` must consist of arrays with one row for each sample. "

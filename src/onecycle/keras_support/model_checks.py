@@ -98,12 +98,13 @@ def check_loss(model: keras.Model, first_inputs: Callable[[], Nested] | None = N
     )
 
 
-def check_targets(model: keras.Model, y: Nested) -> None:
+def check_targets(model: keras.Model, y: Nested, name: str = "y") -> None:
     """Check that there are targets if the compiled loss needs them.
 
     Args:
         model: The model.
-        y: The argument `y` of `fit`, for data that consists of arrays.
+        y: The targets, for data that consists of arrays.
+        name: Name of the argument that should have them, for the error message.
 
     Raises:
         ValueError: If there are none.
@@ -113,7 +114,7 @@ def check_targets(model: keras.Model, y: Nested) -> None:
     # In a dict or list, a loss may be None.
     if isinstance(model._compile_loss._user_loss, str) or callable(model._compile_loss._user_loss):
         raise ValueError(
-            "Argument `y` must be the targets of the loss with which the model is compiled. Received: y=None. "
+            f"Argument `{name}` must have the targets of the loss with which the model is compiled. Received: None. "
             "An autoencoder has `y=x`; for losses of `add_loss` alone, compile the model without a loss."
         )
 

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
+from onecycle.keras_support import data_adapters
+from onecycle.keras_support.data_adapters import as_numpy as as_numpy
+from onecycle.keras_support.data_adapters import is_arrays as is_arrays
+from onecycle.keras_support.data_adapters import select_rows as select_rows
 from onecycle.keras_support.data_checks import check_class_weight, check_rows
-from onecycle.keras_support.model_checks import check_loss, check_targets, check_trainable
-from onecycle.keras_support.model_state import flattened_layers
+from onecycle.keras_support.model_checks import check_targets
+from onecycle.keras_support.model_state import is_overridden
 from onecycle.suggestions.arguments import check_integer, described
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ def check_data(
     sample_weight: Nested = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> None:
-    """Check that a model can be trained on the data. Nothing is read from it.
+    """Check that `fit` takes the data. Nothing is read from it.
 
     Args:
         model: The model.
@@ -40,7 +45,8 @@ def check_data(
         class_weight: Weights of the classes, or None.
 
     Raises:
-        TypeError, ValueError: For no data, arrays without rows, or an invalid batch size or class weight.
+        TypeError, ValueError: For no data, arrays without rows, or an invalid batch size or class weight; and Keras'
+            error for what `fit` refuses.
     """
     if x is None or isinstance(x, keras.layers.Layer):
         raise ValueError(f"Argument `x` must be training data, as `Model.fit` takes it. Received: x={described(x)}")
@@ -48,14 +54,15 @@ def check_data(
         check_integer("batch_size", batch_size)
     check_class_weight(class_weight)
     check_rows("x", x, y, sample_weight)
+    if not has_own_fit(model):
+        data_adapters.check_unsupported_arguments(x, y, sample_weight, class_weight)
     if is_arrays(x):
         check_targets(model, y)
 
 
-def is_arrays(x: Nested) -> bool:
-    """Return whether the data consists of arrays, or of nested lists and dicts of arrays."""
-    leaves = keras.tree.flatten(x)
-    return bool(leaves) and all(leaf is None or (hasattr(leaf, "shape") and hasattr(leaf, "dtype")) for leaf in leaves)
+def has_own_fit(model: keras.Model) -> bool:
+    """Return whether the model overrides `fit`, and so may take data that Keras does not, as those of KerasHub do."""
+    return is_overridden(model, "fit")
 
 
 def is_one_shot(x: Nested) -> bool:
@@ -75,7 +82,43 @@ def count_batches(rows: int, batch_size: int) -> int:
 
 def first_rows(data: Nested, rows: int) -> Nested:
     """Return the first rows of nested arrays, some of which may be None."""
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:rows], data)
+    return select_rows(data, slice(rows))
+
+
+def is_dense(data: Nested) -> bool:
+    """Return whether nested arrays are dense and numeric, so that each has a NumPy array of the same meaning."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return all(
+        len(leaf.shape) > 0
+        and not data_adapters.is_sparse_or_ragged(leaf)
+        and data_adapters.as_numpy(select_rows(leaf, slice(1))) is not None
+        for leaf in leaves
+    )
+
+
+def lists_as_arrays(data: Nested) -> Nested:
+    """Return the data with each list of numbers or strings as an array, as the `fit` of some models takes them."""
+    if isinstance(data, tuple):
+        return tuple(map(lists_as_arrays, data))
+    if isinstance(data, dict):
+        return {name: lists_as_arrays(item) for name, item in data.items()}
+    is_plain = isinstance(data, list) and bool(data) and isinstance(data[0], str | bytes | int | float | list)
+    return np.array(data) if is_plain else data
+
+
+def steps_per_epoch(x: Nested, batch_size: int | None, given: int | None = None) -> int | None:
+    """Return the number of steps of an epoch, as far as it is known before `fit`; None for data of unknown length.
+
+    Args:
+        x: The data.
+        batch_size: Rows per batch of arrays, or None for the default.
+        given: The argument `steps_per_epoch` of `fit`, or None.
+    """
+    if is_arrays(x):
+        available: int | None = count_batches(count_rows(x), batch_size or DEFAULT_BATCH_SIZE)
+    else:
+        available = data_adapters.number_of_batches(x)
+    return min(filter(None, (available, given)), default=None)
 
 
 def known_batch_size(x: Nested, batch_size: int | None) -> int | None:
@@ -95,49 +138,3 @@ def without_validation_split(data: Nested, validation_split: float) -> Nested:
     if not validation_split:
         return data
     return first_rows(data, int(count_rows(data) * (1 - validation_split)))
-
-
-def build_model(model: keras.Model, x: Nested, y: Nested, batch_size: int | None) -> None:
-    """Create the weights of a model that has none yet, by calling it on one batch.
-
-    Args:
-        model: The model.
-        x: The data.
-        y: Targets, or None.
-        batch_size: Rows per batch, or None for the default.
-
-    Raises:
-        ValueError: If the data is a generator, which would lose its first batch.
-    """
-    if all(layer.built for layer in flattened_layers(model)):
-        check_built_model(model, x, batch_size)
-        return
-    if is_one_shot(x):
-        raise ValueError(
-            "The model has no weights yet and the data is a generator, which would lose its first batch in creating "
-            "them. Call the model on a batch of data first."
-        )
-    model(_first_inputs(x, batch_size))
-    check_built_model(model, x, batch_size)
-
-
-def check_built_model(model: keras.Model, x: Nested, batch_size: int | None) -> None:
-    """Check that a model that is built has trainable weights and a loss.
-
-    Args:
-        model: The model.
-        x: The data, of which a batch is read if the model is compiled without a loss.
-        batch_size: Rows per batch, or None for the default.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    check_trainable(model)
-    check_loss(model, None if is_one_shot(x) else lambda: _first_inputs(x, batch_size))
-
-
-def _first_inputs(x: Nested, batch_size: int | None) -> Nested:
-    if is_arrays(x):
-        return first_rows(x, batch_size or DEFAULT_BATCH_SIZE)
-    batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
-    return batch[0] if isinstance(batch, (tuple, list)) else batch

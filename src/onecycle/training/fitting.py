@@ -96,7 +96,7 @@ def fit_one_cycle(
     check_model(model, x)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **data)
-    check_validation_data(validation_data)
+    check_validation_data(model, validation_data)
     check_integer("epochs", epochs)
     check_seed(seed)
     check_verbose(verbose)

@@ -1,0 +1,89 @@
+"""The start of a `fit`, up to its first step: it builds the model and shows what `fit` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import keras
+
+from onecycle.keras_support.data_adapters import first_batch_of_fit
+from onecycle.keras_support.model_checks import check_loss, check_trainable
+from onecycle.keras_support.model_state import flattened_layers
+from onecycle.keras_support.running_fit import without_data_warnings
+from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.training_data import has_own_fit, is_one_shot
+
+if TYPE_CHECKING:
+    from onecycle.keras_support.types import Nested
+
+
+def build_model(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nested) -> None:
+    """Create the weights of a model that has none yet, as `fit` does, and check that it can be trained.
+
+    Args:
+        model: The model.
+        x: The data.
+        y: Targets, or None.
+        **arguments: Other arguments of `fit`.
+
+    Raises:
+        ValueError: If the data is a generator, which would lose its first batch; if the model has no trainable weights
+            or no loss; or what `fit` raises.
+    """
+    if not _is_built(model):
+        _create_weights(model, x, y, arguments)
+    check_trainable(model)
+    # A model with a `fit` of its own may not take the data as it is.
+    cannot_read = is_one_shot(x) or has_own_fit(model)
+    check_loss(model, None if cannot_read else lambda: first_batch_of_fit(x, arguments.get("batch_size"))[0])
+
+
+def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nested) -> None:
+    """Let `fit` prepare the training, and stop it before its first step. What Keras refuses, it refuses here.
+
+    Only weights that are created remain; everything else is restored. Data sets may be asked for their first batches.
+
+    Args:
+        model: A compiled model.
+        x: The data, not a generator.
+        y: Targets, or None.
+        **arguments: Other arguments of `fit`.
+
+    Raises:
+        ValueError, TypeError: Whatever `fit` raises.
+    """
+    with preserved(model), without_data_warnings(), suppress(_Started):
+        model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
+
+
+class _Started(BaseException):
+    """Ends a `fit` that has prepared its training. Not an Exception, so that no code of the user's catches it."""
+
+
+class _StopBeforeTraining(keras.callbacks.Callback):
+    """Ends `fit` when it has built the model. On TensorFlow, the first step does that, so its batch is used instead."""
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if _is_built(self.model) or keras.backend.backend() != "tensorflow":
+            raise _Started
+        self.model.train_function = self._build
+
+    def _build(self, iterator: Nested) -> None:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(next(iterator))
+        self.model(x)
+        raise _Started
+
+
+def _create_weights(model: keras.Model, x: Nested, y: Nested, arguments: Mapping[str, Nested]) -> None:
+    if is_one_shot(x):
+        raise ValueError(
+            "The model has no weights yet and the data is a generator, which would lose its first batch in creating "
+            "them. Call the model on a batch of data first."
+        )
+    start_fit(model, x, y, **arguments)
+
+
+def _is_built(model: keras.Model) -> bool:
+    return all(layer.built for layer in flattened_layers(model))
