@@ -8,6 +8,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
+from onecycle.suggestions.argument_names import advice_on_name
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.training.cycle_spec import PICKERS, checked_momentum
 
@@ -31,7 +32,10 @@ def check_keys(name: object, options: object, keys: Iterable[str]) -> None:
     keys = tuple(keys)
     unknown = [key for key in options if key not in keys]
     if unknown:
-        raise ValueError(f"Arm {name!r} can have the keys {', '.join(keys)}. Received: {', '.join(map(repr, unknown))}")
+        advice = advice_on_name(str(unknown[0]), keys)
+        raise ValueError(
+            f"Arm {name!r} can have the keys {', '.join(keys)}. Received: {', '.join(map(repr, unknown))}. {advice}"
+        )
 
 
 def check_values(values: Mapping[str, object]) -> None:

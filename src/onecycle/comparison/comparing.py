@@ -20,9 +20,11 @@ from onecycle.comparison.store import Store
 from onecycle.results.comparison import Comparison
 from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_number
 
 
+@suggest_names()
 def compare(
     build: Callable[[], keras.Model],
     data: Data,

@@ -171,7 +171,7 @@ class Store:
     def _report(self, problem: str) -> None:
         # No paths: problems are part of results, which are shared.
         self.problems.append(problem)
-        warnings.warn(problem, stacklevel=7)
+        warnings.warn(problem, stacklevel=8)
 
 
 def _path_aside(path: Path, identity: str) -> Path:

@@ -21,11 +21,15 @@ class BatchPlan:
 
     Attributes:
         rows: Number of rows of the data.
-        batch_size: Rows per batch. The last batch of an epoch may be shorter.
+        batch_size: Rows per batch, at most all rows. The last batch of an epoch may be shorter.
     """
 
     rows: int
     batch_size: int
+
+    def __post_init__(self) -> None:
+        # Programs take memory for full batches. The dataclass is frozen, so the attribute is not assigned directly.
+        object.__setattr__(self, "batch_size", min(self.batch_size, self.rows))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -10,6 +10,7 @@ from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.results.range_test import RangeTest
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 
 
@@ -52,6 +53,7 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     sets_learning_rate = True  # see `refuse_conflicting_callbacks`
 
+    @suggest_names()
     def __init__(
         self,
         min_learning_rate: float = 1e-6,

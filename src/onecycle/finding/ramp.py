@@ -16,7 +16,7 @@ from onecycle.schedules import curves
 from onecycle.schedules.base import PhasedSchedule
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import Rule, find_rule
+from onecycle.suggestions.rules import Rule, apply_rule, find_rule
 
 MIN_STEPS = 10  # fewer losses are not enough for any rule
 
@@ -91,10 +91,10 @@ def check_ramp(
         max_learning_rate: The last rate, above the first.
         num_steps: Number of steps, at least 10.
         spacing: "exponential" or "linear".
-        rule: Name of a rule, or a function.
+        rule: Name of a rule, or a function, which is tried on an example.
 
     Raises:
-        ValueError: For the first argument that is invalid.
+        RuntimeError, TypeError, ValueError: For the first argument that is invalid.
     """
     check_learning_rate("min_learning_rate", min_learning_rate)
     check_learning_rate("max_learning_rate", max_learning_rate)
@@ -105,5 +105,16 @@ def check_ramp(
         )
     check_integer("num_steps", num_steps, minimum=MIN_STEPS)
     check_choice("spacing", spacing, ("exponential", "linear"))
-    if not callable(rule):
+    if callable(rule):
+        apply_rule(rule, *_example(min_learning_rate, max_learning_rate, num_steps, spacing))
+    else:
         find_rule(rule)
+
+
+def _example(
+    min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the rates of a test and losses as they often are, to try a rule before the test: a fall and a rise."""
+    part = np.linspace(0.0, 1.0, num_steps)
+    losses = 2.0 - part + 0.01 * np.sin(7.0 * np.arange(num_steps)) + 100.0 * np.maximum(part - 0.8, 0.0)
+    return Ramp(min_learning_rate, max_learning_rate, num_steps, spacing).values(), losses

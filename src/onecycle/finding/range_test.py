@@ -19,10 +19,12 @@ from onecycle.keras_support.snapshot import preserved
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
 
 
+@suggest_names()
 def find_learning_rate(
     model: keras.Model,
     x: Nested,

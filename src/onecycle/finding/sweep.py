@@ -21,6 +21,7 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_number, check_seed, check_verbose
 from onecycle.training.cycle_spec import MomentumPair, ScheduleMaker
 
@@ -30,6 +31,7 @@ EXTENSION_RATIO = 2.0  # to one more rate, if the best run has the lowest or the
 MAX_SEARCH_EXTENSIONS = 2
 
 
+@suggest_names()
 def sweep_learning_rates(
     model: keras.Model,
     x: Nested,

@@ -17,6 +17,7 @@ from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
+from onecycle.suggestions.arguments import described
 from onecycle.suggestions.rules import one_cycle_divisor
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, MomentumPair, ScheduleMaker
 
@@ -47,10 +48,10 @@ class RunSchedules:
     """
 
     def __init__(self, model: keras.Model, schedule: ScheduleMaker | None, momentum: str | MomentumPair | None) -> None:
-        if isinstance(schedule, LearningRateSchedule) or not (schedule is None or callable(schedule)):
+        if isinstance(schedule, LearningRateSchedule | type) or not (schedule is None or callable(schedule)):
             raise ValueError(
                 "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each run "
-                f"of a sweep has another length and peak. Received: schedule={schedule!r}"
+                f"of a sweep has another length and peak. Received: schedule={described(schedule)}"
             )
         self._model, self._spec = model, CycleSpec("auto", momentum, schedule)
         self._spec.check(model, ())

@@ -10,6 +10,7 @@ import keras
 from onecycle.hyperparameters import current_values
 from onecycle.keras_support.callback_list import call_first
 from onecycle.keras_support.optimizers import raw_step
+from onecycle.suggestions.argument_names import suggest_names
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -40,6 +41,7 @@ class HyperparameterLogger(keras.callbacks.Callback):
     ```
     """
 
+    @suggest_names()
     def __init__(self, log_dir: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
         self.log_dir = None if log_dir is None else os.fspath(log_dir)

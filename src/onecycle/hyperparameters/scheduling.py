@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TypeAlias, TypeVar
@@ -13,6 +12,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.hyperparameters.evaluation import NumberOrSchedule, evaluate
 from onecycle.hyperparameters.installation import InstalledState, install, uninstall
 from onecycle.hyperparameters.optimizer_traits import momentum_attributes
+from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.model_checks import check_model
@@ -20,15 +20,19 @@ from onecycle.keras_support.optimizers import (
     inner_optimizers,
     is_multi_optimizer,
     learning_rate_setting,
+    raw_step,
 )
 from onecycle.keras_support.stale_functions import retrace_functions
 from onecycle.keras_support.train_function import remake_train_function
+from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.arguments import MAX_LEARNING_RATE, as_number, described
 
 T = TypeVar("T")
 
 HyperparameterValue: TypeAlias = NumberOrSchedule | None
 
 
+@suggest_names()
 def schedule_hyperparameters(
     model_or_optimizer: T,
     *,
@@ -56,7 +60,8 @@ def schedule_hyperparameters(
         learning_rate: A number >= 0 or a Keras schedule. None leaves it unchanged.
         momentum: A number in [0, 1) or a schedule for what the optimizer calls `momentum` (SGD, RMSprop, Muon) or
             `beta_1` (Adam, AdamW, Nadam, Adamax, Lamb, Lion; Muon too). None leaves it unchanged.
-        weight_decay: A number >= 0 or a schedule, for both decays of Muon. None leaves it unchanged.
+        weight_decay: A number >= 0 or a schedule, for both decays of Muon. None leaves it unchanged. An optimizer that
+            was built without weight decay then has the decoupled one of Keras, as if it was built with it.
 
     Returns:
         `model_or_optimizer`.
@@ -76,9 +81,8 @@ def schedule_hyperparameters(
     ```
     """
     optimizer, model = _resolve(model_or_optimizer)
-    requests = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
-    for name, value in requests.items():
-        _check_value(name, value)
+    given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+    requests = {name: _checked_value(name, value, optimizer) for name, value in given.items()}
     plans = _plans(optimizer, requests)
     before = InstalledState(optimizer)
     try:
@@ -167,18 +171,24 @@ def _resolve(model_or_optimizer: object) -> tuple[keras.optimizers.Optimizer, ke
     return model_or_optimizer.optimizer, model_or_optimizer
 
 
-def _check_value(name: str, value: object) -> None:
-    if value is None or isinstance(value, LearningRateSchedule):
-        return
-    if isinstance(value, bool) or not isinstance(value, Real):
+def _checked_value(name: str, value: object, optimizer: keras.optimizers.Optimizer) -> HyperparameterValue:
+    upper = 1.0 if name == "momentum" else MAX_LEARNING_RATE
+    if value is None:
+        return None
+    if isinstance(value, LearningRateSchedule):
+        check_schedule(name, value, sampled_steps(raw_step(optimizer), None), below=upper)
+        return value
+    number = as_number(value)
+    if number is None:
         raise TypeError(
-            f"Argument `{name}` must be a number, a keras LearningRateSchedule or None. Received: {name}={value!r}"
+            f"Argument `{name}` must be a number, a keras LearningRateSchedule or None. "
+            f"Received: {name}={described(value)}"
         )
-    upper = 1.0 if name == "momentum" else math.inf
     # Written so that NaN is refused as well.
-    if not 0 <= float(value) < upper:
+    if not 0 <= number < upper:
         limits = "in [0, 1)" if name == "momentum" else ">= 0 and finite"
         raise ValueError(f"Argument `{name}` must be {limits}. Received: {name}={value}")
+    return number
 
 
 def _plans(

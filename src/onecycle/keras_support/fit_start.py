@@ -34,10 +34,24 @@ def build_model(model: keras.Model, x: Nested, y: Nested = None, **arguments: Ne
     """
     if not _is_built(model):
         _create_weights(model, x, y, arguments)
+    check_built_model(model, x, arguments.get("batch_size"))
+
+
+def check_built_model(model: keras.Model, x: Nested, batch_size: int | None) -> None:
+    """Check that a model has trainable weights and, if it is built, a loss.
+
+    Args:
+        model: The model.
+        x: The data, of which a batch is read if the model is compiled without a loss.
+        batch_size: Rows per batch, or None for the default.
+
+    Raises:
+        ValueError: If it has none.
+    """
     check_trainable(model)
     # A model with a `fit` of its own may not take the data as it is.
     cannot_read = is_one_shot(x) or has_own_fit(model)
-    check_loss(model, None if cannot_read else lambda: first_batch_of_fit(x, arguments.get("batch_size"))[0])
+    check_loss(model, None if cannot_read else lambda: first_batch_of_fit(x, batch_size)[0])
 
 
 def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nested) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
@@ -13,7 +14,7 @@ from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.suggestions import smoothing
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, find_rule
+from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, apply_rule, find_rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,14 +115,15 @@ class RangeTest(Result):
                 `versions`, `hints`.
 
         Raises:
-            ValueError: If the rule is unknown or the arrays do not match.
+            RuntimeError, TypeError, ValueError: If the rule is unknown, raises an error or returns something else, or
+                if the arrays do not match.
         """
         # A custom rule is listed beside the others under its name.
-        rules: dict[str, Callable[..., Suggestion]] = dict(RULES)
+        rules: dict[str, Rule] = dict(RULES)
         if isinstance(rule, str):
             find_rule(rule)
         else:
-            rules[getattr(rule, "__name__", type(rule).__name__)] = rule
+            rules[getattr(rule, "__name__", type(rule).__name__)] = partial(apply_rule, rule)
         return cls(
             learning_rates=np.asarray(learning_rates, dtype=np.float64),
             losses=np.asarray(losses, dtype=np.float64),

@@ -7,6 +7,7 @@ import keras
 from onecycle.schedules.base import Schedule
 from onecycle.schedules.curves import CyclicalCurve
 from onecycle.schedules.momentum import MomentumSchedule
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate, check_number
 
 
@@ -40,6 +41,7 @@ class CyclicalLearningRate(Schedule):
         The values are those of `torch.optim.lr_scheduler.CyclicLR`, 2.13, with `step_size_up=step_size`.
     """
 
+    @suggest_names()
     def __init__(
         self,
         base_learning_rate: float,

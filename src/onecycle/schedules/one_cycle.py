@@ -7,6 +7,7 @@ import keras
 from onecycle.schedules import peers
 from onecycle.schedules.cycle import CycleSchedule
 from onecycle.schedules.phases import one_cycle_phases
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import (
     check_choice,
     check_fractions,
@@ -55,6 +56,7 @@ class OneCycle(CycleSchedule):
         section 4.1. Smith and Topin, Super-Convergence, 2017, https://arxiv.org/abs/1708.07120.
     """
 
+    @suggest_names()
     def __init__(
         self,
         max_learning_rate: float,

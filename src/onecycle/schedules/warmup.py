@@ -6,6 +6,7 @@ import keras
 
 from onecycle.schedules.base import PhasedSchedule
 from onecycle.schedules.phases import warmup_linear_phases, warmup_stable_phases
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import (
     check_choice,
     check_fractions,
@@ -45,6 +46,7 @@ class WarmupLinearDecay(PhasedSchedule):
         https://arxiv.org/abs/2310.07831.
     """
 
+    @suggest_names()
     def __init__(
         self,
         max_learning_rate: float,
@@ -100,6 +102,7 @@ class WarmupStableDecay(PhasedSchedule):
         https://arxiv.org/abs/2405.18392, section 3.
     """
 
+    @suggest_names()
     def __init__(
         self,
         max_learning_rate: float,

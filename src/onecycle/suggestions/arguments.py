@@ -83,7 +83,7 @@ def check_number(
     Raises:
         ValueError: If `value` is not a finite number or is out of range.
     """
-    number = _number(value)
+    number = as_number(value)
     if number is None or not math.isfinite(number):
         raise ValueError(f"Argument `{name}` must be a finite number. Received: {name}={described(value)}")
     checked = float(number)
@@ -147,6 +147,15 @@ def check_fractions(**fractions: float | None) -> None:
         raise ValueError(f"Arguments {names} must sum to at most 1. Received: {received}. Make one of them smaller.")
 
 
+def as_number(value: object) -> float | None:
+    """Return the number that a scalar, or an array or tensor without dimensions, holds; None for anything else."""
+    if isinstance(value, numbers.Real):
+        return None if isinstance(value, (bool, np.bool_)) else _as_float(value)
+    # Types of every array library, none of which is imported here; a symbolic tensor has no value.
+    has_no_dimensions = not isinstance(value, type) and getattr(value, "shape", None) == ()
+    return _as_float(value) if has_no_dimensions and "bool" not in str(getattr(value, "dtype", "bool")) else None
+
+
 def described(value: object) -> str:
     """Return a value as text for an error message: shortened, on one line, and an array by its shape."""
     shape = getattr(value, "shape", None)
@@ -157,15 +166,6 @@ def described(value: object) -> str:
 
 _SHORTENED = reprlib.Repr()
 _SHORTENED.maxstring = _SHORTENED.maxother = 120
-
-
-def _number(value: object) -> float | None:
-    """Return the number that a scalar, or an array or tensor without dimensions, holds; None for anything else."""
-    if isinstance(value, numbers.Real):
-        return None if isinstance(value, (bool, np.bool_)) else _as_float(value)
-    # Types of every array library, none of which is imported here; a symbolic tensor has no value.
-    has_no_dimensions = not isinstance(value, type) and getattr(value, "shape", None) == ()
-    return _as_float(value) if has_no_dimensions and "bool" not in str(getattr(value, "dtype", "bool")) else None
 
 
 def _as_float(value: object) -> float | None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onecycle.suggestions.arguments import check_learning_rate, described
 from onecycle.suggestions.loss_curve import SKIP_END, LossCurve
 from onecycle.suggestions.smoothing import Array
 
@@ -206,9 +207,36 @@ def find_rule(name: str) -> Rule:
     Raises:
         ValueError: If there is no such rule. The message lists the names.
     """
-    if name not in RULES:
-        raise ValueError(f"Argument `rule` must be one of {', '.join(RULES)}. Received: rule={name!r}")
+    if not isinstance(name, str) or name not in RULES:
+        raise ValueError(f"Argument `rule` must be one of {', '.join(RULES)}. Received: rule={described(name)}")
     return RULES[name]
+
+
+def apply_rule(rule: Rule, learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
+    """Return what a rule of the user suggests.
+
+    Args:
+        rule: The rule.
+        learning_rates: Rates, as in `blow_up`.
+        losses: Losses, as in `blow_up`.
+
+    Raises:
+        RuntimeError: If the rule raises an error. The message names it.
+        TypeError, ValueError: If the rule does not return a `Suggestion` with a learning rate or None.
+    """
+    name = getattr(rule, "__name__", type(rule).__name__)
+    try:
+        suggestion = rule(learning_rates, losses)
+    except Exception as error:
+        raise RuntimeError(f"The rule {name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(suggestion, Suggestion):
+        raise TypeError(
+            "The function given as `rule` must return a Suggestion: `onecycle.suggestions.Suggestion(learning_rate, "
+            f"reason)`. Received: {described(suggestion)} from {name}"
+        )
+    if suggestion.learning_rate is not None:
+        check_learning_rate(f"learning_rate of the suggestion of {name}", suggestion.learning_rate)
+    return suggestion
 
 
 _TOO_SHORT = (

@@ -11,16 +11,18 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
+from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.schedules.delayed import starting_at
 from onecycle.schedules.one_cycle import OneCycle
-from onecycle.suggestions.arguments import check_learning_rate, check_number
+from onecycle.suggestions.arguments import check_learning_rate, check_number, described
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
 AUTO = "range test"  # what "auto" stands for
 PICKERS = ("auto", "range test", "sweep")
+TRIAL_STEPS = 1000  # with which a user's callable is tried before a peak is sought for it
 
 MomentumPair: TypeAlias = tuple[float, float]
 ScheduleMaker: TypeAlias = Callable[[int, float], LearningRateSchedule]
@@ -64,10 +66,10 @@ class CycleSpec:
     def __post_init__(self) -> None:
         # The dataclass is frozen, so the checked pair cannot be assigned in the usual way.
         object.__setattr__(self, "momentum", checked_momentum(self.momentum))
-        if self.schedule is not None and not callable(self.schedule):
+        if self.schedule is not None and not (callable(self.schedule) and not isinstance(self.schedule, type)):
             raise TypeError(
                 "Argument `schedule` must be a keras LearningRateSchedule, or a callable (total_steps, "
-                f"max_learning_rate) -> schedule. Received: schedule={self.schedule!r}"
+                f"max_learning_rate) -> schedule. Received: schedule={described(self.schedule)}"
             )
         peak = self.max_learning_rate
         if isinstance(peak, str) and peak not in PICKERS:
@@ -126,6 +128,9 @@ class CycleSpec:
             self.max_learning_rate.learning_rate  # noqa: B018 - raises where the result suggests none
         if isinstance(self.momentum, tuple):
             require_momentum(model.optimizer)
+        if self.finds_peak and self.schedule is not None:
+            # So that an error in the user's callable comes before the search for the peak.
+            self.with_peak(1.0).schedules(model.optimizer, TRIAL_STEPS)
 
     def schedules(
         self, optimizer: keras.optimizers.Optimizer, total_steps: int | None, start_step: int = 0
@@ -142,7 +147,9 @@ class CycleSpec:
             ValueError: For a momentum pair and a schedule that has no matching momentum.
         """
         # The momentum is derived from the shifted schedule, so both begin at the same step.
-        rate = starting_at(self._schedule_of(total_steps), start_step)
+        schedule = self._schedule_of(total_steps)
+        check_schedule("learning_rate", schedule, sampled_steps(0, total_steps))
+        rate = starting_at(schedule, start_step)
         pair = self._pair_for(rate, optimizer)
         return CycleSchedules(rate, None if pair is None else matching_momentum(rate, pair), pair)
 

@@ -1,8 +1,17 @@
-"""The other arguments of Keras' `fit` that `fit_one_cycle` passes on."""
+"""The arguments of Keras' `fit` that `fit_one_cycle` passes on, and their checks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
+
+import keras
+
+from onecycle.keras_support import training_data
+from onecycle.keras_support.types import Nested
+from onecycle.suggestions.arguments import check_integer, check_number, described
+
+_COUNTS = ("steps_per_epoch", "validation_steps", "validation_batch_size")
 
 
 class FitArguments(TypedDict, total=False):
@@ -15,3 +24,75 @@ class FitArguments(TypedDict, total=False):
     validation_steps: int | None
     validation_batch_size: int | None
     validation_freq: int
+
+
+def check_fit_arguments(arguments: Mapping[str, object], *, x: Nested, epochs: int, validation_data: Nested) -> None:
+    """Check the arguments that Keras uses only after some training, or with another meaning than they seem to have.
+
+    Args:
+        arguments: The arguments, `FitArguments`.
+        x: The training data.
+        epochs: Number of epochs.
+        validation_data: As in `fit`.
+
+    Raises:
+        TypeError, ValueError: For the first argument that is invalid.
+    """
+    _check_split(arguments.get("validation_split", 0.0), x, validation_data)
+    initial_epoch = check_integer("initial_epoch", arguments.get("initial_epoch", 0), minimum=0)
+    if initial_epoch >= epochs:
+        raise ValueError(
+            "Argument `initial_epoch` must be < `epochs`, which counts the epochs of an earlier `fit` too. "
+            f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
+        )
+    for name in _COUNTS:
+        if arguments.get(name) is not None:
+            check_integer(name, arguments[name])
+    frequency = arguments.get("validation_freq", 1)
+    for value in frequency if isinstance(frequency, list | tuple | set) else [frequency]:
+        check_integer("validation_freq", value)
+    shuffle = arguments.get("shuffle", True)
+    if shuffle not in (True, False) and shuffle != "batch":
+        raise ValueError(f"Argument `shuffle` must be True or False. Received: shuffle={described(shuffle)}")
+
+
+def checked_callbacks(callbacks: object) -> list[keras.callbacks.Callback]:
+    """Return the argument `callbacks` of `fit` as a list.
+
+    Args:
+        callbacks: A callback, or a nested list of callbacks, or None.
+
+    Raises:
+        TypeError: If one of them is no callback.
+    """
+    flat = [] if callbacks is None else keras.tree.flatten(callbacks)
+    for callback in flat:
+        if not isinstance(callback, keras.callbacks.Callback):
+            is_class = isinstance(callback, type) and issubclass(callback, keras.callbacks.Callback)
+            raise TypeError(
+                "Argument `callbacks` must be a list of keras callbacks. "
+                f"Received: {described(callback)}{'. Pass an instance of the class.' if is_class else ''}"
+            )
+    return flat
+
+
+def _check_split(split: object, x: Nested, validation_data: Nested) -> None:
+    if split is None:  # as in Keras
+        return
+    fraction = check_number("validation_split", split, minimum=0.0)
+    if fraction >= 1:
+        raise ValueError(f"Argument `validation_split` must be < 1. Received: validation_split={fraction:g}")
+    # Beside `validation_data` Keras ignores the split.
+    if not fraction or validation_data is not None:
+        return
+    if not training_data.is_arrays(x):
+        raise ValueError(
+            "Argument `validation_split` is for arrays. Pass `validation_data` beside a data set. "
+            f"Received: validation_split={fraction:g}, x of type {type(x).__name__}"
+        )
+    rows = training_data.count_rows(x)
+    if not 0 < int(rows * (1 - fraction)) < rows:
+        raise ValueError(
+            "Argument `validation_split` must leave rows for training and for validation. "
+            f"Received: validation_split={fraction:g} for {rows} rows"
+        )

@@ -12,19 +12,22 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.fit_start import check_built_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
+from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
-from onecycle.training.fit_arguments import FitArguments
+from onecycle.training.fit_arguments import FitArguments, check_fit_arguments, checked_callbacks
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
 from onecycle.training.scheduler import OneCycleScheduler
 
 
+@suggest_names(others=FitArguments.__annotations__)
 def fit_one_cycle(
     model: keras.Model,
     x: Nested,
@@ -60,9 +63,9 @@ def fit_one_cycle(
         max_learning_rate: The peak; `"auto"`, `"range test"` or `"sweep"` to find it; or the result of
             `find_learning_rate` or `sweep_learning_rates`, which the report then contains.
         momentum: As in `OneCycleScheduler`.
-        schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`), or a callable
-            `(total_steps, max_learning_rate) -> schedule`, for example
-            `lambda steps, peak: onecycle.WarmupLinearDecay(peak, steps)`.
+        schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`; it keeps its own
+            length, as in `OneCycleScheduler`), or a callable `(total_steps, max_learning_rate) -> schedule`, for
+            example `lambda steps, peak: onecycle.WarmupLinearDecay(peak, steps)`.
         batch_size: As in `fit`; the range test uses the same.
         validation_data: As in `fit`.
         callbacks: More callbacks, as in `fit`. If a `BackupAndRestore` among them resumes an interrupted run, the peak
@@ -97,28 +100,30 @@ def fit_one_cycle(
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **data)
     check_validation_data(model, validation_data)
+    check_built_model(model, x, batch_size)
     check_integer("epochs", epochs)
     check_seed(seed)
     check_verbose(verbose)
-    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    check_fit_arguments(fit_arguments, x=x, epochs=epochs, validation_data=validation_data)
+    callbacks = checked_callbacks(callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     # All refusals come before the search for the peak, which may take as long as the training.
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
-        warnings.warn(unscaled, stacklevel=2)
+        warnings.warn(unscaled, stacklevel=3)
     kept_peak = KeptPeak(callbacks)
     evidence = kept_peak.load(spec)
     if evidence is None:
         evidence = find_peak(
             spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
-            validation_split=fit_arguments.get("validation_split", 0.0), seed=seed, verbose=verbose,
+            validation_split=fit_arguments.get("validation_split") or 0.0, seed=seed, verbose=verbose,
         )  # fmt: skip
     if evidence is not None:
         for hint in evidence.hints:
             if hint != unscaled:
-                warnings.warn(hint, stacklevel=2)
+                warnings.warn(hint, stacklevel=3)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
     history = model.fit(

@@ -13,7 +13,8 @@ from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
 from onecycle.results.cycle_report import CycleReport
-from onecycle.suggestions.arguments import check_integer, check_learning_rate
+from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
@@ -42,7 +43,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
         momentum: `"auto"` for (0.95, 0.85) if the optimizer has a momentum, nothing otherwise; a pair (high, low); or
             None to leave the momentum unchanged.
         schedule: Replaces `max_learning_rate`: a schedule, or a callable that takes the total number of steps and
-            returns one.
+            returns one. A schedule keeps its own length: a shorter one holds its last value to the end of the training,
+            a longer one is cut off.
 
     Raises:
         TypeError, ValueError: For invalid arguments. Also before training: for an explicit pair with an optimizer that
@@ -61,6 +63,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     sets_learning_rate = True  # see `refuse_conflicting_callbacks`
 
+    @suggest_names()
     def __init__(
         self,
         max_learning_rate: float | None = None,
@@ -198,12 +201,12 @@ def _check_one_of(max_learning_rate: object, schedule: object) -> None:
     if (max_learning_rate is None) == (schedule is None):
         raise ValueError(
             "Pass either `max_learning_rate` or `schedule`. "
-            f"Received: max_learning_rate={max_learning_rate}, schedule={schedule}"
+            f"Received: max_learning_rate={described(max_learning_rate)}, schedule={described(schedule)}"
         )
-    if schedule is not None and not callable(schedule):
+    if schedule is not None and not (callable(schedule) and not isinstance(schedule, type)):
         raise TypeError(
             "Argument `schedule` must be a keras LearningRateSchedule, or a callable that takes the total number "
-            f"of steps and returns one. Received: schedule={schedule!r}"
+            f"of steps and returns one. Received: schedule={described(schedule)}"
         )
 
 
