@@ -29,7 +29,7 @@ RANK = {package: rank for rank, layer in enumerate(reversed(LAYERS)) for package
 ROOT_FILES = {"__init__.py", "__main__.py", "py.typed"}
 NO_KERAS = ("results", "suggestions", "plot", "report")
 # Modules of other packages that are evaluated without keras too.
-PURE_MODULES = ("onecycle.schedules.curves", "onecycle.schedules.phases", "onecycle.schedules.curve_tables")
+PURE_MODULES = tuple(f"onecycle.schedules.{name}" for name in ("curves", "phases", "curve_tables", "sampling"))
 # `result.plot()` and `result.to_html()` import what draws when they are called.
 DOORS = {("results", "plot"), ("results", "report")}
 BACKENDS = ("jax", "tensorflow", "torch")

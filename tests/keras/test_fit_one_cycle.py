@@ -8,6 +8,7 @@ from oracles.cycles import EPOCHS, STEPS, T, X, Y, compiled, fit, weight_distanc
 
 from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, fit_one_cycle
 from onecycle.tasks import load_task
+from onecycle.training.cycle_spec import TRIAL_STEPS
 
 BATCH = networks.BATCH_SIZE
 
@@ -44,7 +45,10 @@ def test_number_trains_as_with_the_callback():
 
 
 def test_schedules():
-    """A schedule keeps its own learning rates, and a callable receives the number of steps and the peak."""
+    """A schedule keeps its own learning rates, and a callable receives the number of steps and the peak.
+
+    It is tried before a peak is sought for it.
+    """
     model, by_hand = compiled(), compiled()
     report = one_cycle(model, schedule=OneCycle(0.2, T)).onecycle
     fit(by_hand, OneCycleScheduler(0.2))
@@ -58,7 +62,8 @@ def test_schedules():
 
     one_cycle(compiled(), schedule=make, max_learning_rate=0.05)
     report = one_cycle(compiled(), schedule=make, seed=3).onecycle
-    assert received == [(T, 0.05), (T, report.range_test.learning_rate)]
+    trial = (TRIAL_STEPS, 1.0)
+    assert received == [(T, 0.05), trial, (T, report.range_test.learning_rate)]
     assert report.schedule == repr(WarmupLinearDecay(report.max_learning_rate, T))
     assert report.momentum is None
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, name_missing_extra, select_backend, write_result
+from onecycle.cli.environment import (
+    check_output_files,
+    check_output_folder,
+    name_missing_extra,
+    select_backend,
+    write_result,
+)
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, PlotFile, ResultFile
 from onecycle.cli.user_code import call_user_function, describe_returned
 
@@ -56,6 +62,7 @@ def compare_command(
     """
     with console.exit_codes(debug=debug, run_directory=directory):
         check_output_files(save=save, plot=plot)
+        check_comparison_options(mode=mode, target=target, margin=margin, directory=directory)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             code = load_comparison_code(function)
@@ -70,6 +77,31 @@ def compare_command(
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(result.summary(), comparison_facts(result), as_json=as_json, table=result.rows())
+
+
+def check_comparison_options(*, mode: str, target: float | None, margin: float | None, directory: Path | None) -> None:
+    """Check the options of a comparison, before any work.
+
+    Args:
+        mode: Which values are better.
+        target: Value of the metric to reach.
+        margin: Largest difference that does not matter.
+        directory: Folder for the runs.
+
+    Raises:
+        UsageError: If one of them is invalid.
+    """
+    from onecycle.results.metrics import check_mode
+    from onecycle.suggestions.arguments import check_number
+
+    with console.options_named():
+        check_mode(mode)
+        if target is not None:
+            check_number("target", target)
+        if margin is not None:
+            check_number("margin", margin, above=0)
+    if directory is not None:
+        check_output_folder(directory, "--directory")
 
 
 class ComparisonCode(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,9 @@ class UsageError(Exception):
     """Wrong usage of a command. The message is one sentence, with a remedy if there is one."""
 
 
+MAX_MESSAGE = 600  # characters; the traceback of --debug has the rest
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_STACK_OF_TENSORFLOW = ("Detected at node", "<stack traces", "Stack trace for op")
 # The message of these is a whole sentence, so it is printed without the name of the class.
 _SELF_EXPLANATORY = (UsageError, ValueError, OSError, ImportError)
 
@@ -61,13 +65,24 @@ def _interruption(run_directory: Path | None) -> str:
     return f"Interrupted. The finished runs are in {run_directory}. Run the same command again to continue."
 
 
+def cause(error: BaseException) -> str:
+    """Return the message of an error on one line, with the cause that Keras and TensorFlow put further below."""
+    text = _TERMINAL_CODES.sub("", str(error))
+    # Keras lists the arguments of the call at the end.
+    lines = [line.rstrip() for line in text.partition("Arguments received by")[0].splitlines() if line.strip()]
+    # TensorFlow quotes the lines of code that led there, indented, before the cause.
+    kept = [line for line in lines if not line.startswith((" ", "\t")) and not line.startswith(_STACK_OF_TENSORFLOW)]
+    message = " ".join(" ".join(kept or lines).split())
+    return f"{message[:MAX_MESSAGE]} ..." if len(message) > MAX_MESSAGE else message or "no message"
+
+
 def _message(error: Exception) -> str:
-    first_line = next(iter(str(error).strip().splitlines()), "no message")
+    message = cause(error)
     if isinstance(error, _SELF_EXPLANATORY):
-        return first_line
+        return message
     # RuntimeError says no more than "Error" does.
     name = "" if type(error) is RuntimeError else f"{type(error).__name__}: "
-    return f"{name}{first_line} (use --debug to see the traceback)"
+    return f"{name}{message} (use --debug to see the traceback)"
 
 
 @contextmanager
@@ -77,6 +92,22 @@ def value_errors_as_usage_errors() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UsageError(_message(error)) from error
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """Raise a `UsageError` that names the option for a ValueError that names an argument."""
+    try:
+        yield
+    except ValueError as error:
+        message = re.sub(r"Argument `(\w+)`", lambda match: f"Option {option_name(match[1])}", str(error))
+        message = re.sub(r"\b(\w+)=", lambda match: f"{option_name(match[1])} ", message)
+        raise UsageError(message) from error
+
+
+def option_name(argument: str) -> str:
+    """Return the option for an argument."""
+    return f"--{argument.replace('_', '-')}"
 
 
 def reserve_stdout(*, as_json: bool) -> redirect_stdout[TextIO] | nullcontext[None]:

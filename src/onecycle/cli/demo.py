@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import Backend, select_backend
-from onecycle.cli.options import BackendChoice, Debug
+from onecycle.cli.environment import Backend, check_output_folder, select_backend
+from onecycle.cli.options import MAX_SEED, BackendChoice, Debug
 
 if TYPE_CHECKING:
     import keras
@@ -38,12 +38,13 @@ ProgressFunction = Callable[[str, float], None]
 
 def demo_command(
     output: Annotated[Path, typer.Option(file_okay=False, help="Folder for the plots.")] = Path("onecycle-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of both training runs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of both training runs.")] = 0,
     backend: BackendChoice = None,
     debug: Debug = False,
 ) -> None:
     """Run onecycle on handwritten digits: find a learning rate, then train with and without 1cycle."""
     with console.exit_codes(debug=debug):
+        check_output_folder(output, "--output")
         select_backend(backend, default=Backend.tensorflow)
         from rich.console import Console
 

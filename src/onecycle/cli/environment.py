@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -71,7 +72,7 @@ def check_output_files(*, save: Path | None, plot: Path | None, model: Path | No
         model: File for the trained model.
 
     Raises:
-        UsageError: If matplotlib is missing, a suffix is not supported, or a folder does not exist.
+        UsageError: If matplotlib is missing, a suffix is not supported, or a file cannot be written.
     """
     if plot is not None:
         if find_spec("matplotlib") is None:
@@ -82,14 +83,36 @@ def check_output_files(*, save: Path | None, plot: Path | None, model: Path | No
         raise UsageError(f"Option --model must end in .keras. Received: --model {model}")
     for option, path in (("--save", save), ("--plot", plot), ("--model", model)):
         if path is not None:
-            check_folder_of(path, option)
+            check_output_file(path, option)
 
 
-def check_folder_of(path: Path, option: str) -> None:
-    """Raise a `UsageError` if the folder of an output file does not exist."""
+def check_output_file(path: Path, option: str) -> None:
+    """Raise a `UsageError` if an output file cannot be written. Nothing is left behind."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"Option {option} must be a file in an existing folder. There is no folder {folder}.")
+    _try_to_write(folder, f".{path.name}.", option)
+    if path.is_dir():
+        raise UsageError(f"Option {option} must be a file. {path} is a folder.")
+
+
+def check_output_folder(path: Path, option: str) -> None:
+    """Raise a `UsageError` if a folder cannot be made or written to. Nothing is left behind."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(f"Option {option} must be a folder. {existing} is a file.")
+    _try_to_write(existing, path.name, option)
+
+
+def _try_to_write(folder: Path, prefix: str, option: str) -> None:
+    try:
+        # With a name as long as that of the draft that `write_atomically` makes.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, suffix=".part"):
+            pass
+    except OSError as error:
+        raise UsageError(f"Option {option} names a place that cannot be written: {error.strerror}.") from error
 
 
 def write_result(result: Result, *, save: Path | None, plot: Path | None) -> None:

@@ -58,10 +58,15 @@ def find_command(
 
 
 def check_learning_rates(min_learning_rate: float, max_learning_rate: float) -> None:
-    """Raise a `UsageError` if the range of learning rates is empty."""
-    if not 0 < min_learning_rate < max_learning_rate:
+    """Raise a `UsageError` if a learning rate is not one, or the range of learning rates is empty."""
+    from onecycle.suggestions.arguments import check_learning_rate
+
+    with console.options_named():
+        check_learning_rate("min_learning_rate", min_learning_rate)
+        check_learning_rate("max_learning_rate", max_learning_rate)
+    if not min_learning_rate < max_learning_rate:
         raise console.UsageError(
-            "Option --min-learning-rate must be > 0 and less than --max-learning-rate. "
+            "Option --min-learning-rate must be less than --max-learning-rate. "
             f"Received: --min-learning-rate {min_learning_rate:g} --max-learning-rate {max_learning_rate:g}"
         )
 

@@ -45,10 +45,11 @@ def fit_command(
     Example: `onecycle fit train.py:make --epochs 20 --model trained.keras`
     """
     with console.exit_codes(debug=debug):
-        if max_learning_rate is not None and not max_learning_rate > 0:
-            raise console.UsageError(
-                f"Option --max-learning-rate must be > 0. Received: --max-learning-rate {max_learning_rate:g}"
-            )
+        if max_learning_rate is not None:
+            from onecycle.suggestions.arguments import check_learning_rate
+
+            with console.options_named():
+                check_learning_rate("max_learning_rate", max_learning_rate)
         check_output_files(save=save, plot=plot, model=model)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)

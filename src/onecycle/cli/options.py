@@ -9,6 +9,8 @@ import typer
 
 from onecycle.cli.environment import Backend
 
+MAX_SEED = 2**32 - 1  # the largest that NumPy takes
+
 UserFunction = Annotated[
     str,
     typer.Argument(
@@ -17,7 +19,7 @@ UserFunction = Annotated[
     ),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size. Default: 32, as in Keras.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Random seed, for a reproducible result.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Random seed, for a reproducible result.")]
 BackendChoice = Annotated[Backend | None, typer.Option(help="Keras backend. Default: the variable KERAS_BACKEND.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of worker processes on this machine.")]
 PlotFile = Annotated[

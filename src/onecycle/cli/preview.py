@@ -13,6 +13,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files
 from onecycle.cli.options import AsJson, Debug, PlotFile
+from onecycle.schedules.sampling import corner_steps, shown_steps
 
 if TYPE_CHECKING:
     from onecycle.schedules.base import Schedule
@@ -153,38 +154,55 @@ class SchedulePreview:
     """
 
     def __init__(self, schedule: Schedule, momentum: MomentumSchedule | None, steps: int) -> None:
-        self._rates: list[float] = schedule.values(steps).tolist()
-        self._momenta: list[float] = [] if momentum is None else momentum.values(steps).tolist()
+        self._schedule, self._momentum, self._last_step = schedule, momentum, steps - 1
+        self._steps = shown_steps(steps, corner_steps(schedule, steps))
         self._phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
 
     def facts(self) -> dict[str, object]:
-        """Return the values at all steps as JSON values."""
+        """Return the values as JSON values: at all steps, or if there are many, at those of the plot."""
         phases = [{"name": name, "start": start, "stop": stop} for name, start, stop in self._phases]
-        return {"learning_rates": self._rates, "momenta": self._momenta, "phases": phases}
+        rates, momenta = _values(self._schedule, self._steps), _values(self._momentum, self._steps)
+        return {"steps": self._steps, "learning_rates": rates, "momenta": momenta, "phases": phases}
 
     def text(self) -> str:
         """Return charts of the learning rate and the momentum, and a table of the phases."""
-        charts = [_chart("learning rate", self._rates)]
-        charts += [_chart("momentum", self._momenta)] if self._momenta else []
+        curves = {"learning rate": self._schedule, "momentum": self._momentum}
+        charts = [self._chart(title, schedule) for title, schedule in curves.items() if schedule is not None]
         return "\n\n".join([*charts, self._table()])
 
     def _table(self) -> str:
         rows = [("phase", "steps", "learning rate", "momentum")]
-        last_step = len(self._rates) - 1
-        for name, start, stop in self._phases or [("all", 0, last_step)]:
+        for name, start, stop in self._phases or [("all", 0, self._last_step)]:
             # A phase may begin and end between two steps.
-            first, last = (min(round(step), last_step) for step in (start, stop))
-            momentum = f"{self._momenta[first]:.4g} to {self._momenta[last]:.4g}" if self._momenta else "unchanged"
-            rate = f"{self._rates[first]:.4g} to {self._rates[last]:.4g}"
-            rows.append((name, f"{first} to {last}", rate, momentum))
+            ends = [min(round(step), self._last_step) for step in (start, stop)]
+            rate, momentum = (
+                " to ".join(f"{value:.4g}" for value in _values(schedule, ends)) or "unchanged"
+                for schedule in (self._schedule, self._momentum)
+            )
+            rows.append((name, f"{ends[0]} to {ends[1]}", rate, momentum))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
+    def _chart(self, title: str, schedule: Schedule) -> str:
+        shown = _values(schedule, self._steps)
+        columns = _values(schedule, [round(k * self._last_step / (_COLUMNS - 1)) for k in range(_COLUMNS)])
+        return _bar_chart(title, columns, low=min(shown), high=max(shown), last_step=self._last_step)
 
-def _chart(title: str, values: Sequence[float]) -> str:
-    """Return a bar chart drawn with block characters, from the lowest to the highest value."""
-    low, high = min(values), max(values)
-    columns = [values[round(k * (len(values) - 1) / (_COLUMNS - 1))] for k in range(_COLUMNS)]
+
+def _values(schedule: Schedule | None, steps: Sequence[int]) -> list[float]:
+    return [] if schedule is None else [schedule.value_at(step) for step in steps]
+
+
+def _bar_chart(title: str, columns: Sequence[float], *, low: float, high: float, last_step: int) -> str:
+    """Return a bar chart drawn with block characters.
+
+    Args:
+        title: The line above the chart.
+        columns: The height of each bar.
+        low: Height of the lowest bar.
+        high: Height of the highest bar.
+        last_step: The step of the last bar.
+    """
     # In eighths of a row. A constant has no range to divide by.
     heights = [math.ceil((value - low) / ((high - low) or 1.0) * _ROWS * 8) for value in columns]
     bars = ["".join(_BLOCKS[max(0, min(8, height - 8 * row))] for height in heights) for row in reversed(range(_ROWS))]
@@ -192,5 +210,5 @@ def _chart(title: str, values: Sequence[float]) -> str:
     width = max(map(len, labels))
     lines = [f"  {label:>{width}} │{bar}" for label, bar in zip(labels, bars, strict=True)]
     axis = f"  {'':{width}} └{'─' * _COLUMNS}"
-    ends = f"  {'':{width}}  0{f'step {len(values) - 1}':>{_COLUMNS - 1}}"
+    ends = f"  {'':{width}}  0{f'step {last_step}':>{_COLUMNS - 1}}"
     return "\n".join([title, *lines, axis, ends])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_folder_of
+from onecycle.cli.environment import check_output_file
 from onecycle.cli.options import AsJson, Debug
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_report_files(results: Sequence[Path], output: Path) -> None:
     # A result that was named as the output by mistake must not be overwritten.
     if output.suffix.lower() not in (".html", ".htm"):
         raise console.UsageError(f"Option --output must end in .html. Received: --output {output}")
-    check_folder_of(output, "--output")
+    check_output_file(output, "--output")
     for path in results:
         if not path.is_file():
             raise console.UsageError(f"There is no file {path}. Give results that were saved with --save.")

@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import Backend, check_output_files, name_missing_extra, select_backend
+from onecycle.cli.environment import (
+    Backend,
+    check_output_files,
+    check_output_folder,
+    name_missing_extra,
+    select_backend,
+)
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, ResultFile
 
 
@@ -47,7 +53,10 @@ def reproduce_command(
     """
     with console.exit_codes(debug=debug, run_directory=directory):
         check_output_files(save=save, plot=None)
+        check_output_folder(directory, "--directory")
         if data_dir is not None:
+            if not data_dir.is_dir():
+                raise console.UsageError(f"Option --data-dir must be a folder. There is no folder {data_dir}.")
             # As an environment variable, because worker processes load the data too.
             os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())
         with console.reserve_stdout(as_json=as_json):

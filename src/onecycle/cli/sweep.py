@@ -38,8 +38,11 @@ def sweep_command(
     Example: `onecycle sweep train.py:make --epochs 20 --plot sweep.png`
     """
     with console.exit_codes(debug=debug):
-        if budget is not None and not budget > 0:
-            raise console.UsageError(f"Option --budget must be > 0. Received: --budget {budget:g}")
+        if budget is not None:
+            from onecycle.suggestions.arguments import check_number
+
+            with console.options_named():
+                check_number("budget", budget, above=0)
         check_output_files(save=save, plot=plot)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from onecycle.cli import console
 from onecycle.cli.console import UsageError
 
 if TYPE_CHECKING:
@@ -59,28 +61,47 @@ def call_user_function(name: str, seed: int | None = None) -> object:
         import keras
 
         keras.utils.set_random_seed(seed)
-    try:
-        return function()
-    except Exception as error:
-        # A ValueError of the user's code is not wrong usage of the command.
-        raise RuntimeError(f"{name} raised {type(error).__name__}: {error}") from error
+    with named_exits(name):
+        try:
+            return function()
+        except Exception as error:
+            # A ValueError of the user's code is not wrong usage of the command.
+            raise RuntimeError(f"{name} raised {type(error).__name__}: {console.cause(error)}") from error
 
 
 def import_user_module(module_or_file: str) -> ModuleType:
-    """Import a Python file by its path, or a module by its dotted name from the current folder or `sys.path`."""
-    if module_or_file.endswith(".py"):
-        return import_file(Path(module_or_file))
+    """Import a Python file by its path, or a module by its dotted name from the current folder or `sys.path`.
+
+    Raises:
+        UsageError: If there is no such module, or it is not valid Python.
+    """
+    try:
+        with named_exits(module_or_file):
+            is_file = module_or_file.endswith(".py")
+            return import_file(Path(module_or_file)) if is_file else import_by_name(module_or_file)
+    except (SyntaxError, UnicodeError) as error:
+        # The error may be in a module that the user's module imports.
+        file = getattr(error, "filename", None) or module_or_file
+        line = getattr(error, "lineno", None)
+        place = file if line is None else f"{file}, line {line},"
+        raise UsageError(f"{place} is not valid Python: {getattr(error, 'msg', error)}.") from error
+
+
+def import_by_name(module_name: str) -> ModuleType:
+    """Import a module by its dotted name from the current folder or `sys.path`."""
+    if module_name.startswith("."):
+        raise UsageError(f"The module must have its full name, without a dot at the start. Received: {module_name!r}")
     current = str(Path.cwd())
     if current not in sys.path:
         sys.path.insert(0, current)
     try:
-        return importlib.import_module(module_or_file)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         # A module that the user's module imports in turn is an error in the user's code.
-        if error.name is None or not f"{module_or_file}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise UsageError(
-            f"There is no module {module_or_file!r}. Run the command from the folder of the module, or give the path "
+            f"There is no module {module_name!r}. Run the command from the folder of the module, or give the path "
             "of the file, such as path/to/file.py:function."
         ) from error
 
@@ -97,6 +118,20 @@ def import_file(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def named_exits(name: str) -> Iterator[None]:
+    """Raise a RuntimeError for `sys.exit` in the user's code, which would otherwise look like success.
+
+    Args:
+        name: The module or function that is run.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        code = "" if end.code is None else repr(end.code)
+        raise RuntimeError(f"{name} ended the process with sys.exit({code})") from end
 
 
 def find_function(module: ModuleType, function_name: str, module_or_file: str) -> Callable[[], object]:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.plot.range_test_info import range_test_picture
-from onecycle.plot.schedule_info import cycle_picture, schedule_picture
+from onecycle.plot.schedule_info import HasValues, cycle_picture, picture_of_schedule
 from onecycle.plot.sweep_info import sweep_picture
 from onecycle.plot.training_info import training_picture
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from onecycle.results import Comparison, CycleReport, RangeTest, Sweep
 
@@ -34,14 +33,6 @@ __all__ = [
     "plot_training_curves",
     "save_figure",
 ]
-
-
-class HasValues(Protocol):
-    """A schedule that can be evaluated at every step. Its `phases` are drawn if it has any."""
-
-    def values(self) -> NDArray[np.float64]:
-        """Return the value at each step."""
-        ...
 
 
 def plot_range_test(result: RangeTest, ax: Axes | None = None) -> Axes:
@@ -125,8 +116,7 @@ def plot_schedule(schedule: HasValues, momentum: HasValues | ArrayLike | None = 
     _require_matplotlib()
     from onecycle.plot.schedule_draw import draw_schedule
 
-    phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
-    return draw_schedule(schedule_picture(schedule.values(), _momenta(momentum), phases), ax)
+    return draw_schedule(picture_of_schedule(schedule, momentum), ax)
 
 
 def plot_training_curves(
@@ -218,11 +208,6 @@ def save_figure(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str])
     from onecycle.plot.drawing import write_figure
 
     write_figure(figure, path)
-
-
-def _momenta(momentum: HasValues | ArrayLike | None) -> ArrayLike | None:
-    values = getattr(momentum, "values", None)
-    return values() if callable(values) else momentum  # type: ignore[return-value]  # without `values` it is an array
 
 
 def _require_matplotlib() -> None:

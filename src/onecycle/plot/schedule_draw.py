@@ -31,7 +31,7 @@ LEGEND_ROOM = 1.1  # factor on the height of the axes, so that the legend does n
 def draw_schedule(picture: SchedulePicture, ax: Axes | None = None) -> Axes:
     """Draw a schedule on Axes, or on those of a new figure. The momentum has an axis on the right."""
     ax = axes_or_new(ax)
-    steps = np.arange(len(picture.values))
+    steps = picture.steps
     marker = "o" if len(steps) < FEW else ""
     ax.plot(steps, picture.values, color=BLUE, linewidth=2, marker=marker, ms=3.5)
     _set_up_axes(ax, picture.values, picture.momentum)
@@ -101,7 +101,11 @@ def _draw_text_only(ax: Axes, picture: CyclePicture) -> Axes:
 def _draw_phases(ax: Axes, picture: SchedulePicture) -> None:
     """Shade every other phase and write the names above, or upright inside where there is no room."""
     steps_per_character = (
-        1.2 * SMALL * CHARACTER_WIDTH * max(len(picture.values) - 1, 1) / max(width_in_points(ax), 1.0)
+        1.2
+        * SMALL
+        * CHARACTER_WIDTH
+        * max(float(picture.steps[-1]) if len(picture.steps) else 0.0, 1.0)
+        / max(width_in_points(ax), 1.0)
     )
     free_from = 0.0  # end of the last name
     # From left to right: a name that would overlap the one before is written upright.

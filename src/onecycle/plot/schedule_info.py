@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onecycle.results.cycle_report import CycleReport
+from onecycle.schedules.sampling import MAX_POINTS, corner_steps, shown_steps
 
 Array = NDArray[np.float64]
+
+
+class HasValues(Protocol):
+    """A schedule that can be evaluated at every step. Its `phases` are drawn if it has any."""
+
+    def values(self) -> NDArray[np.float64]:
+        """Return the value at each step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -18,11 +28,13 @@ class SchedulePicture:
     """A schedule, ready to draw.
 
     Attributes:
-        values: `(T,)`, learning rate at steps 0 ... T-1.
-        momentum: `(T,)`, momentum at the same steps, or None.
+        steps: `(n,)`, the steps: 0 ... T-1, or some of them.
+        values: `(n,)`, learning rate at these steps.
+        momentum: `(n,)`, momentum at these steps, or None.
         phases: (name, start, stop) of each phase, in steps.
     """
 
+    steps: Array
     values: Array
     momentum: Array | None
     phases: tuple[tuple[str, float, float], ...]
@@ -70,15 +82,43 @@ class CyclePicture:
         return np.append(self.steps[before], last), np.append(values[before], np.interp(last, self.steps, values))
 
 
+def picture_of_schedule(schedule: HasValues, momentum: HasValues | ArrayLike | None = None) -> SchedulePicture:
+    """Return the data of a schedule's plot. A long schedule of onecycle is evaluated only at the steps to draw.
+
+    Args:
+        schedule: The learning rate.
+        momentum: The momentum, as a schedule or as one number for each step, or None.
+
+    Raises:
+        ValueError: If the momentum does not have one number for each step.
+    """
+    phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
+    total_steps = getattr(schedule, "total_steps", 0)
+    if not hasattr(schedule, "value_at") or total_steps <= MAX_POINTS:
+        return schedule_picture(schedule.values(), _values(momentum), phases)
+    steps = shown_steps(total_steps, corner_steps(schedule, total_steps))
+    rates = [schedule.value_at(step) for step in steps]
+    if momentum is not None and hasattr(momentum, "value_at"):
+        return schedule_picture(rates, [momentum.value_at(step) for step in steps], phases, steps)
+    momenta = None if momentum is None else np.asarray(_values(momentum))
+    if momenta is not None and momenta.shape == (total_steps,):
+        momenta = momenta[steps]
+    return schedule_picture(rates, momenta, phases, steps)
+
+
 def schedule_picture(
-    values: ArrayLike, momentum: ArrayLike | None = None, phases: Iterable[tuple[str, float, float]] = ()
+    values: ArrayLike,
+    momentum: ArrayLike | None = None,
+    phases: Iterable[tuple[str, float, float]] = (),
+    steps: ArrayLike | None = None,
 ) -> SchedulePicture:
     """Return the data of a schedule's plot.
 
     Args:
-        values: Float array, `(T,)`, learning rate at steps 0 ... T-1.
-        momentum: Float array, `(T,)`, or None.
+        values: Float array, `(n,)`, learning rates.
+        momentum: Float array, `(n,)`, or None.
         phases: (name, start, stop) of each phase in steps, in order.
+        steps: Integers, `(n,)`, the steps at which these are the values. Defaults to 0 ... n-1.
 
     Raises:
         ValueError: If `values` and `momentum` have different shapes or more than one dimension.
@@ -90,7 +130,8 @@ def schedule_picture(
             "Arguments `values` and `momentum` must have one number for each step. "
             f"Received: shapes {rates.shape} and {None if momenta is None else momenta.shape}"
         )
-    return SchedulePicture(rates, momenta, tuple((str(name), float(a), float(b)) for name, a, b in phases))
+    at = np.arange(len(rates), dtype=np.float64) if steps is None else np.asarray(steps, dtype=np.float64)
+    return SchedulePicture(at, rates, momenta, tuple((str(name), float(a), float(b)) for name, a, b in phases))
 
 
 def cycle_picture(report: CycleReport) -> CyclePicture:
@@ -107,3 +148,8 @@ def cycle_picture(report: CycleReport) -> CyclePicture:
         title="Learning rate cycle" if peak is None else f"Peak learning rate: {peak:.3g}",
         caption=f"{report.description}. {report.reason or ''}".rstrip(),
     )
+
+
+def _values(momentum: HasValues | ArrayLike | None) -> ArrayLike | None:
+    values = getattr(momentum, "values", None)
+    return values() if callable(values) else momentum  # type: ignore[return-value]  # without `values` it is an array
