@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 import keras
 
@@ -21,7 +20,7 @@ from onecycle.results.comparison import Comparison
 from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.arguments import check_integer, check_number
+from onecycle.suggestions.arguments import MAX_SEED, check_integer, check_number, check_path, check_verbose, described
 
 
 @suggest_names()
@@ -105,6 +104,8 @@ def compare(
     all_seeds = _seeds(seeds)
     _check_options(build, mode, target, margin)
     _check_counts(epochs, batch_size, jobs, cluster)
+    check_verbose(verbose)
+    folder = None if directory is None else check_path("directory", directory)
     # One model and one batch of validation data show most errors before hours of training.
     dry_run = DryRun.start(build, data, all_seeds[0], batch_size)
     rows = dry_run.resolve_batch_size(batch_size, parsed_arms.values())
@@ -114,7 +115,7 @@ def compare(
     dry_run.check_arms(parsed_arms.values(), epochs, rows)
     del dry_run  # its model takes memory that the runs may need
     settings = SharedSettings(build, data, epochs, rows, identities)
-    store = None if directory is None else Store(Path(directory))
+    store = None if folder is None else Store(folder)
     setup = ComparisonSetup(settings, parsed_arms, store)
     # Seed by seed, so that pairs are complete early.
     keys = [(name, seed) for seed in all_seeds for name in parsed_arms]
@@ -158,9 +159,10 @@ def _seeds(seeds: object) -> tuple[int, ...]:
     # Iterating over a string would give its characters.
     given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes) else []
     integers = all(isinstance(seed, numbers.Integral) and not isinstance(seed, bool) for seed in given)
-    if not given or not integers or min(given) < 0 or len(set(given)) < len(given):
+    if not given or not integers or min(given) < 0 or max(given) > MAX_SEED or len(set(given)) < len(given):
         raise ValueError(
-            f"Argument `seeds` must be a number >= 1, or a sequence of different seeds >= 0. Received: seeds={seeds!r}"
+            f"Argument `seeds` must be a number >= 1, or a sequence of different seeds from 0 to {MAX_SEED}. "
+            f"Received: seeds={described(seeds)}"
         )
     return tuple(sorted(map(int, given)))
 

@@ -11,6 +11,7 @@ from onecycle.hyperparameters import current_values
 from onecycle.keras_support.callback_list import call_first
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.arguments import check_path
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -44,7 +45,7 @@ class HyperparameterLogger(keras.callbacks.Callback):
     @suggest_names()
     def __init__(self, log_dir: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
-        self.log_dir = None if log_dir is None else os.fspath(log_dir)
+        self.log_dir = None if log_dir is None else str(check_path("log_dir", log_dir))
         self._writer: Writer | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:

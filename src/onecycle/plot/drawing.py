@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import textwrap
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
+
+from onecycle.suggestions.arguments import check_path, described
 
 # Okabe & Ito, Color Universal Design, 2008. Lines and markers differ as well, for printing in black and white.
 BLACK = "#000000"
@@ -34,6 +35,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 def axes_or_new(ax: Axes | None) -> Axes:
     """Return the given Axes, or those of a new figure."""
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"Argument `ax` must be the Axes of matplotlib to draw on. Received: ax={described(ax)}")
     return ax if ax is not None else Figure(figsize=SIZE, layout="constrained").add_subplot()
 
 
@@ -146,7 +149,7 @@ def write_figure(figure: Figure | SubFigure | Axes, path: str | os.PathLike[str]
     Raises:
         ValueError: For another suffix, or for Axes that belong to no figure.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = check_path("path", path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"Argument `path` must end in {', '.join(SUFFIXES)}. Received: path={os.fspath(path)!r}")
     root = figure.get_figure(root=True) if isinstance(figure, Axes) else figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ def write_report(results: Sequence[Result], path: str | os.PathLike[str], *, sou
     from onecycle.report.page import page_html
     from onecycle.report.sections import sections_of
     from onecycle.results import codec
+    from onecycle.suggestions.arguments import check_path
 
     if not results:
         raise ValueError("A report needs at least one result. Received: results=[]")
@@ -37,4 +37,4 @@ def write_report(results: Sequence[Result], path: str | os.PathLike[str], *, sou
         raise ValueError(f"Argument `sources` must name each result. Received: {len(sources)} for {len(results)}")
     named = zip(results, sources or [""] * len(results), strict=True)
     sections = [replace(section, source=source) for result, source in named for section in sections_of(result)]
-    codec.write_atomically(Path(path), page_html(sections, sources))
+    codec.write_atomically(check_path("path", path), page_html(sections, sources))

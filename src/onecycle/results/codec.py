@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from onecycle.suggestions.arguments import check_path
+
 FORMAT = "onecycle-result"
 VERSION = 1  # raised when an older onecycle could misread a file; new fields with defaults are no reason
 # The metadata of a field that a file lacks while it is empty.
@@ -46,7 +48,9 @@ def save_object(result: object, path: str | os.PathLike[str]) -> None:
     """
     encoded = _encode(result)
     document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
-    write_atomically(Path(path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_atomically(
+        check_path("path", path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    )
 
 
 def load_object(path: str | os.PathLike[str]) -> object:
@@ -57,7 +61,7 @@ def load_object(path: str | os.PathLike[str]) -> object:
         ValueError: If the file is incomplete, is not a onecycle result, or was written by a newer onecycle.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(check_path("path", path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not complete JSON, so it is torn or not a onecycle result: {error}") from error
     return from_document(document, path)
@@ -201,6 +205,11 @@ def _class(name: str) -> type:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file. An existing file is replaced as a whole, or left as it is after an error."""
+    # Named here, as an error of the draft would name the draft.
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.absolute().parent} to write {path.name} to.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to write to.")
     # Renaming is atomic only within a file system, so the draft is in the same folder.
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import os
 import reprlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+MAX_INTEGER = 2**63 - 1  # of the step counters, and of NumPy
 MAX_SEED = 2**32 - 1  # the largest that NumPy takes, and so `keras.utils.set_random_seed`
 # Learning rates become float32 in the training step: outside these limits they would be 0 or infinite there.
 MIN_LEARNING_RATE, MAX_LEARNING_RATE = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 VERBOSE = (0, 1, 2, "auto")  # those of `Model.fit`
 
 
-def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
+def check_integer(name: str, value: object, *, minimum: int = 1, maximum: int = MAX_INTEGER) -> int:
     """Return an integer argument as a plain int.
 
     Args:
         name: Name of the argument, for the error message.
         value: The value to check. NumPy integers are accepted, booleans are not.
         minimum: Smallest value allowed.
+        maximum: Largest value allowed. By default that of 64 bits.
 
     Raises:
-        ValueError: If `value` is not an integer or is smaller than `minimum`.
+        ValueError: If `value` is not an integer or is out of range.
     """
     # Python counts booleans as integers, but `epochs=True` is a mistake.
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
@@ -33,6 +37,8 @@ def check_integer(name: str, value: object, *, minimum: int = 1) -> int:
     checked = operator.index(value)
     if checked < minimum:
         raise ValueError(f"Argument `{name}` must be >= {minimum}. Received: {name}={value}")
+    if checked > maximum:
+        raise ValueError(f"Argument `{name}` must be <= {maximum}. Received: {name}={value}")
     return checked
 
 
@@ -44,10 +50,7 @@ def check_seed(seed: int | None) -> int | None:
     """
     if seed is None:
         return None
-    checked = check_integer("seed", seed, minimum=0)
-    if checked > MAX_SEED:
-        raise ValueError(f"Argument `seed` must be <= {MAX_SEED}. Received: seed={seed}")
-    return checked
+    return check_integer("seed", seed, minimum=0, maximum=MAX_SEED)
 
 
 def check_verbose(verbose: object) -> None:
@@ -111,6 +114,24 @@ def check_learning_rate(name: str, value: object) -> float:
             f"float32. Received: {name}={checked:g}"
         )
     return checked
+
+
+def check_path(name: str, value: object) -> Path:
+    """Return the path of a file or folder.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: The value to check, a string or a path object.
+
+    Raises:
+        TypeError: If `value` is neither.
+        ValueError: If it is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"Argument `{name}` must be a path. Received: {name}={described(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"Argument `{name}` must be a path. Received: {name}=''")
+    return Path(value)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
