@@ -114,7 +114,7 @@ ARGUMENTS = {
     "0-d y": ({"y": np.float32(1)}, ValueError, "an array without dimensions"),
     "no rows": ({"x": X[:0], "y": Y[:0]}, ValueError, "`x` must have at least one row"),
     "no batches": ({"x": NoBatches(), "y": None}, ValueError, "`x` must have at least one batch"),
-    "no y": ({"y": None}, ValueError, "`y` must be the targets"),
+    "no y": ({"y": None}, ValueError, "`y` must have the targets"),
     "y of another length": ({"y": Y[:10]}, ValueError, "Data cardinality is ambiguous"),
     "no validation x": ({"validation_data": (None, None)}, ValueError, "`validation_data` must be"),
     "no validation rows": ({"validation_data": (X[:0], Y[:0])}, ValueError, "`validation_data` must have at least one"),

@@ -7,7 +7,7 @@ Private names of Keras, checked on Keras 3.15.1: of `keras.src.trainers.data_ada
 
 from __future__ import annotations
 
-import types
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -108,7 +108,8 @@ def number_of_batches(x: Nested) -> int | None:
 
 def _reads_batches_first(x: Nested) -> bool:
     """Return whether Keras reads the first batches of the data as soon as it makes an adapter."""
-    return isinstance(x, types.GeneratorType) or is_grain_dataset(x)
+    # Iterators of other kinds have no adapter: `fit` refuses them.
+    return isinstance(x, Iterator) or is_grain_dataset(x)
 
 
 def _select(leaf: Nested, rows: slice | NDArray[np.integer]) -> Nested:
