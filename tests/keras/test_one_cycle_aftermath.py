@@ -128,7 +128,7 @@ def test_next_cycle_after_an_exception_is_complete():
 def test_unschedule_restores_after_an_exception():
     """After an exception, `unschedule_hyperparameters` restores the optimizer at once."""
     model, other = interrupted()
-    assert rate(model) != pytest.approx(0.02)
+    assert "apply" in vars(model.optimizer)
     unschedule_hyperparameters(model)
     assert rate(model) == pytest.approx(0.02)
     assert set(vars(model)) == set(vars(other))

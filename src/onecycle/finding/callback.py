@@ -7,7 +7,7 @@ import keras
 from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
-from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks
+from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
@@ -72,6 +72,9 @@ class LearningRateFinder(keras.callbacks.Callback):
         self.rule = rule
         self.result: RangeTest | None = None
         self._run: RampInFit | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return state_of_copy(self, "_run")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         check_training_model(self.model)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.finding.ramp import Ramp
-from onecycle.hyperparameters.installation import InstalledState
+from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
@@ -106,6 +106,7 @@ class RampInFit:
         self._running = True
         schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
         self._scope = FitScope(model, self._remove, self._wrap)
+        remove_with_fit(optimizer, self._scope)
         self._wrap()
 
     def finish(self) -> None:

@@ -23,6 +23,8 @@ from onecycle.hyperparameters.optimizer_traits import (
 from onecycle.hyperparameters.value_table import ValueTable
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
+from onecycle.keras_support.copying import is_being_copied
+from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.optimizers import inner_optimizers, step_counter, unscheduled_learning_rate
 from onecycle.keras_support.traceable import traceable_momentum
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested, Step, StepValue
 
 _KEY = "_onecycle_installation"
-_INSTALLED = (_KEY, "apply", "_get_current_learning_rate")
+_INSTALLED = (_KEY, "apply", "get_config", "_get_current_learning_rate")
 
 
 def install(optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSchedule]) -> None:
@@ -46,12 +48,14 @@ def install(optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSc
     # `Installation` must wrap the original `apply`, not a wrapper from before.
     uninstall(optimizer)
     installation = Installation(optimizer, plan)
+    installation.fit_scope = before.fit_scope if before else None
     # Untracked, so that a saved optimizer knows nothing of its schedules.
     set_untracked(
         optimizer,
         **{
             _KEY: installation,
             "apply": backends.exclude_from_compilation(installation.apply),
+            "get_config": installation.config,
             "_get_current_learning_rate": installation.current_learning_rate,
         },
     )
@@ -72,6 +76,19 @@ def uninstall(optimizer: keras.optimizers.Optimizer) -> bool:
 def installed(optimizer: keras.optimizers.Optimizer) -> Installation | None:
     """Return what is installed in one optimizer, or None."""
     return vars(optimizer).get(_KEY)
+
+
+def remove_with_fit(optimizer: keras.optimizers.Optimizer, scope: FitScope) -> None:
+    """Have what is installed removed as soon as it is noticed that the running `fit` has ended with an exception.
+
+    Args:
+        optimizer: The model's optimizer.
+        scope: The change of the model that the schedules belong to.
+    """
+    for inner in inner_optimizers(optimizer):
+        installation = installed(inner)
+        if installation is not None:
+            installation.fit_scope = scope
 
 
 class InstalledState:
@@ -109,12 +126,14 @@ class Installation:
 
     Attributes:
         plan: The installed hyperparameters: name -> a number or a schedule.
+        fit_scope: The change of the model that the schedules belong to, if they are those of one `fit`.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSchedule]) -> None:
         self.plan = dict(plan)
+        self.fit_scope: FitScope | None = None
         self._optimizer = optimizer
-        self._apply = optimizer.apply
+        self._apply, self._config = optimizer.apply, optimizer.get_config
         self._host_counter = HostStepCounter(step_counter(optimizer))
         self._current: dict[str, StepValue] = {}
         self._depth = 0
@@ -153,7 +172,24 @@ class Installation:
         # Between steps Keras reads the learning rate too, for example for `optimizer.learning_rate`.
         if "learning_rate" in self._current:
             return self._current["learning_rate"]
+        if self.fit_scope is not None and self.fit_scope.close_if_ended():
+            return self._optimizer._get_current_learning_rate()
         return self._learning_rate(step_counter(self._optimizer))
+
+    def config(self) -> dict[str, object]:
+        """Return the config of the optimizer, which has no schedules.
+
+        Raises:
+            ValueError: If the optimizer, or a model with it, is being copied or pickled. Schedules of a `fit` belong to
+                that `fit` alone, so a copy made meanwhile is plain.
+        """
+        if self.fit_scope is None and is_being_copied():
+            raise ValueError(
+                f"This {type(self._optimizer).__name__} has schedules of onecycle, which a copy would not have. Call "
+                "`unschedule_hyperparameters` before copying or pickling it or its model, and schedule the copy. "
+                "OneCycleScheduler and `fit_one_cycle` schedule each model when they train it."
+            )
+        return self._config()
 
     def _replace(self, current: dict[str, StepValue]) -> None:
         # Under tf.distribute's MirroredStrategy several replicas are inside `apply` at once, taking turns.

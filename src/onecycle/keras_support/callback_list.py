@@ -56,6 +56,16 @@ def call_last(callback: keras.callbacks.Callback, last: keras.callbacks.Callback
         running.callbacks.append(last)  # a loop over a list reaches items that are appended meanwhile
 
 
+def state_of_copy(callback: keras.callbacks.Callback, *of_one_fit: str) -> dict[str, object]:
+    """Return the attributes of a copy of a callback, as tuners make one for each trial: without model and `fit`.
+
+    Args:
+        callback: The callback.
+        *of_one_fit: Attributes that belong to one `fit`. They are None in the copy, until its next `fit`.
+    """
+    return {name: None if name in ("_model", *of_one_fit) else value for name, value in vars(callback).items()}
+
+
 def on_callback_error(callback: keras.callbacks.Callback, action: Callable[[], None]) -> None:
     """Call `action` when a later hook of any callback of the running `fit` raises.
 

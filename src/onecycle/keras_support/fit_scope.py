@@ -11,7 +11,7 @@ from collections.abc import Callable
 import keras
 
 from onecycle.keras_support.attributes import AttributeOverride
-from onecycle.keras_support.running_fit import called_by_fit, is_fitting
+from onecycle.keras_support.running_fit import called_by_fit, is_fitting, is_fitting_in_any_thread
 from onecycle.keras_support.train_function import retrace_train_function
 
 _KEY = "_onecycle_fit_scope"
@@ -39,6 +39,13 @@ class FitScope:
             return
         self._override.undo()
         self._undo()
+
+    def close_if_ended(self) -> bool:
+        """Undo the change if `fit` has ended, with an exception. Return whether it has ended."""
+        if is_fitting_in_any_thread(self._model):
+            return False
+        self.close()
+        return True
 
     def _make_train_function(self, force: bool = False) -> object:
         # Another `fit` begins, or none is running: the `fit` of this change has ended.

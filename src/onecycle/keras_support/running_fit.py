@@ -7,18 +7,22 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import keras
 
 
 def is_fitting(model: keras.Model) -> bool:
     """Return whether a call of the model's `fit` is running in this thread."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
-            return True
-        frame = frame.f_back
-    return False
+    return _fits(inspect.currentframe(), model)
+
+
+def is_fitting_in_any_thread(model: keras.Model) -> bool:
+    """Return whether a call of the model's `fit` is running in any thread.
+
+    A thread that only watches the training, as those of experiment trackers do, is not the one that trains.
+    """
+    return any(_fits(frame, model) for frame in sys._current_frames().values())
 
 
 def called_by_fit(model: keras.Model) -> bool:
@@ -29,6 +33,15 @@ def called_by_fit(model: keras.Model) -> bool:
     # Frame 0 is this function, frame 1 the method that calls it, frame 2 the caller of the method.
     frame = sys._getframe(2)
     return frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+
+
+def _fits(frame: FrameType | None, model: keras.Model) -> bool:
+    """Return whether the model's `fit` is among a frame and its callers."""
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

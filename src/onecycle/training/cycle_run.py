@@ -7,7 +7,7 @@ from typing import ParamSpec
 
 import keras
 
-from onecycle.hyperparameters.installation import InstalledState
+from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.optimizers import raw_step, skips_updates
@@ -46,6 +46,7 @@ class CycleRun:
         self.calls = 0
         schedule_hyperparameters(model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
         self._scope = FitScope(model, self._undo, self._count_calls)
+        remove_with_fit(optimizer, self._scope)
         self._count_calls()
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
-from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks
+from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
 from onecycle.results.cycle_report import CycleReport
@@ -33,8 +33,11 @@ class OneCycleScheduler(keras.callbacks.Callback):
     show the learning rate in Keras' progress bar if there is one.
 
     When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle continues. After an exception
-    the next `fit` or `unschedule_hyperparameters` removes the cycle. `History` has a `CycleReport` as
-    `history.onecycle`.
+    the cycle is removed when the learning rate is read, by the next `fit`, or by `unschedule_hyperparameters`.
+    `History` has a `CycleReport` as `history.onecycle`.
+
+    With `initial_epoch`, a cycle longer than the remaining epochs is that of the whole training, and is continued where
+    the step counter of the loaded optimizer says. Any other cycle is a new one.
 
     Args:
         max_learning_rate: The peak of the cycle, above 0. Pass either this or `schedule`.
@@ -44,12 +47,17 @@ class OneCycleScheduler(keras.callbacks.Callback):
             None to leave the momentum unchanged.
         schedule: Replaces `max_learning_rate`: a schedule, or a callable that takes the total number of steps and
             returns one. A schedule keeps its own length: a shorter one holds its last value to the end of the training,
-            a longer one is cut off.
+            a longer one is cut off, with a warning. One with a `start_step` begins at that step of the optimizer, any
+            other with the `fit`.
 
     Raises:
         TypeError, ValueError: For invalid arguments. Also before training: for an explicit pair with an optimizer that
             has no momentum, for data of unknown length without `total_steps`, and for another callback that sets
-            the learning rate.
+            the learning rate. In the first epoch: if the optimizer does not make one step per batch, unless
+            `total_steps` is given, or makes none, and if a callback of the user set the learning rate.
+
+    Warns:
+        UserWarning: If training ended before the cycle did, and if a new cycle begins with `initial_epoch`.
 
     Example:
 
@@ -95,6 +103,9 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if isinstance(schedule, Schedule) or peak is None:
             return cls(schedule=schedule, momentum=spec.momentum)
         return cls(schedule=lambda total_steps: schedule(total_steps, peak), momentum=spec.momentum)
+
+    def __getstate__(self) -> dict[str, object]:
+        return state_of_copy(self, "_run", "_resumption", "_assignments", "_shown", "_report")
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
