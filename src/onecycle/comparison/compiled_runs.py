@@ -23,7 +23,7 @@ from onecycle.engine import Member, MemberRuns, NotCompiled, train_members
 from onecycle.engine.eligibility import reason_not_compiled
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.optimizers import is_multi_optimizer, learning_rate_setting
-from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.snapshot import preserving
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
 from onecycle.results.sweep import Sweep
@@ -141,8 +141,8 @@ class SeedBatch:
         program serves all searches.
         """
         model = self.models[0]
-        with preserved(model):
-            return [self._planned_member(model, *pair) for pair in zip(self.seeds, self.models, strict=True)]
+        pairs = [*zip(self.seeds, self.models, strict=True)]
+        return preserving(model, lambda: [self._planned_member(model, *pair) for pair in pairs])
 
     def _planned_member(self, model: keras.Model, seed: int, start: keras.Model) -> PlannedMember:
         began, spec = time.perf_counter(), self.arm.cycle_spec

@@ -18,7 +18,7 @@ from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.model_checks import check_model
-from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_choice, check_integer
 
@@ -97,10 +97,13 @@ def train_members(
     # Before anything is trained, so that a request that cannot be met costs nothing.
     reason = reason_not_compiled(model, x, y, sample_weight) or reason_validation_not_compiled(validation_data)
     _check_engine(engine, reason)
-    with preserved(model):
+
+    def run() -> tuple[EngineChoice, EngineOutput, float]:
         began = time.perf_counter()
         choice, output = _train(model, arguments, checked_members, engine, reason, weights)
-        seconds = time.perf_counter() - began
+        return choice, output, time.perf_counter() - began
+
+    choice, output, seconds = preserving(model, run, data=(x, validation_data))
     # Restoring the model may have removed the optimizer variables that were made for the runs.
     program_cache.discard_stale_programs(model)
     return _member_runs(checked_members, choice, output, seconds)

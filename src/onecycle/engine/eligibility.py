@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import backends, compilation, training_data
-from onecycle.keras_support.model_state import recurrent_states
+from onecycle.keras_support.model_state import has_unlisted_state
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
 
@@ -61,9 +61,8 @@ def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # The counter would lag behind the tabulated schedules.
         return "loss scaling skips steps"
-    # No model lists these states among its variables, so a program would not carry them.
-    if recurrent_states(model):
-        return "a recurrent layer of the model is stateful"
+    if has_unlisted_state(model):
+        return "the model keeps state outside its variables, as a stateful recurrent layer does"
     if backends.is_distributed(model):
         return "the model is distributed"
     if keras.config.is_nnx_enabled():

@@ -18,7 +18,7 @@ from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import build_optimizer
 from onecycle.keras_support.running_fit import without_data_warnings
-from onecycle.keras_support.snapshot import VariableSnapshot
+from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
 
 History: TypeAlias = dict[str, list[float]]  # name -> one value per epoch, as `fit` returns it
@@ -45,7 +45,7 @@ def train_by_fit(
     set_steps_per_execution(model, max(model.steps_per_execution, backends.fast_steps_per_execution(model)))
     build_optimizer(model.optimizer, model)
     # The start must not include the variables that record the losses and hold the learning rates.
-    start, layer_variables = VariableSnapshot(model), _layer_variables(model)
+    start, layer_variables = StateSnapshot(model), _layer_variables(model)
     losses: list[list[float]] = []
     histories: list[History] = []
     final_weights: list[Weights] = []
@@ -75,7 +75,7 @@ def seconds_per_fit_step(model: keras.Model, arguments: SharedFitArguments) -> f
         arguments: The arguments of `fit`, with arrays as data.
     """
     x, y = training_data.first_rows((arguments.x, arguments.y), TRIAL_STEPS * arguments.array_batch_size)
-    start = VariableSnapshot(model)
+    start = StateSnapshot(model)
     seconds = 0.0
     for _ in range(2):  # the first call compiles
         began = time.perf_counter()

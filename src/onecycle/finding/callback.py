@@ -98,10 +98,10 @@ class LearningRateFinder(keras.callbacks.Callback):
                 "use `find_learning_rate`, which repeats short data."
             )
         run = RampInFit(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
-        run.start()
         # Only errors in the training step reach `run` itself.
         on_callback_error(self, run.abandon)
         self._run = run
+        run.start()  # last, since no error or interrupt after it would reach this hook
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._run is None:

@@ -14,7 +14,7 @@ from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import skips_updates
 from onecycle.keras_support.running_fit import without_data_warnings
-from onecycle.keras_support.snapshot import VariableSnapshot
+from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_integer
@@ -43,7 +43,7 @@ def run_in_fit(
     Raises:
         ValueError: If the data has no batches.
     """
-    start = VariableSnapshot(model)
+    start = StateSnapshot(model)
     runs: list[FinishedRamp] = []
     for seed in seeds:
         start.restore()

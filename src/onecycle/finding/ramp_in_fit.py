@@ -15,6 +15,7 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import FitScope
+from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import (
     build_optimizer,
@@ -24,7 +25,7 @@ from onecycle.keras_support.optimizers import (
     step_counter,
     velocities,
 )
-from onecycle.keras_support.snapshot import RandomSnapshot, VariableSnapshot
+from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
 # Each read of the losses waits for the device, but a diverged run trains on until they are read. So they are read
@@ -64,7 +65,8 @@ class RampInFit:
         self._calls = self._steps_called = self._read_at = self._judged = self._applied = 0
         self._losses: list[float] = []
         self._updates: list[int] = []
-        self._running = False
+        self._running = self._ended = False
+        self._scope: FitScope | None = None
         self.stop_reason: StopReason | None = None
 
     @property
@@ -92,9 +94,7 @@ class RampInFit:
         """Install the ramp and the recorder. Call it after `fit` has made its training function."""
         model, optimizer = self._model, self._model.optimizer
         build_optimizer(optimizer, model)
-        self._variables, self._randomness = VariableSnapshot(model), RandomSnapshot()
-        for velocity in velocities(optimizer):
-            velocity.assign(np.zeros(velocity.shape))  # that of a higher rate would dominate the first steps
+        self._state, self._randomness = StateSnapshot(model), RandomSnapshot()
         self._train_function = model.train_function
         self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution)
         self._first_step = raw_step(optimizer)
@@ -102,15 +102,22 @@ class RampInFit:
         self._reads_each_step = self._skips_updates or self._validation_loss is not None
         self._read_time = time.monotonic()
         self._installed_before = InstalledState(optimizer)
-        self._recorder.attach()
         self._running = True
+        undo_unless_finished(self._install, self.abandon)
+
+    def _install(self) -> None:
+        model = self._model
+        for velocity in velocities(model.optimizer):
+            velocity.assign(np.zeros(velocity.shape))  # that of a higher rate would dominate the first steps
+        self._recorder.attach()
         schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
-        self._scope = FitScope(model, self._remove, self._wrap)
-        remove_with_fit(optimizer, self._scope)
         self._wrap()
+        self._scope = FitScope(model, self._remove, self._wrap)
+        remove_with_fit(model.optimizer, self._scope)
 
     def finish(self) -> None:
         """End a test whose `fit` ended first, because it ran out of data or epochs."""
+        self._ended = True
         try:
             if self._running:
                 self._add_losses(self._recorder.read(), None)
@@ -121,33 +128,57 @@ class RampInFit:
 
     def stop(self) -> None:
         """Remove everything and restore; a second call restores the variables once more."""
-        self._variables.restore(metrics=False)
-        self._scope.close()
-        self._randomness.restore()
+        finish(self._stop)
 
     def abandon(self) -> None:
         """Remove everything and restore while an exception is ending `fit`."""
-        if not self._running:
-            return
+        # Also where `fit` ends, after which `stop` is called a second time.
+        if self._running or self._ended:
+            finish(self._abandon)
+
+    def _abandon_step(self) -> None:
+        # On JAX, the state that the failed step took is lost.
+        backends.discard_state(self._model)
+        self.abandon()
+
+    def _stop(self, *, metrics: bool = False) -> None:
+        self._state.restore(metrics=metrics)
+        if self._scope is None:
+            self._remove()
+        else:
+            self._scope.close()
+        self._randomness.restore()
+        self._running = False
+
+    def _abandon(self) -> None:
+        was_running = self._running
         backends.write_back_state(self._model)
-        self._variables.restore()
-        self.stop()
-        if backends.is_functional():
+        self._stop(metrics=True)
+        if was_running and backends.is_functional():
             skip_ema_overwrite_once(self._model.optimizer)
 
     def _remove(self) -> None:
-        self._running = False
         self._recorder.detach()
         self._installed_before.restore_where_installed()
         # A training function made in the meantime may contain the ramp, so the next `fit` makes a new one.
-        is_ours = self._model.train_function == self._step
-        self._model.train_function = self._train_function if is_ours else None
+        if self._model.train_function is not self._train_function:
+            is_ours = self._model.train_function == self._step
+            self._model.train_function = self._train_function if is_ours else None
 
     def _wrap(self) -> None:
         self._compiled = self._model.train_function
         self._model.train_function = self._step
 
     def _step(self, *args: object) -> object:
+        try:
+            return self._guarded_step(*args)
+        except backends.end_of_data_errors():
+            raise
+        except BaseException:
+            self._abandon_step()  # again, in case an interrupt has ended the first call
+            raise
+
+    def _guarded_step(self, *args: object) -> object:
         self._recorder.recording = True
         try:
             result = self._compiled(*args)
@@ -158,8 +189,7 @@ class RampInFit:
         except backends.end_of_data_errors():
             raise
         except BaseException:  # also Ctrl-C
-            backends.discard_state(self._model)
-            self.abandon()
+            self._abandon_step()
             raise
         finally:
             self._recorder.recording = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from onecycle.engine import program_cache
@@ -15,7 +17,7 @@ from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
-from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.snapshot import StateSnapshot, preserving
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
@@ -111,16 +113,18 @@ def find_learning_rate(
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
-    with preserved(model):
+
+    def run() -> tuple[Sequence[FinishedRamp], str | None]:
         unscaled = unscaled_inputs_message(model, x, read=True)
         compiled = None
         if steps_per_execution == "auto" and validation_data is None:
             compiled = _compiled_ramp(model, ramp, data)
         if compiled is not None:
-            runs = [_run_compiled(compiled, ramp, verbose, run_seed) for run_seed in seeds]
-        else:
-            choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
-            runs = run_in_fit(model, ramp, data, validation_data, verbose, seeds)
+            return _compiled_runs(model, compiled, ramp, verbose, seeds), unscaled
+        choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
+        return run_in_fit(model, ramp, data, validation_data, verbose, seeds), unscaled
+
+    runs, unscaled = preserving(model, run, data=(x, validation_data))
     program_cache.discard_stale_programs(model)
     result = range_test_result(
         model,
@@ -166,9 +170,16 @@ def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRam
     return None if compiled.refusal else compiled
 
 
-def _run_compiled(compiled: CompiledRamp, ramp: Ramp, verbose: int | str, seed: int | None) -> FinishedRamp:
-    progress = RampProgress(ramp, verbose)
-    set_seed(seed)
-    run = compiled.run(progress.update)
-    progress.finish()
-    return run
+def _compiled_runs(
+    model: keras.Model, compiled: CompiledRamp, ramp: Ramp, verbose: int | str, seeds: Sequence[int | None]
+) -> list[FinishedRamp]:
+    """Run the compiled test once for each seed, each from the same state."""
+    start = StateSnapshot(model)
+    runs: list[FinishedRamp] = []
+    for seed in seeds:
+        start.restore()
+        progress = RampProgress(ramp, verbose)
+        set_seed(seed)
+        runs.append(compiled.run(progress.update))
+        progress.finish()
+    return runs

@@ -16,7 +16,7 @@ from onecycle.keras_support import training_data
 from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import build_optimizer
-from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
@@ -108,7 +108,8 @@ def sweep_learning_rates(
     check_verbose(verbose)
     build_model(model, x, y, **arguments)
     start_fit(model, x, y, **arguments, steps_per_epoch=steps_per_epoch, validation_data=validation_data)
-    with preserved(model):
+
+    def run() -> Sweep:
         build_optimizer(model.optimizer, model)  # once for all runs, whose programs hold on to its variables
         random = np.random if seed is None else np.random.RandomState(seed % 2**32)
         data = prepare_sweep_data(
@@ -128,6 +129,8 @@ def sweep_learning_rates(
             range_test, total_steps=steps.total_steps, initial_score=initial_score, seed=seed, epochs=epochs,
             budget=budget,
         )  # fmt: skip
+
+    return preserving(model, run, data=(x, validation_data))
 
 
 def _range_test(

@@ -69,7 +69,7 @@ def uninstall(optimizer: keras.optimizers.Optimizer) -> bool:
     """
     if installed(optimizer) is None:
         return False
-    unset_untracked(optimizer, *_INSTALLED)
+    _set_installed(optimizer, {})
     return True
 
 
@@ -107,14 +107,20 @@ class InstalledState:
     def restore(self) -> None:
         """Restore the recorded state, replacing anything installed since."""
         for inner, state in self._states:
-            unset_untracked(inner, *_INSTALLED)
-            set_untracked(inner, **state)
+            _set_installed(inner, state)
 
     def restore_where_installed(self) -> None:
         """Restore the recorded state where something is installed. What was removed in the meantime stays removed."""
         for inner, state in self._states:
-            if uninstall(inner):
-                set_untracked(inner, **state)
+            if installed(inner) is not None:
+                _set_installed(inner, state)
+
+
+def _set_installed(optimizer: keras.optimizers.Optimizer, state: Mapping[str, object]) -> None:
+    """Make `state` the attributes that an installation sets. After an interrupt, a second call does the rest."""
+    set_untracked(optimizer, **state)
+    # The key comes last: while it is there, the optimizer counts as scheduled and can be restored again.
+    unset_untracked(optimizer, *[name for name in reversed(_INSTALLED) if name not in state])
 
 
 class Installation:

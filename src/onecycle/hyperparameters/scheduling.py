@@ -10,11 +10,12 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.evaluation import NumberOrSchedule, evaluate
-from onecycle.hyperparameters.installation import InstalledState, install, uninstall
+from onecycle.hyperparameters.installation import InstalledState, install, installed, uninstall
 from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import close_ended_fit
+from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import (
     inner_optimizers,
@@ -84,14 +85,20 @@ def schedule_hyperparameters(
     given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     requests = {name: _checked_value(name, value, optimizer) for name, value in given.items()}
     plans = _plans(optimizer, requests)
-    before = InstalledState(optimizer)
-    try:
+    before, train_function = InstalledState(optimizer), getattr(model, "train_function", None)
+
+    def run() -> None:
         for inner, plan in plans:
             install(inner, plan)
-    except BaseException:  # such as an error in a user's schedule
+        _retrace(optimizer, model)
+
+    def undo() -> None:
         before.restore()
-        raise
-    _retrace(optimizer, model)
+        if model is not None:
+            model.train_function = train_function
+
+    # Such as after an error in a user's schedule.
+    undo_unless_finished(run, undo)
     return model_or_optimizer
 
 
@@ -112,10 +119,16 @@ def unschedule_hyperparameters(model_or_optimizer: T) -> T:
         ValueError: If the model is not compiled.
     """
     optimizer, model = _resolve(model_or_optimizer)
-    # A list, since `any` would stop at the first optimizer with schedules.
-    removed = [uninstall(inner) for inner in inner_optimizers(optimizer)]
-    if any(removed):
-        _retrace(optimizer, model)
+    inners = inner_optimizers(optimizer)
+    scheduled = any(installed(inner) for inner in inners)
+
+    def run() -> None:
+        for inner in inners:
+            uninstall(inner)
+        if scheduled:
+            _retrace(optimizer, model)
+
+    finish(run)
     return model_or_optimizer
 
 

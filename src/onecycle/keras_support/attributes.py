@@ -40,8 +40,9 @@ class AttributeOverride:
 
     def undo(self) -> None:
         """Restore the attributes, or remove those that did not exist before."""
-        unset_untracked(self._owner, *self._names)
+        # In this order, so that an interrupt loses nothing and a second call does the rest.
         set_untracked(self._owner, **self._before)
+        unset_untracked(self._owner, *[name for name in self._names if name not in self._before])
 
     def __enter__(self) -> Self:
         return self

@@ -7,17 +7,18 @@ Private names of Keras, checked on Keras 3.15.1: `BackupAndRestore._training_met
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec
 
 import keras
 from keras.src.utils import file_utils
 
+from onecycle.keras_support.interrupts import undo_unless_finished
+
 P = ParamSpec("P")
 
-_HOOKS = tuple(
-    f"on_{event}_{when}" for event in ("epoch", "train_batch", "test", "test_batch") for when in ("begin", "end")
-)
+_EVENTS = ("epoch", "train_batch", "test", "test_batch")
+HOOKS = (*(f"on_{event}_{when}" for event in _EVENTS for when in ("begin", "end")), "on_train_end")
 
 
 def fit_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
@@ -66,17 +67,20 @@ def state_of_copy(callback: keras.callbacks.Callback, *of_one_fit: str) -> dict[
     return {name: None if name in ("_model", *of_one_fit) else value for name, value in vars(callback).items()}
 
 
-def on_callback_error(callback: keras.callbacks.Callback, action: Callable[[], None]) -> None:
+def on_callback_error(
+    callback: keras.callbacks.Callback, action: Callable[[], None], *, hooks: Iterable[str] = HOOKS
+) -> None:
     """Call `action` when a later hook of any callback of the running `fit` raises.
 
     Args:
         callback: The callback within whose hook this is called.
-        action: Called before the exception leaves the hook.
+        action: Called before the exception leaves the hook. It must do the same when it is called twice.
+        hooks: The names of the hooks.
     """
     running = _running_callback_list(callback)
     if running is None:
         return
-    for name in _HOOKS:
+    for name in hooks:
         setattr(running, name, _with_error_action(getattr(running, name), action))
 
 
@@ -103,10 +107,6 @@ def _running_callback_list(callback: keras.callbacks.Callback) -> keras.callback
 
 def _with_error_action(hook: Callable[P, None], action: Callable[[], None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            hook(*args, **kwargs)
-        except BaseException:  # also Ctrl-C
-            action()
-            raise
+        undo_unless_finished(lambda: hook(*args, **kwargs), action)  # also after Ctrl-C
 
     return guarded

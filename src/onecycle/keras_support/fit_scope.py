@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 
 from onecycle.keras_support.attributes import AttributeOverride
+from onecycle.keras_support.interrupts import finish
 from onecycle.keras_support.running_fit import called_by_fit, is_fitting, is_fitting_in_any_thread
 from onecycle.keras_support.train_function import retrace_train_function
 
@@ -22,7 +23,8 @@ class FitScope:
 
     Args:
         model: The model.
-        undo: Undoes the change. Called at most once: by `close`, or when the next `fit` begins.
+        undo: Undoes the change: called by `close`, or when the next `fit` begins. It must do the same when it is called
+            twice, since an interrupt may end the first call.
         on_retrace: Called when another callback has had a new training function made during the same `fit`.
     """
 
@@ -35,10 +37,13 @@ class FitScope:
 
     def close(self) -> None:
         """Undo the change. A second call does nothing."""
-        if vars(self._model).get(_KEY) is not self:
-            return
-        self._override.undo()
+        if vars(self._model).get(_KEY) is self:
+            finish(self._close)
+
+    def _close(self) -> None:
         self._undo()
+        # Last, so that the next `fit` undoes what an interrupt has left.
+        self._override.undo()
 
     def close_if_ended(self) -> bool:
         """Undo the change if `fit` has ended, with an exception. Return whether it has ended."""

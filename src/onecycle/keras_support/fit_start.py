@@ -10,9 +10,9 @@ import keras
 
 from onecycle.keras_support.data_adapters import first_batch_of_fit
 from onecycle.keras_support.model_checks import check_loss, check_trainable
-from onecycle.keras_support.model_state import flattened_layers
+from onecycle.keras_support.model_state import flattened_layers, loss_and_metrics
 from onecycle.keras_support.running_fit import without_data_warnings
-from onecycle.keras_support.snapshot import preserved
+from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.training_data import has_own_fit, is_one_shot
 
 if TYPE_CHECKING:
@@ -51,13 +51,19 @@ def check_built_model(model: keras.Model, x: Nested, batch_size: int | None) -> 
     check_trainable(model)
     # A model with a `fit` of its own may not take the data as it is.
     cannot_read = is_one_shot(x) or has_own_fit(model)
-    check_loss(model, None if cannot_read else lambda: first_batch_of_fit(x, batch_size)[0])
+
+    def inputs() -> Nested:
+        return first_batch_of_fit(x, batch_size)[0]
+
+    if loss_and_metrics(model)[0] is None:
+        # The model is called, which moves its random generators, and the data is read.
+        preserving(model, lambda: check_loss(model, None if cannot_read else inputs), data=x)
 
 
 def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nested) -> None:
     """Let `fit` prepare the training, and stop it before its first step. What Keras refuses, it refuses here.
 
-    Only weights that are created remain; everything else is restored. Data sets may be asked for their first batches.
+    Only weights that are created remain; everything else is restored.
 
     Args:
         model: A compiled model.
@@ -68,8 +74,12 @@ def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nest
     Raises:
         ValueError, TypeError: Whatever `fit` raises.
     """
-    with preserved(model), without_data_warnings(), suppress(_Started):
-        model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
+
+    def run() -> None:
+        with without_data_warnings(), suppress(_Started):
+            model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
+
+    preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not _is_built(model))
 
 
 class _Started(BaseException):

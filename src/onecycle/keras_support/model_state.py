@@ -1,8 +1,8 @@
 """The state of a compiled model that Keras keeps under private names.
 
-Checked on Keras 3.15.1: `Model._flatten_layers`, `_seed_generators`, `_compile_loss`, `_compile_metrics` with its
-`_user_metrics` and `_user_weighted_metrics`, `_loss_tracker`, `_update_metrics_variables` (JAX), and
-`in_stateless_scope` of `keras.src.backend.common.stateless_scope`.
+Checked on Keras 3.15.1: `Model._flatten_layers`, `_seed_generators`, `_compile_loss`, `_compile_metrics`,
+`_loss_tracker`, `_update_metrics_variables` (JAX), and `in_stateless_scope` of
+`keras.src.backend.common.stateless_scope`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import keras
 from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
+
+from onecycle.keras_support.foreign_state import is_stateful_handle
+from onecycle.keras_support.held_objects import has_attributes, held_objects
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
@@ -55,19 +58,16 @@ def loss_and_metrics(model: keras.Model) -> tuple[keras.layers.Layer | None, ker
     return (model._compile_loss, model._compile_metrics)
 
 
-def compiled_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
-    """Return every metric of a compiled model, also those that Keras does not list before the first batch."""
-    # Several of these lists may hold the same metric.
-    names = "_user_metrics", "_user_weighted_metrics", "metrics"
-    arguments = [getattr(model._compile_metrics, name, None) for name in names]
-    found = [*model.metrics, *keras.tree.flatten(arguments)]
-    return list({id(metric): metric for metric in found if isinstance(metric, keras.metrics.Metric)}.values())
+def has_unlisted_state(model: keras.Model) -> bool:
+    """Return whether layers hold variables or tables that the model does not list among its variables.
 
-
-def recurrent_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the states of the recurrent layers with `stateful=True`, which no model lists among its variables."""
-    layers = (layer for layer in flattened_layers(model) if isinstance(layer, keras.layers.RNN) and layer.stateful)
-    return [state for layer in layers if layer.states is not None for state in keras.tree.flatten(layer.states)]
+    Such are the states of recurrent layers with `stateful=True`, and variables of TensorFlow. A training step on JAX
+    does not carry them.
+    """
+    listed = {id(one) for variable in model.variables for one in (variable, variable.value)}
+    metrics_and_optimizers = (keras.metrics.Metric, keras.optimizers.Optimizer)
+    held = held_objects(model, follow=lambda one: has_attributes(one) and not isinstance(one, metrics_and_optimizers))
+    return any(isinstance(one, keras.Variable) or is_stateful_handle(one) for one in held if id(one) not in listed)
 
 
 def updated_metrics(

@@ -25,7 +25,17 @@ _METHODS = ("fit", "evaluate")
 
 @contextmanager
 def unpatched(model: keras.Model) -> Iterator[None]:
-    """Let `fit` and `evaluate` of a model be as their authors wrote them, until the block ends.
+    """Let `fit` and `evaluate` of a model be as their authors wrote them, until the block ends."""
+    patches = Patches(model)
+    try:
+        patches.remove()
+        yield
+    finally:
+        patches.restore()
+
+
+class Patches:
+    """What other packages have put around `fit` and `evaluate` of a model, to be removed for a while.
 
     A method that the model's own class overrides is called, with its decorators, and so is Keras' method when the
     override calls `super()`. The classes themselves are changed meanwhile, since `super()` reads them.
@@ -33,23 +43,29 @@ def unpatched(model: keras.Model) -> Iterator[None]:
     Args:
         model: The model.
     """
-    # A patch of the list's constructor would add callbacks to every `fit`.
-    places = [(keras.callbacks.CallbackList, "__init__")]
-    places += [(cls, name) for cls in type(model).__mro__ for name in _METHODS if name in vars(cls)]
-    replaced = [
-        (cls, name, vars(cls)[name], original)
-        for cls, name in places
-        if (original := _class_original(cls, name)) is not vars(cls)[name]
-    ]
-    on_instance = {name: vars(model)[name] for name in _METHODS if _is_patched_instance(model, name)}
-    try:
-        for cls, name, _, original in replaced:
+
+    def __init__(self, model: keras.Model) -> None:
+        # A patch of the list's constructor would add callbacks to every `fit`.
+        places = [(keras.callbacks.CallbackList, "__init__")]
+        places += [(cls, name) for cls in type(model).__mro__ for name in _METHODS if name in vars(cls)]
+        self._model = model
+        self._replaced = [
+            (cls, name, vars(cls)[name], original)
+            for cls, name in places
+            if (original := _class_original(cls, name)) is not vars(cls)[name]
+        ]
+        self._on_instance = {name: vars(model)[name] for name in _METHODS if _is_patched_instance(model, name)}
+
+    def remove(self) -> None:
+        """Have the methods called without the patches."""
+        for cls, name, _, original in self._replaced:
             _set(cls, name, original)
-        unset_untracked(model, *on_instance)
-        yield
-    finally:
-        set_untracked(model, **on_instance)
-        for cls, name, patched, original in replaced:
+        unset_untracked(self._model, *self._on_instance)
+
+    def restore(self) -> None:
+        """Restore the patches. A second call does nothing."""
+        set_untracked(self._model, **self._on_instance)
+        for cls, name, patched, original in self._replaced:
             # A patch that was applied or removed in the meantime stays as it is.
             if vars(cls).get(name) is original:
                 _set(cls, name, patched)

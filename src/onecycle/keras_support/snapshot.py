@@ -1,24 +1,25 @@
-"""Snapshots of everything that training changes, and their restoration.
-
-Private names of Keras, checked on Keras 3.15.1: `_tracker` with its `stored_ids` (of layers, metrics and optimizers),
-and the attributes of a model in `_MODEL_ATTRIBUTES`.
-"""
+"""Snapshots of everything that training changes, and their restoration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import keras
 from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
+from onecycle.keras_support.data_state import DataSnapshot
 from onecycle.keras_support.fit_scope import close_ended_fit
-from onecycle.keras_support.model_state import compiled_metrics, loss_and_metrics, recurrent_states
+from onecycle.keras_support.foreign_state import restoration_of
+from onecycle.keras_support.held_objects import has_attributes, held_objects, is_container
+from onecycle.keras_support.interrupts import without_interrupts
+from onecycle.keras_support.layer_content import OF_FIT, LayerContent
+from onecycle.keras_support.model_state import loss_and_metrics
+from onecycle.keras_support.object_content import ContentSnapshot
 from onecycle.keras_support.optimizers import all_optimizers
-from onecycle.keras_support.patches import unpatched
+from onecycle.keras_support.patches import Patches
 from onecycle.keras_support.random_state import (
     global_seed,
     global_seed_generator,
@@ -27,77 +28,122 @@ from onecycle.keras_support.random_state import (
     set_global_seed_generator,
     set_random_states,
 )
+from onecycle.keras_support.types import Nested
 
-if TYPE_CHECKING:
-    # An attribute's name -> its value and, for a container, a copy of its content.
-    SavedAttributes: TypeAlias = dict[str, tuple[Any, Any]]
-
-_MODEL_ATTRIBUTES = (
-    *("history", "stop_training", "stop_evaluating", "train_function", "test_function"),
-    *("_initial_epoch", "_eval_epoch_iterator", "_jax_state"),
-)
+T = TypeVar("T")
 
 
-@contextmanager
-def preserved(model: keras.Model) -> Iterator[None]:
-    """Restore everything that training changes when the block ends, even with an exception.
+def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None, keep_weights: bool = False) -> T:
+    """Call `run` and give back everything that training changes, even after an exception.
 
-    That is weights, optimizer variables (also of an optimizer that was not built yet), the states of metrics and
-    BatchNormalization, seed generators, the global random number generators, `stop_training`, `history`,
-    `steps_per_execution` and the compiled functions. Meanwhile experiment trackers see no training of the model.
-
-    Args:
-        model: A compiled model that has its weights.
-    """
-    close_ended_fit(model)
-    values = VariableSnapshot(model)
-    # The first batch builds losses and metrics too, so their attributes change.
-    parts = [*all_optimizers(model), *filter(None, loss_and_metrics(model)), *compiled_metrics(model)]
-    attributes = [(part, _saved_attributes(part)) for part in parts]
-    model_attributes = {name: vars(model)[name] for name in _MODEL_ATTRIBUTES if name in vars(model)}
-    steps_per_execution = model.steps_per_execution
-    torch_state = backends.torch_state(model)
-    random_state = RandomSnapshot()
-    try:
-        with unpatched(model):
-            yield
-    finally:
-        # First, since on JAX this writes to the variables that are restored below.
-        backends.write_back_state(model)
-        for part, saved in attributes:
-            _restore_attributes(part, saved)
-        values.restore()
-        model.steps_per_execution = steps_per_execution
-        unset_untracked(model, *_MODEL_ATTRIBUTES)
-        set_untracked(model, **model_attributes)
-        backends.set_torch_state(torch_state)
-        random_state.restore()
-
-
-class VariableSnapshot:
-    """The values of all variables of a model and its optimizer.
-
-    They are kept on the host, because JAX donates the arrays on the device to the next training step.
+    That is weights, optimizers (also those that were not built yet), the states of metrics and BatchNormalization, seed
+    generators, all other state and all attributes of what the model holds, the compiled functions, the global random
+    number generators and those of the data. An interrupt while it is given back is raised afterwards. Meanwhile
+    experiment trackers see no training of the model.
 
     Args:
         model: A compiled model.
+        run: What trains the model.
+        data: The data that is read, as `fit` takes it, also nested.
+        keep_weights: Whether weights that `run` creates stay, and with them the attributes of layers.
+
+    Returns:
+        What `run` returned.
+    """
+    close_ended_fit(model)
+    before = _TrainingSnapshot(model, data, keep_weights)
+    # An interrupt ends one attempt to give back, wherever it is raised, and the next one is made on the way out. (A
+    # context manager would not do: an interrupt between its block and its `__exit__` would skip the latter.)
+    try:
+        try:
+            try:
+                before.patches.remove()
+                return run()
+            finally:
+                before.give_back()
+        finally:
+            before.give_back()
+    finally:
+        before.give_back()
+
+
+class _TrainingSnapshot:
+    """Everything that training changes, of a model whose `fit` is not running; the arguments are as above."""
+
+    def __init__(self, model: keras.Model, data: Nested, keep_weights: bool) -> None:
+        backends.write_back_state(model)  # of a `fit` that ended with an exception
+        self._model = model
+        self.patches = Patches(model)
+        follow = _has_attributes_but_no_weights if keep_weights else has_attributes
+        compiled = [*all_optimizers(model), *filter(None, loss_and_metrics(model)), *model.metrics]
+        held = held_objects(*compiled, *(() if keep_weights else (model,)), follow=follow)
+        self._content = ContentSnapshot(one for one in held if follow(one) or is_container(one))
+        self._fit_attributes = _fit_attributes(model)
+        self._state = StateSnapshot(model, layers_only=keep_weights)
+        self._torch_state = backends.torch_state(model)
+        self._random_state = RandomSnapshot()
+        self._data = DataSnapshot(data)
+        self._given_back = False
+
+    def give_back(self) -> None:
+        """Restore everything, unless that is done. Ctrl-C is held back meanwhile."""
+        if not self._given_back:
+            without_interrupts(self._restore)
+
+    def _restore(self) -> None:
+        # Otherwise JAX would write the state of the last step over what is restored.
+        backends.discard_state(self._model)
+        self.patches.restore()
+        # First the attributes, which hold the objects whose values follow.
+        self._content.restore()
+        new = [name for name in _fit_attributes(self._model) if name not in self._fit_attributes]
+        unset_untracked(self._model, *new)
+        set_untracked(self._model, **self._fit_attributes)
+        self._state.restore()
+        backends.set_torch_state(self._torch_state)
+        self._data.restore()
+        self._random_state.restore()
+        self._given_back = True
+
+
+class StateSnapshot:
+    """The values of everything that a model holds: variables of layers and optimizers, and state of other kinds.
+
+    They are kept on the host, because JAX donates the arrays on the device to the next training step. What did not
+    exist yet when the snapshot was taken is left unchanged.
+
+    Args:
+        model: A compiled model.
+        layers_only: Whether to record attributes, such as counters, of built layers only, not of the user's objects.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        variables = [*model.variables, *model.metrics_variables, *recurrent_states(model)]
+    def __init__(self, model: keras.Model, *, layers_only: bool = False) -> None:
         # Also of optimizers that a `MultiOptimizer` has not selected yet: they have a step counter from the start.
-        variables += [variable for optimizer in all_optimizers(model) for variable in optimizer.variables]
-        self._metrics = {id(variable) for variable in model.metrics_variables}
+        optimizers = all_optimizers(model)
+        held = held_objects(*optimizers, model)
+        variables = [*model.variables, *model.metrics_variables]
+        variables += [variable for optimizer in optimizers for variable in optimizer.variables]
+        # States of recurrent layers, for example, are in no such list.
+        variables += [one for one in held if isinstance(one, keras.Variable)]
+        metrics = [one for one in held if isinstance(one, keras.metrics.Metric)]
+        self._metrics = {id(one) for one in [*model.metrics_variables, *(v for m in metrics for v in m.variables)]}
         # A variable may be in several of these lists.
         unique = {id(variable): variable for variable in variables}
         self._values = [(variable, _copy_to_host(variable)) for variable in unique.values()]
+        arrays = {id(variable.value) for variable in unique.values()}
+        restorations = [restoration_of(one) for one in held if id(one) not in arrays]
+        self._restorations = [restore for restore in restorations if restore is not None]
+        self._content = LayerContent(one for one in held if not layers_only or isinstance(one, keras.layers.Layer))
 
     def restore(self, *, metrics: bool = True) -> None:
-        """Assign every variable the value it had.
+        """Give everything the value it had. This may be called while `fit` is running, and more than once.
 
         Args:
             metrics: Whether to restore the variables of metrics too.
         """
+        self._content.restore()
+        for restore in self._restorations:
+            restore()
         for variable, value in self._values:
             if metrics or id(variable) not in self._metrics:
                 variable.assign(value)
@@ -121,60 +167,13 @@ class RandomSnapshot:
             self._generator.state.assign(self._state)
 
 
+def _fit_attributes(model: keras.Model) -> dict[str, object]:
+    return {name: value for name, value in vars(model).items() if name in OF_FIT}
+
+
+def _has_attributes_but_no_weights(value: object) -> bool:
+    return has_attributes(value) and not isinstance(value, keras.layers.Layer)
+
+
 def _copy_to_host(variable: keras.Variable) -> NDArray[Any]:
     return backends.to_numpy(variable).copy()
-
-
-def _saved_attributes(part: object) -> SavedAttributes:
-    """Return an object's attributes, each container with a copy of its content."""
-    saved: SavedAttributes = {name: (value, _content(value)) for name, value in vars(part).items()}
-    tracker = vars(part).get("_tracker")
-    if tracker is not None:
-        saved["_tracker"] = (tracker, {name: set(ids) for name, ids in tracker.stored_ids.items()})
-    return saved
-
-
-def _content(value: object) -> SavedAttributes | list[object] | dict[object, object] | set[object] | None:
-    if backends.is_tracked_list(value):
-        return _saved_attributes(value)
-    return value.copy() if isinstance(value, (list, dict, set)) else None
-
-
-def _restore_attributes(part: object, saved: SavedAttributes) -> None:
-    """Restore attributes. Containers are changed in place, since Keras' trackers refer to them."""
-    unset_untracked(part, *(set(vars(part)) - set(saved)))
-    for name, (value, content) in saved.items():
-        set_untracked(part, **{name: value})
-        if name == "_tracker":
-            for store, ids in content.items():
-                value.stored_ids[store].clear()
-                value.stored_ids[store].update(ids)
-        else:
-            _restore_content(value, content)
-
-
-def _restore_content(value: object, content: Any) -> None:
-    # The methods of the built-in types bypass the tracking of Keras' subclasses.
-    if backends.is_tracked_list(value):
-        _restore_attributes(value, content)
-    elif isinstance(value, list):
-        list.__setitem__(value, slice(None), content)
-    elif isinstance(value, dict):
-        _restore_dict(value, content)
-    elif isinstance(value, set):
-        set.clear(value)
-        set.update(value, content)
-
-
-def _restore_dict(value: dict[object, object], content: dict[object, object]) -> None:
-    if len(value) == len(content) and all(name in content and content[name] is value[name] for name in value):
-        return
-    if backends.is_tracked_dict(value):
-        # TensorFlow's wrapper has to see every change.
-        for name in list(value):
-            del value[name]
-        for name in content:
-            value[name] = content[name]
-    else:
-        dict.clear(value)
-        dict.update(value, content)

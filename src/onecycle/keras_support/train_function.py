@@ -59,8 +59,14 @@ def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> N
     def new_train_step(*args: object, **kwargs: object) -> object:
         return train_step(*args, **kwargs)
 
-    with AttributeOverride(model, train_step=new_train_step):
-        make(force=True)
+    override = AttributeOverride(model, train_step=new_train_step)
+    try:
+        try:
+            make(force=True)
+        finally:
+            override.undo()
+    finally:
+        override.undo()  # again, in case an interrupt has ended the first call
 
 
 def overridden_method(model: keras.Model, *others: str) -> str | None:

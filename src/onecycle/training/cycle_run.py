@@ -10,6 +10,7 @@ import keras
 from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
+from onecycle.keras_support.interrupts import undo_unless_finished
 from onecycle.keras_support.optimizers import raw_step, skips_updates
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules
@@ -44,14 +45,15 @@ class CycleRun:
         self._check: StepCheck | None = StepCheck(model, length_given=length_given)
         self.first_step = raw_step(optimizer)
         self.calls = 0
-        schedule_hyperparameters(model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
-        self._scope = FitScope(model, self._undo, self._count_calls)
-        remove_with_fit(optimizer, self._scope)
-        self._count_calls()
+        self._scope: FitScope | None = None
+        undo_unless_finished(lambda: self._install(schedules), self.end)
 
     def end(self) -> None:
         """Restore the model's optimizer and training function. A second call does nothing."""
-        self._scope.close()
+        if self._scope is None:
+            self._undo()  # an interrupt has ended the installation
+        else:
+            self._scope.close()
 
     def end_epoch(self) -> None:
         """Check, after the first epoch, that the optimizer made one step per batch.
@@ -92,11 +94,18 @@ class CycleRun:
         complete = self.calls == epochs * -(-steps_per_epoch // per_call)
         return epochs * steps_per_epoch if complete else None
 
+    def _install(self, schedules: CycleSchedules) -> None:
+        schedule_hyperparameters(self._model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
+        self._count_calls()
+        self._scope = FitScope(self._model, self._undo, self._count_calls)
+        remove_with_fit(self._model.optimizer, self._scope)
+
     def _undo(self) -> None:
         self._installed_before.restore_where_installed()
         # A training function made in the meantime may contain the cycle, so the next `fit` makes a new one.
-        is_ours = self._model.train_function is self._scheduled
-        self._model.train_function = self._train_function if is_ours else None
+        if self._model.train_function is not self._train_function:
+            is_ours = self._model.train_function is self._scheduled
+            self._model.train_function = self._train_function if is_ours else None
 
     def _count_calls(self) -> None:
         """Wrap the training function while its calls must be counted."""

@@ -12,8 +12,10 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.fit_start import check_built_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
+from onecycle.keras_support.interrupts import undo_unless_finished
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
@@ -126,7 +128,8 @@ def fit_one_cycle(
                 warnings.warn(hint, stacklevel=3)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
-    history = model.fit(
+    history = _fit(
+        model,
         x,
         y,
         **data,
@@ -137,6 +140,11 @@ def fit_one_cycle(
         **fit_arguments,
     )
     return _with_evidence(history, spec, evidence)
+
+
+def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
+    """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
+    return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
 
 
 def _with_evidence(

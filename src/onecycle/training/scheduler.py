@@ -9,7 +9,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
-from onecycle.keras_support.callback_list import fit_callbacks, other_callbacks, state_of_copy
+from onecycle.keras_support.callback_list import fit_callbacks, on_callback_error, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
 from onecycle.results.cycle_report import CycleReport
@@ -176,6 +176,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
         self._run = CycleRun(self.model, schedules, length_given=given)
+        # An interrupt may come while the cycle is being removed.
+        on_callback_error(self, self._run.end, hooks=["on_train_end"])
         self._assignments = AssignmentCheck(optimizer)
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
