@@ -224,6 +224,20 @@ def test_callbacks_refuse_bad_arguments_before_the_first_step(case):
     assert int(model.optimizer.iterations.numpy()) == 0
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the other backends have an error of their own")
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [("find", {}), ("sweep", {"steps_per_epoch": 5}), ("fit", {"steps_per_epoch": 5, "shuffle": False})],
+)
+def test_data_of_unknown_length_without_a_batch_is_refused(function, arguments):
+    """Also where no length says it, the error does."""
+    import tensorflow as tf
+
+    none = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32).filter(lambda x, y: False)
+    with pytest.raises(ValueError, match="`x` must have at least one batch"):
+        FUNCTIONS[function](network(), none, None, **arguments)
+
+
 MODELS = {
     "None": (lambda: None, TypeError, "`model` must be a compiled keras.Model. Received: model=None"),
     "text": (lambda: "model", TypeError, "Received: model='model'"),

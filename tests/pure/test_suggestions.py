@@ -318,3 +318,19 @@ def test_arrays_that_do_not_match_are_an_error(rates, losses, message):
 def test_suggestion_needs_a_rate_and_a_reason():
     """Two positional arguments are enough for a custom rule."""
     assert Suggestion(0.1, "Because.").seen_at is None
+
+
+@pytest.mark.parametrize("losses", [["a"] * 20, [1j] * 20, [[1.0], [1.0, 2.0]]])
+def test_losses_must_be_numbers(losses):
+    """Strings, complex numbers and lists of different lengths are refused by name."""
+    with pytest.raises(ValueError, match="`losses` must be an array of numbers"):
+        RULES["one_cycle"](np.geomspace(1e-3, 1, 20), losses)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("losses", [[], [1.0], [np.nan] * 20], ids=["none", "one", "NaN"])
+def test_too_few_losses_give_a_reason(rule, losses):
+    """Without enough finite losses there is no suggestion, and the reason says how many there are."""
+    suggestion = rule(np.geomspace(1e-3, 1, len(losses)), losses)
+    assert suggestion.learning_rate is None
+    assert "finite losses" in suggestion.reason

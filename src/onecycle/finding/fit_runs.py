@@ -11,6 +11,7 @@ from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.keras_support import backends, training_data
+from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import skips_updates
 from onecycle.keras_support.running_fit import without_data_warnings
@@ -65,7 +66,7 @@ def run_in_fit(
 def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: int | None) -> None:
     callback = _RampCallback(run, one_epoch=training_data.is_one_shot(data["x"]), seed=seed)
     try:
-        with without_data_warnings():
+        with without_data_warnings(), batches_required():
             set_seed(seed)
             # An epoch has at least one step, so this many epochs are enough; the run ends `fit` itself.
             model.fit(**data, epochs=ramp.total_steps, verbose=0, callbacks=[callback])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import keras
@@ -42,6 +43,15 @@ def check_validation_data(model: keras.Model, validation_data: Nested) -> None:
         check_targets(model, y, "validation_data")
     if not is_overridden(model, "fit"):
         check_unsupported_arguments(x, y, sample_weight, None)
+
+
+@contextmanager
+def batches_required() -> Iterator[None]:
+    """Raise a ValueError where Keras finds, within the block, that data of unknown length has no batch."""
+    try:
+        yield
+    except StopIteration as error:
+        raise ValueError(no_batch_message("x")) from error
 
 
 def no_batch_message(name: str) -> str:

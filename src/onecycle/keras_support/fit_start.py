@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from onecycle.keras_support.data_adapters import first_batch_of_fit
+from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.model_checks import check_loss, check_trainable
 from onecycle.keras_support.model_state import flattened_layers, loss_and_metrics
 from onecycle.keras_support.running_fit import without_data_warnings
@@ -76,7 +77,7 @@ def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nest
     """
 
     def run() -> None:
-        with without_data_warnings(), suppress(_Started):
+        with without_data_warnings(), batches_required(), suppress(_Started):
             model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
 
     preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not _is_built(model))

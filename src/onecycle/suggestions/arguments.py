@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 MAX_INTEGER = 2**63 - 1  # of the step counters, and of NumPy
 MAX_SEED = 2**32 - 1  # the largest that NumPy takes, and so `keras.utils.set_random_seed`
@@ -175,6 +176,25 @@ def as_number(value: object) -> float | None:
     # Types of every array library, none of which is imported here; a symbolic tensor has no value.
     has_no_dimensions = not isinstance(value, type) and getattr(value, "shape", None) == ()
     return _as_float(value) if has_no_dimensions and "bool" not in str(getattr(value, "dtype", "bool")) else None
+
+
+def check_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return an argument that holds real numbers as a float64 array.
+
+    Args:
+        name: Name of the argument, for the error message.
+        values: Numbers, in an array or nested lists. NaN and infinities are allowed.
+
+    Raises:
+        ValueError: For strings, complex numbers or lists of different lengths.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "biufO":
+            return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"Argument `{name}` must be an array of numbers. Received: {name}={described(values)}")
 
 
 def described(value: object) -> str:

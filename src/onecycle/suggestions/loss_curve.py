@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onecycle.suggestions import smoothing
+from onecycle.suggestions.arguments import check_numbers
 from onecycle.suggestions.smoothing import Array
 
 MIN_POINTS = 10  # ours: with fewer points neither the noise nor the initial loss can be estimated
@@ -137,7 +138,7 @@ class LossCurve:
 
 
 def _checked(learning_rates: ArrayLike, losses: ArrayLike) -> tuple[Array, Array]:
-    rates = np.asarray(learning_rates, dtype=np.float64)
+    rates = check_numbers("learning_rates", learning_rates)
     medians = smoothing.median_over_repeats(losses)
     if rates.shape != medians.shape:
         raise ValueError(

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onecycle.suggestions.arguments import check_numbers
+
 Array = NDArray[np.float64]
 
 EMA_DECAY = 0.98  # fastai 2.8.12, `Recorder(beta=0.98)`
@@ -73,7 +75,7 @@ def median_over_repeats(losses: ArrayLike) -> Array:
     Raises:
         ValueError: If `losses` has more than two dimensions.
     """
-    values = np.asarray(losses, dtype=np.float64)
+    values = check_numbers("losses", losses)
     if values.ndim == 1:
         return values
     if values.ndim != 2:

@@ -11,7 +11,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.keras_support import training_data
-from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.data_checks import batches_required, check_validation_data
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.fit_start import check_built_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
@@ -128,17 +128,18 @@ def fit_one_cycle(
                 warnings.warn(hint, stacklevel=3)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
-    history = _fit(
-        model,
-        x,
-        y,
-        **data,
-        epochs=epochs,
-        validation_data=validation_data,
-        verbose=verbose,
-        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec)],
-        **fit_arguments,
-    )
+    with batches_required():
+        history = _fit(
+            model,
+            x,
+            y,
+            **data,
+            epochs=epochs,
+            validation_data=validation_data,
+            verbose=verbose,
+            callbacks=[*callbacks, OneCycleScheduler.from_spec(spec)],
+            **fit_arguments,
+        )
     return _with_evidence(history, spec, evidence)
 
 
