@@ -128,24 +128,17 @@ def fit_one_cycle(
                 warnings.warn(hint, stacklevel=3)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
-    with batches_required():
-        history = _fit(
-            model,
-            x,
-            y,
-            **data,
-            epochs=epochs,
-            validation_data=validation_data,
-            verbose=verbose,
-            callbacks=[*callbacks, OneCycleScheduler.from_spec(spec)],
-            **fit_arguments,
-        )
+    history = _fit(
+        model, x, y, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
+        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec)], **fit_arguments,
+    )  # fmt: skip
     return _with_evidence(history, spec, evidence)
 
 
 def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
     """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
-    return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
+    with batches_required():
+        return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
 
 
 def _with_evidence(
