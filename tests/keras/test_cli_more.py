@@ -144,3 +144,33 @@ def test_ctrl_c_in_fit(tmp_path):
     import keras
 
     assert keras.saving.load_model(tmp_path / "m.keras").count_params() == 49
+
+
+DATA_SET = """
+import keras
+import numpy as np
+
+x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, k):
+        return x[8 * k : 8 * k + 8], x[8 * k : 8 * k + 8, :1]
+
+
+def make():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model, Batches()
+"""
+
+
+@pytest.mark.parametrize("command", [["find"], ["fit", "--epochs", "1"], ["sweep", "--epochs", "9"]])
+def test_batch_size_beside_a_data_set_is_a_usage_error(command, tmp_path, capsys):
+    """A data set has its batches, so the option would have no effect: the exit code is 2, before any training."""
+    (tmp_path / "batches.py").write_text(DATA_SET)
+    assert main([command[0], f"{tmp_path}/batches.py:make", *command[1:], "--batch-size", "64"]) == 2
+    assert "--batch-size 64 and a Batches" in capsys.readouterr().err

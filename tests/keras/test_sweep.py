@@ -104,7 +104,9 @@ def test_score_equals_that_of_fit(sweep_run):
     model, before, result = sweep_run
     held_out = X[:64], Y[:64]
     random = np.random.RandomState(OPTIONS["seed"])
-    data = prepare_sweep_data(model, X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, share=1.0)
+    data = prepare_sweep_data(
+        model, X, Y, None, batch_size=BATCH, validation_data=held_out, random=random, epochs_read=1.0
+    )
     seed = int(random.randint(2**31))
     for run in (0, -1):
         steps = int(result.steps[run])
@@ -151,7 +153,9 @@ def test_a_part_of_a_dataset_is_drawn():
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
     model = compiled_model()
-    data = prepare_sweep_data(model, dataset, None, None, batch_size=None, validation_data=None, random=RNG, share=0.4)
+    data = prepare_sweep_data(
+        model, dataset, None, None, batch_size=None, validation_data=None, random=RNG, epochs_read=0.4
+    )
     assert data.batch_size == BATCH
     assert data.steps_per_epoch == ROWS // BATCH
     assert training_data.count_rows(data.train) + len(data.validation[0]) < ROWS
@@ -165,7 +169,7 @@ def test_a_part_of_a_dataset_is_drawn():
             batch_size=None,
             validation_data=None,
             random=RNG,
-            share=1.0,
+            epochs_read=1.0,
         )
 
 
@@ -208,7 +212,7 @@ def test_held_out_rows_are_not_trained_on():
     rows = np.arange(50)
     data = prepare_sweep_data(
         compiled_model(), {"a": rows}, rows, rows, batch_size=7, validation_data=None,
-        random=np.random.RandomState(0), share=1.0,
+        random=np.random.RandomState(0), epochs_read=1.0,
     )  # fmt: skip
     (x, y, weights), (x_out, y_out, weights_out) = data.train, data.validation
     assert sorted([*y, *y_out]) == rows.tolist()

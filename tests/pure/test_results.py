@@ -190,3 +190,30 @@ def test_hints_are_saved_shown_and_loaded(result, tmp_path):
         document = json.loads((tmp_path / "result.json").read_text())
         assert ("hints" in document["fields"]) == bool(saved.hints)
     assert "Note: Shuffle the data set." in hinted.summary().splitlines()
+
+
+@pytest.mark.parametrize("reason", [StopReason.DIVERGED, StopReason.NON_FINITE])
+def test_last_step_of_a_ramp_is_its_end(reason):
+    """A test that ended in the last step was not stopped before its end, and every text says so."""
+    rates, losses = fall_and_explosion()
+    early, late = (RangeTest.from_losses(rates, losses, reason, num_steps=steps) for steps in (300, 200))
+    assert early.ending == reason.value
+    assert "before its end" in early.summary()
+    assert "in the last step" in late.ending
+    assert "200 of 200 steps" in late.summary()
+    assert "before its end" not in late.summary()
+    unknown = RangeTest.from_losses(rates, np.ones(200), reason, num_steps=200)
+    with pytest.raises(ValueError, match="in the last step"):
+        unknown.learning_rate  # noqa: B018 - raises
+
+
+def test_accumulated_batches_are_part_of_the_settings():
+    """The summary says how many batches make up a step, and a file keeps it."""
+    plain, accumulated = (
+        RangeTest.from_losses(
+            *fall_and_explosion(), StopReason.DIVERGED, gradient_accumulation_steps=batches, training_steps=900
+        )
+        for batches in (None, 4)
+    )
+    assert "each step an update of 4 accumulated batches" in accumulated.summary()
+    assert "accumulated" not in plain.summary()

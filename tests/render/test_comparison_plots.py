@@ -10,6 +10,7 @@ from render.sample_comparisons import COMPARISONS, NAN, comparison, record, risi
 from onecycle.plot import plot_comparison, plot_differences, save_figure
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.results import load
+from onecycle.results.runs import finder_epochs
 
 PRETTY = COMPARISONS["pretty"]
 EACH = pytest.mark.parametrize("result", COMPARISONS.values(), ids=COMPARISONS)
@@ -56,7 +57,11 @@ def test_labels_say_when_and_how_often_the_target_was_reached():
     """Labels, crossings of the means and diverged runs are data before they are drawn."""
     picture = comparison_picture(PRETTY)
     assert picture.curves[1].label.startswith("cycle: target after ")
-    assert picture.curves[1].label.endswith("finder included")
+    assert picture.curves[1].label.endswith(" for the search")
+    # The epochs of the training itself, as on the axis.
+    reached = [run["epochs_to_target"] - finder_epochs(run) for run in PRETTY.of("cycle") if run["reached"]]
+    assert f"target after {np.mean(reached):.3g} epochs" in picture.curves[1].label
+    assert max(reached) <= 6
     epoch, value = picture.curves[1].crossing
     assert value >= 0.9
     assert epoch < picture.curves[0].crossing[0]

@@ -9,7 +9,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import load_model_and_data
+from onecycle.cli.user_code import check_batch_size, load_model_and_data
 
 if TYPE_CHECKING:
     from onecycle.results import RangeTest
@@ -44,6 +44,7 @@ def find_command(
             from onecycle import find_learning_rate
 
             user = load_model_and_data(function, seed)
+            check_batch_size(user, batch_size)
             result = find_learning_rate(
                 user.model, user.x, user.y, batch_size=batch_size, min_learning_rate=min_learning_rate,
                 max_learning_rate=max_learning_rate, num_steps=num_steps, seed=seed,
@@ -77,7 +78,7 @@ def range_test_facts(result: RangeTest) -> dict[str, object]:
         "learning_rate": result.suggestion.learning_rate,
         "rule": result.rule,
         "reason": result.suggestion.reason,
-        "stop_reason": result.stop_reason.value,
+        "stop_reason": result.ending,
         "hints": list(result.hints),
         "steps": len(result.learning_rates),
         "suggestions": {name: suggestion.learning_rate for name, suggestion in result.suggestions.items()},

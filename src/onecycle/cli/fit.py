@@ -13,7 +13,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files, select_backend
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import ModelAndData, load_model_and_data
+from onecycle.cli.user_code import ModelAndData, check_batch_size, load_model_and_data
 
 if TYPE_CHECKING:
     import keras
@@ -53,8 +53,10 @@ def fit_command(
         check_output_files(save=save, plot=plot, model=model)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
+            user = load_model_and_data(function, seed)
+            check_batch_size(user, batch_size)
             outcome = train_with_one_cycle(
-                load_model_and_data(function, seed), epochs=epochs, max_learning_rate=max_learning_rate,
+                user, epochs=epochs, max_learning_rate=max_learning_rate,
                 batch_size=batch_size, seed=seed, verbose=console.keras_verbosity(as_json=as_json, epoch_lines=True),
             )  # fmt: skip
             written = outcome.write(save=save, plot=plot, model=model)

@@ -18,7 +18,7 @@ UserFunction = Annotated[
         help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (model, x, y) or (model, dataset).",
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size. Default: 32, as in Keras.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size for arrays. Default: 32, as in Keras.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Random seed, for a reproducible result.")]
 BackendChoice = Annotated[Backend | None, typer.Option(help="Keras backend. Default: the variable KERAS_BACKEND.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of worker processes on this machine.")]

@@ -9,7 +9,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import load_model_and_data
+from onecycle.cli.user_code import check_batch_size, load_model_and_data
 
 if TYPE_CHECKING:
     from onecycle.results import Sweep
@@ -49,6 +49,7 @@ def sweep_command(
             from onecycle import sweep_learning_rates
 
             user = load_model_and_data(function, seed)
+            check_batch_size(user, batch_size)
             # The default is defined beside code that imports Keras, too late for the help text.
             budget_argument: dict[str, Any] = {} if budget is None else {"budget": budget}
             result = sweep_learning_rates(

@@ -50,6 +50,17 @@ def load_model_and_data(name: str, seed: int | None = None) -> ModelAndData:
     return check_model_and_data(call_user_function(name, seed), name)
 
 
+def check_batch_size(user: ModelAndData, batch_size: int | None) -> None:
+    """Raise a `UsageError` for `--batch-size` beside a data set, whose batches `fit` takes as they are."""
+    from onecycle.keras_support.training_data import is_arrays
+
+    if batch_size is not None and user.y is None and not is_arrays(user.x):
+        raise UsageError(
+            "Option --batch-size is for arrays, and this data comes in batches: leave the option out, or change the "
+            f"batches in your function. Received: --batch-size {batch_size} and a {type(user.x).__name__}"
+        )
+
+
 def call_user_function(name: str, seed: int | None = None) -> object:
     """Import and call the user's function, and return what it returns. Arguments as in `load_model_and_data`."""
     # From the right, because a path on Windows has a colon too.

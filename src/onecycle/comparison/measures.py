@@ -9,7 +9,7 @@ import numpy as np
 
 from onecycle.comparison.statistics import t_interval
 from onecycle.results.metrics import Direction, check_mode, metric_direction, reaches
-from onecycle.results.runs import TIMES, MeasuredRun, RunRecord
+from onecycle.results.runs import TIMES, MeasuredRun, RunRecord, finder_epochs
 
 
 def shared_metrics(records: Iterable[RunRecord]) -> list[str]:
@@ -163,12 +163,10 @@ def elapsed(record: RunRecord, epoch: int) -> dict[str, float | None]:
         Measure -> value. The samples are None if they cannot be counted.
     """
     finder_steps = record.finder.get("steps", 0)
-    # Relative to the first epoch, since `steps` are cumulative.
-    finder_epochs = finder_steps / max(record.steps[0], 1) if finder_steps else 0
     samples = record.samples[epoch] + finder_steps * record.config["batch_size"] if record.samples else None
     return {
         "steps": record.steps[epoch] + finder_steps,
-        "epochs": epoch + 1 + finder_epochs,
+        "epochs": epoch + 1 + finder_epochs(record),
         "samples": samples,
         "seconds": record.seconds[epoch],
     }

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import keras
-import numpy as np
-from keras import ops
 
 from onecycle.engine.batch_order import BatchPlan
 from onecycle.engine.block_inputs import SINGLE_MEMBER, BlockInputs, MemberGroup, all_members
@@ -181,4 +179,5 @@ _SCAN_ONLY = "On this backend a compiled program trains one member after another
 def _single_valued_metrics(model: keras.Model) -> tuple[str, ...]:
     """Return the names of the metrics that fit into a table. A metric may return several values, one per class."""
     values = model.get_metrics_result()
-    return tuple(name for name in values if np.ndim(ops.convert_to_numpy(values[name])) == 0)
+    # By its shape: TensorFlow cannot turn a bfloat16 tensor into a NumPy array.
+    return tuple(name for name, value in values.items() if not len(getattr(value, "shape", ())))

@@ -9,6 +9,7 @@ from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
+from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.rules import DEFAULT_RULE, Rule
@@ -27,7 +28,8 @@ class LearningRateFinder(keras.callbacks.Callback):
     Args:
         min_learning_rate: The first learning rate, above 0.
         max_learning_rate: The last learning rate, above the first.
-        num_steps: Number of steps of the ramp, at least 10.
+        num_steps: Number of steps of the ramp, at least 10. With gradient accumulation, a step is an update of the
+            weights.
         spacing: `"exponential"` or `"linear"`.
         rule: Name of the rule whose suggestion is `result.learning_rate`, or a function
             `(learning_rates, losses) -> Suggestion`.
@@ -90,17 +92,19 @@ class LearningRateFinder(keras.callbacks.Callback):
         if self._run is not None:
             return
         per_epoch = self.params.get("steps")
-        available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch
+        batches = steps_per_update(self.model.optimizer)
+        available = self.num_steps if per_epoch is None else (self.params["epochs"] - epoch) * per_epoch // batches
         steps = min(self.num_steps, available)
         if steps < MIN_STEPS:
             raise ValueError(
                 f"A range test needs at least {MIN_STEPS} steps, and this `fit` has {steps}. Train for more epochs, or "
                 "use `find_learning_rate`, which repeats short data."
             )
-        run = RampInFit(self.model, Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing))
+        ramp = Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing, batches)
+        run = RampInFit(self.model, ramp)
         # Only errors in the training step reach `run` itself.
         on_callback_error(self, run.abandon)
-        self._run = run
+        self._run, self._steps = run, steps
         run.start()  # last, since no error or interrupt after it would reach this hook
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -110,6 +114,6 @@ class LearningRateFinder(keras.callbacks.Callback):
         call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
         self._run.finish()
         self.result = range_test_result(
-            self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self.num_steps
+            self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self._steps
         )
         self._run = None

@@ -14,8 +14,9 @@ from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.program_cache import cache_of, program_key
 from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs, TrainingProgram
+from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.keras_support import compilation, training_data
-from onecycle.keras_support.optimizers import velocities
+from onecycle.keras_support.optimizers import accumulators, step_counters, steps_per_update, velocities
 from onecycle.keras_support.train_function import build_symbolically
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
@@ -29,14 +30,16 @@ class CompiledRampRun:
     """A finished range test.
 
     Attributes:
-        learning_rates: (n,) learning rate of each step, increasing.
-        losses: (n,) true loss of each batch, up to and including the one that ended the test.
+        learning_rates: (n,) learning rate of each update, increasing.
+        losses: (n,) true loss of each update, up to and including the one that ended the test.
         stop_reason: Why the test ended.
+        steps_made: Number of training steps made, those after the end of the test included.
     """
 
     learning_rates: NDArray[np.float64]
     losses: NDArray[np.float64]
     stop_reason: StopReason
+    steps_made: int
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the learning rates (n,), increasing, and the loss at each (n,)."""
@@ -50,7 +53,7 @@ class CompiledRamp:
 
     Args:
         model: A compiled model for which `engine.eligibility.reason_not_compiled` returns None.
-        learning_rates: (steps,) the learning rates of the ramp.
+        ramp: The learning rates.
         data: (x, y, sample_weight), arrays.
         batch_size: Rows per batch.
 
@@ -58,8 +61,8 @@ class CompiledRamp:
         refusal: Why the test cannot run as a program, as the end of a sentence, or None.
     """
 
-    def __init__(self, model: keras.Model, learning_rates: NDArray[np.float64], data: Data, batch_size: int) -> None:
-        self._learning_rates = learning_rates
+    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int) -> None:
+        self._ramp, self._learning_rates = ramp, ramp.values()
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
         build_symbolically(model, training_data.first_rows(data, batch_size))
         self._start, self._data = _start_state(model), compilation.to_device(data)
@@ -86,20 +89,23 @@ class CompiledRamp:
         # Drawn for all steps at once, since the number of steps of a call depends on the clock.
         rows = RowOrder(self._plan, None).take(total_steps)
         losses: list[float] = []
+        update_means = np.empty(0)
         steps = FIRST_STEPS_PER_CALL
         while rule.stop_reason is None and len(losses) < total_steps:
             start_time, steps = time.perf_counter(), min(steps, total_steps - len(losses))
             state, step_losses, _ = self._program(*self._arguments(state, rows, len(losses), steps))
             new = np.asarray(step_losses)[:steps].tolist()
             losses += new
-            rule.update(new)
-            end = len(losses) if rule.stopped_at is None else rule.stopped_at + 1
-            after_read(end, losses[end - 1])
+            judged, update_means = len(update_means), update_losses(losses, self._ramp.steps_per_update)
+            rule.update(update_means[judged:])
+            end = len(update_means) if rule.stopped_at is None else rule.stopped_at + 1
+            if end:
+                after_read(end * self._ramp.steps_per_update, float(update_means[end - 1]))
             # As many steps as fit into the time allowed, judged by this call.
             seconds = time.perf_counter() - start_time
             steps = min(MAX_STEPS_PER_CALL, max(1, int(steps * MAX_SECONDS_PER_CALL / seconds)))
         reason = rule.stop_reason or StopReason.COMPLETED
-        return CompiledRampRun(self._learning_rates[:end], np.array(losses[:end]), reason)
+        return CompiledRampRun(self._ramp.update_rates(end), update_means[:end], reason, steps_made=len(losses))
 
     def _compile(self, model: keras.Model) -> TrainingProgram:
         # The rows of one step, without a draw from a generator: the program is only compiled.
@@ -121,8 +127,18 @@ class CompiledRamp:
 
 
 def _start_state(model: keras.Model) -> TrainingState:
-    """Return the model's state with velocities of zero: those of a higher rate would dominate the first steps."""
-    state = TrainingState.of(model)
-    reset = {id(variable) for variable in velocities(model.optimizer)}
-    pairs = zip(model.optimizer.variables, state.optimizer, strict=True)
-    return state._replace(optimizer=[value * 0 if id(variable) in reset else value for variable, value in pairs])
+    """Return the model's state at the start of an update, with velocities of zero.
+
+    The velocities of a higher rate would dominate the first steps.
+    """
+    state, optimizer = TrainingState.of(model), model.optimizer
+    zero = {id(variable) for variable in (*velocities(optimizer), *accumulators(optimizer))}
+    counters, length = {id(variable) for variable in step_counters(optimizer)}, steps_per_update(optimizer)
+
+    def start_value(variable: keras.Variable, value: keras.KerasTensor) -> keras.KerasTensor:
+        if id(variable) in zero:
+            return value * 0
+        return value // length * length if id(variable) in counters and length > 1 else value
+
+    pairs = zip(optimizer.variables, state.optimizer, strict=True)
+    return state._replace(optimizer=[start_value(*pair) for pair in pairs])

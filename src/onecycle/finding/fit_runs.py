@@ -56,7 +56,7 @@ def run_in_fit(
             validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
         )
         _fit(model, run, ramp, data, seed)
-        if not len(run.losses):
+        if not run.steps_made:
             raise ValueError("Argument `x` must have at least one batch. Received: data without batches")
         progress.finish()
         runs.append(run)

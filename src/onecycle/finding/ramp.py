@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, Unpack
 
 import keras
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.optimizers import optimizer_names
+from onecycle.keras_support.optimizers import optimizer_names, steps_per_update
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
-from onecycle.schedules.base import PhasedSchedule
+from onecycle.schedules.base import Schedule
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import Rule, apply_rule, find_rule
@@ -21,20 +22,48 @@ from onecycle.suggestions.rules import Rule, apply_rule, find_rule
 MIN_STEPS = 10  # fewer losses are not enough for any rule
 
 
-class Ramp(PhasedSchedule):
-    """The learning rate of a range test, rising from the minimum at step 0 to the maximum at the last step."""
+class Ramp(Schedule):
+    """The learning rate of a range test, rising from the minimum at step 0 to the maximum at the last update.
+
+    With gradient accumulation, the rate is the same in all steps of one update.
+    """
 
     def __init__(
         self,
         min_learning_rate: float,
         max_learning_rate: float,
-        total_steps: int,
+        updates: int,
         spacing: str = "exponential",
+        steps_per_update: int = 1,
         start_step: int = 0,
     ) -> None:
         self.min_learning_rate, self.max_learning_rate = float(min_learning_rate), float(max_learning_rate)
-        self.total_steps, self.spacing = total_steps, spacing
-        self._set_phases(curves.range_ramp(min_learning_rate, max_learning_rate, total_steps, spacing), start_step)
+        self.updates, self.spacing, self.steps_per_update = updates, spacing, steps_per_update
+        self.total_steps = updates * steps_per_update
+        self._phases = curves.range_ramp(min_learning_rate, max_learning_rate, updates, spacing)
+        self._set_curve(curves.HeldCurve(curves.Curve(self._phases), steps_per_update, start_step))
+
+    @property
+    def phases(self) -> tuple[curves.Phase, ...]:
+        """The single phase, in training steps."""
+        zero, length = self.start_step, self.steps_per_update
+        return tuple(replace(p, start=zero + p.start * length, stop=zero + p.stop * length) for p in self._phases)
+
+    def update_rates(self, updates: int) -> NDArray[np.float64]:
+        """Return the rates of the first updates (n,)."""
+        return self.shifted(0).values()[:: self.steps_per_update][:updates]
+
+
+def update_losses(losses: Sequence[float] | NDArray[np.float64], steps_per_update: int) -> NDArray[np.float64]:
+    """Return the mean loss of each complete update.
+
+    Args:
+        losses: (n,) the loss of each batch, from the first one of an update.
+        steps_per_update: Number of batches whose gradients are accumulated for one update.
+    """
+    updates = len(losses) // steps_per_update
+    complete = np.asarray(losses[: updates * steps_per_update], dtype=np.float64)
+    return np.asarray(complete.reshape(updates, steps_per_update).mean(axis=1))
 
 
 class FinishedRamp(Protocol):
@@ -42,7 +71,12 @@ class FinishedRamp(Protocol):
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """The true loss of each batch (n,), up to and including the one that ended the test."""
+        """The true loss of each update (n,), up to and including the one that ended the test."""
+        ...
+
+    @property
+    def steps_made(self) -> int:
+        """The number of training steps made, those after the end of the test included."""
         ...
 
     @property
@@ -72,10 +106,13 @@ def range_test_result(
     losses = np.full((len(runs), len(rates)), np.nan)
     for row, (_, run_losses) in zip(losses, measured, strict=True):
         row[: len(run_losses)] = run_losses
+    batches = steps_per_update(model.optimizer)
     settings |= {
         "optimizer": optimizer_names(model.optimizer),
         "backend": backends.name(),
         "versions": backends.versions(),
+        "gradient_accumulation_steps": batches if batches > 1 else None,
+        "training_steps": sum(run.steps_made for run in runs),
     }
     stop_reason = runs[0].stop_reason or StopReason.DATA_ENDED
     return RangeTest.from_losses(rates, losses if len(runs) > 1 else losses[0], stop_reason, rule=rule, **settings)
@@ -89,7 +126,7 @@ def check_ramp(
     Args:
         min_learning_rate: The first rate, above 0.
         max_learning_rate: The last rate, above the first.
-        num_steps: Number of steps, at least 10.
+        num_steps: Number of updates, at least 10.
         spacing: "exponential" or "linear".
         rule: Name of a rule, or a function, which is tried on an example.
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.finding.ramp import Ramp
+from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
@@ -18,11 +18,13 @@ from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import (
+    accumulators,
     build_optimizer,
     raw_step,
     skip_ema_overwrite_once,
     skips_updates,
     step_counter,
+    step_counters,
     velocities,
 )
 from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
@@ -43,7 +45,7 @@ class RampInFit:
         model: The model whose `fit` runs.
         ramp: The learning rates.
         after_read: Called with the number of steps and the last loss whenever losses were read.
-        validation_loss: Called after every step, if given; the losses of the test are then the ones it returns.
+        validation_loss: Called after every update, if given; the losses of the test are then the ones it returns.
 
     Attributes:
         stop_reason: Why the test ended; None while it runs.
@@ -62,7 +64,7 @@ class RampInFit:
         self._after_read = after_read
         self._validation_loss = validation_loss
         self._rule = DivergenceRule()
-        self._calls = self._steps_called = self._read_at = self._judged = self._applied = 0
+        self._calls = self._steps_called = self._read_at = self._judged = self._applied = self._recorded = 0
         self._losses: list[float] = []
         self._updates: list[int] = []
         self._running = self._ended = False
@@ -71,9 +73,17 @@ class RampInFit:
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """The true loss of each batch (n,), up to and including the one that ended the test."""
+        """The true loss of each update (n,), up to and including the one that ended the test.
+
+        Without gradient accumulation these are the losses of all batches, also of those whose update was skipped.
+        """
         end = None if self._rule.stopped_at is None else self._rule.stopped_at + 1
-        return np.array(self._losses[:end], dtype=np.float64)
+        return self._measured()[:end]
+
+    @property
+    def steps_made(self) -> int:
+        """The number of training steps made, those after the end of the test included."""
+        return self._recorded
 
     @property
     def calls(self) -> int:
@@ -86,6 +96,8 @@ class RampInFit:
         Where loss scaling skipped updates, several batches share a rate, and the last of their losses is returned.
         """
         losses = self.losses
+        if self._ramp.steps_per_update > 1:
+            return self._ramp.update_rates(len(losses)), losses
         updates = np.array(self._updates[: len(losses)], dtype=int)
         last = np.append(np.diff(updates) > 0, True)[: len(losses)]
         return self._ramp.values()[updates[last]], losses[last]
@@ -107,13 +119,22 @@ class RampInFit:
 
     def _install(self) -> None:
         model = self._model
-        for velocity in velocities(model.optimizer):
-            velocity.assign(np.zeros(velocity.shape))  # that of a higher rate would dominate the first steps
+        self._start_update()
+        self._first_step = raw_step(model.optimizer)
         self._recorder.attach()
         schedule_hyperparameters(model, learning_rate=self._ramp.shifted(self._first_step))
         self._wrap()
         self._scope = FitScope(model, self._remove, self._wrap)
         remove_with_fit(model.optimizer, self._scope)
+
+    def _start_update(self) -> None:
+        """Bring the optimizer to the start of an update, with velocities of zero."""
+        optimizer, length = self._model.optimizer, self._ramp.steps_per_update
+        # The velocities of a higher rate would dominate the first steps.
+        for variable in (*velocities(optimizer), *accumulators(optimizer)):
+            variable.assign(np.zeros(variable.shape))
+        for counter in step_counters(optimizer) if length > 1 else ():
+            counter.assign(int(backends.to_numpy(counter)) // length * length)
 
     def finish(self) -> None:
         """End a test whose `fit` ended first, because it ran out of data or epochs."""
@@ -203,7 +224,7 @@ class RampInFit:
     def _read(self, result: object) -> object:
         self._read_at, self._read_time = self._steps_called, time.monotonic()
         self._add_losses(self._recorder.read(result), result)
-        if self._validation_loss is not None:
+        if self._validation_loss is not None and self._applied % self._ramp.steps_per_update == 0:
             # `evaluate` reads the variables, and on PyTorch it switches the modules to inference.
             backends.write_back_state(self._model, result)
             torch_state = backends.torch_state(self._model)
@@ -222,16 +243,28 @@ class RampInFit:
 
     def _judge(self) -> None:
         """Decide whether the losses added since the last call end the test."""
-        self.stop_reason = self._rule.update(self._losses[self._judged :])
-        self._judged = len(self._losses)
+        measured = self._measured()
+        self.stop_reason = self._rule.update(measured[self._judged :])
+        self._judged = len(measured)
         if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
             self.stop_reason = StopReason.COMPLETED
+
+    def _measured(self) -> NDArray[np.float64]:
+        """Return the loss of each batch (n,), or with gradient accumulation the loss of each complete update."""
+        losses, length = np.array(self._losses, dtype=np.float64), self._ramp.steps_per_update
+        if length == 1 or not len(losses):
+            return losses
+        # The gradient of a skipped batch is in no update.
+        losses = losses[np.diff([*self._updates, self._applied]) > 0]
+        if self._validation_loss is not None:
+            return losses[length - 1 :: length]  # only the last step of an update changes the weights
+        return update_losses(losses, length)
 
     def _add_losses(self, recorded: list[float], result: object) -> None:
         """Add newly recorded losses, each with the number of updates before it, which is the step of the ramp."""
         if not recorded and self._steps_called:
             raise self._missing_losses(result)
-        updates = len(recorded)
+        updates = self._recorded = len(recorded)
         if self._skips_updates or not self._losses:  # one check is enough: all steps run the same code
             counter = step_counter(self._model.optimizer)
             updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step

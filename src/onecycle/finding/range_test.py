@@ -17,6 +17,7 @@ from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
+from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.keras_support.snapshot import StateSnapshot, preserving
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
@@ -67,7 +68,8 @@ def find_learning_rate(
             this data, evaluated after every step, instead of the losses of the batches. This is slow: keep it small.
         min_learning_rate: Learning rate of the first step, above 0.
         max_learning_rate: Learning rate of the last step, above the first.
-        num_steps: Number of steps of the ramp, at least 10. The test stops earlier when the loss diverges.
+        num_steps: Number of steps of the ramp, at least 10. The test stops earlier when the loss diverges. With
+            gradient accumulation, a step is an update of the weights, all batches of which have the same rate.
         spacing: `"exponential"` (equal ratios) or `"linear"`.
         repeats: Number of ramps from the same start with different data order. The rules use their median.
         rule: Name of the rule whose suggestion is `learning_rate` (see `onecycle.suggestions`), or a function
@@ -110,7 +112,7 @@ def find_learning_rate(
     data = {"x": x, "y": y, **arguments}
     training_data.check_data(model, **data)
     build_model(model, **data)
-    ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing)
+    ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing, steps_per_update(model.optimizer))
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
 
@@ -166,7 +168,7 @@ def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRam
     if reason_not_compiled(model, data["x"], data["y"], data["sample_weight"], methods=("compute_loss",)):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
-    compiled = CompiledRamp(model, ramp.values(), arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
+    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
     return None if compiled.refusal else compiled
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from onecycle.finding.progress import StepProgress
 from onecycle.finding.range_test import find_learning_rate
-from onecycle.finding.sweep_budget import FACTORS, SEARCH_RATIO, SEARCH_RUNS, SweepBudget, longest_share
+from onecycle.finding.sweep_budget import FACTORS, SEARCH_RATIO, SEARCH_RUNS, SweepBudget, epochs_of_longest_run
 from onecycle.finding.sweep_data import SweepData, check_sweep_data, prepare_sweep_data
 from onecycle.finding.sweep_runs import RunSchedules, SweepRuns, suggested_peak
 from onecycle.keras_support import training_data
 from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.model_checks import check_model
-from onecycle.keras_support.optimizers import build_optimizer
+from onecycle.keras_support.optimizers import build_optimizer, steps_per_update
 from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
@@ -99,6 +99,8 @@ def sweep_learning_rates(
     """
     check_model(model, x)
     check_integer("epochs", epochs)
+    if steps_per_epoch is not None:
+        check_integer("steps_per_epoch", steps_per_epoch)
     check_number("budget", budget, above=0.0)
     schedules = RunSchedules(model, schedule, momentum)
     arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
@@ -114,16 +116,17 @@ def sweep_learning_rates(
         random = np.random if seed is None else np.random.RandomState(seed % 2**32)
         data = prepare_sweep_data(
             model, x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
-            validation_data=validation_data, random=random, share=longest_share(epochs, budget),
+            validation_data=validation_data, random=random, epochs_read=epochs_of_longest_run(epochs, budget),
         )  # fmt: skip
-        steps = SweepBudget(data.steps_per_epoch * epochs, budget)
+        steps = SweepBudget(data.steps_per_epoch * epochs, budget, steps_per_update(model.optimizer))
         schedules(steps.total_steps, 1.0)  # so that an error in the user's callable comes before any training
         runs = SweepRuns(model, data, schedules, class_weight=class_weight, seed=int(random.randint(2**31)))
         initial_score = runs.initial_score()
         progress = StepProgress(steps.sweep_steps, verbose)
         range_test = _range_test(model, data, class_weight, steps, seed)
-        progress.update(len(range_test.learning_rates))
-        _train_runs(runs, steps, range_test, lambda: progress.update(runs.steps_spent + len(range_test.learning_rates)))
+        range_test_steps = range_test.training_steps or 0
+        progress.update(range_test_steps)
+        _train_runs(runs, steps, range_test, lambda: progress.update(runs.steps_spent + range_test_steps))
         progress.finish()
         return runs.result(
             range_test, total_steps=steps.total_steps, initial_score=initial_score, seed=seed, epochs=epochs,
@@ -139,7 +142,7 @@ def _range_test(
     x, y, sample_weight = data.all()
     return find_learning_rate(
         model, x, y, batch_size=data.fit_batch_size, sample_weight=sample_weight, class_weight=class_weight,
-        num_steps=steps.range_test_steps, seed=seed, verbose=0,
+        num_steps=steps.range_test_steps // steps.steps_per_update, seed=seed, verbose=0,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class SweepData:
         train: (x, y, sample_weight), arrays in random order; or batches that cannot be joined to arrays.
         validation: The data on which the runs are judged, as `fit` takes it.
         batch_size: Rows per batch.
-        steps_per_epoch: Steps per epoch of the whole data, held-out rows included.
+        steps_per_epoch: Steps per epoch of the full run, which trains on the held-out rows too.
         description: A sentence on the held-out data.
     """
 
@@ -105,7 +105,7 @@ def prepare_sweep_data(
     steps_per_epoch: int | None = None,
     validation_data: Nested,
     random: RandomOrder,
-    share: float,
+    epochs_read: float,
 ) -> SweepData:
     """Return the data of a sweep, in a random order, with a part held out where no validation data is given.
 
@@ -118,7 +118,7 @@ def prepare_sweep_data(
         steps_per_epoch: As in `fit`. Required for a data set of unknown length.
         validation_data: As `fit` takes it; None holds out a part of the training data.
         random: Draws the order of the rows.
-        share: Part of an epoch that the longest run reads, so that no more of a data set is read.
+        epochs_read: Epochs that the longest run reads, so that no more of a data set is read.
 
     Raises:
         ValueError: For data of unknown length, or too few rows to hold any out.
@@ -131,7 +131,9 @@ def prepare_sweep_data(
     if training_data.is_arrays((x, y, sample_weight)):
         size = batch_size or training_data.DEFAULT_BATCH_SIZE
         return _split_rows((x, y, sample_weight), size, steps, validation_data, random)
-    batches = _read_batches(x, max(1, min(steps, round(steps * share / (1 - HELD_OUT_SHARE)) + 1)))
+    # The longest run may read more than an epoch, where that is a part of the data.
+    wanted, available = round(steps * epochs_read / (1 - HELD_OUT_SHARE)) + 1, training_data.steps_per_epoch(x, None)
+    batches = _read_batches(x, wanted if available is None else min(wanted, available))
     joined = None if training_data.has_own_fit(model) else _joined(batches)
     if joined is None:
         return _split_batches(BatchList(batches, x), steps, validation_data, random)

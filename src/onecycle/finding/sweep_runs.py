@@ -186,7 +186,7 @@ class SweepRuns:
             steps=np.array(steps, dtype=np.float64),
             curves=_mean_curves([run.losses for run in runs]),
             pick=pick,
-            cost=(self.steps_spent + len(range_test.learning_rates)) / total_steps,
+            cost=(self.steps_spent + (range_test.training_steps or 0)) / total_steps,
             range_test=range_test,
             total_steps=total_steps,
             initial_score=initial_score,

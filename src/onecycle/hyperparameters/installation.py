@@ -16,6 +16,7 @@ import keras
 
 from onecycle.hyperparameters.evaluation import HostStepCounter, NumberOrSchedule, evaluate
 from onecycle.hyperparameters.optimizer_traits import (
+    casts_momentum,
     compares_momentum,
     momentum_attributes,
     weight_decay_attributes,
@@ -25,7 +26,12 @@ from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.copying import is_being_copied
 from onecycle.keras_support.fit_scope import FitScope
-from onecycle.keras_support.optimizers import inner_optimizers, step_counter, unscheduled_learning_rate
+from onecycle.keras_support.optimizers import (
+    inner_optimizers,
+    shared_dtype,
+    step_counter,
+    unscheduled_learning_rate,
+)
 from onecycle.keras_support.traceable import traceable_momentum
 
 if TYPE_CHECKING:
@@ -220,15 +226,19 @@ class Installation:
             values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
         # Muon has two momenta and two weight decays, which follow the same schedule.
         current: dict[str, StepValue] = {}
+        # Most optimizers cast the rate themselves. A momentum keeps its precision where the optimizer allows it.
+        dtype = shared_dtype(self._optimizer) or "float32"
         if "momentum" in values:
             momentum = values["momentum"]
+            keeps_precision = dtype not in ("float32", "float64") and casts_momentum(self._optimizer)
+            momentum = backends.in_dtype(momentum, "float32" if keeps_precision else dtype)
             if self._compares_momentum:
                 momentum = traceable_momentum(momentum)
             current |= dict.fromkeys(self._momentum_attributes, momentum)
         if "weight_decay" in values:
             current |= dict.fromkeys(weight_decay_attributes(self._optimizer), values["weight_decay"])
         if "learning_rate" in values:
-            current["learning_rate"] = values["learning_rate"]
+            current["learning_rate"] = backends.in_dtype(values["learning_rate"], dtype)
         return current
 
     def _learning_rate(self, step: Step) -> StepValue:

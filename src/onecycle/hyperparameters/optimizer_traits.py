@@ -19,6 +19,7 @@ _MOMENTUM_ATTRIBUTES = {
     "Lion": ("beta_1",),
 }
 _COMPARES_MOMENTUM = ("SGD", "RMSprop")
+_DOES_NOT_CAST = ("Muon", "Nadam")
 # Adadelta is none of them: it scales its steps by earlier ones, and its usual learning rate is 1.
 _NORMALIZES_GRADIENTS = (
     *("Adam", "Nadam", "Adamax", "Adafactor", "Adagrad", "Ftrl", "Lamb", "Lion", "Muon", "RMSprop"),
@@ -42,6 +43,11 @@ def weight_decay_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str,
 def compares_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether the optimizer compares its momentum with 0 in each step, which a traced tensor cannot do."""
     return any(is_optimizer(optimizer, name) for name in _COMPARES_MOMENTUM)
+
+
+def casts_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer combines its momentum with variables of any precision."""
+    return not any(is_optimizer(optimizer, name) for name in _DOES_NOT_CAST)
 
 
 def normalizes_gradients(optimizer: keras.optimizers.Optimizer) -> bool:

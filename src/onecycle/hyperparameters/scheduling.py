@@ -16,7 +16,7 @@ from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_ste
 from onecycle.keras_support import backends
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
-from onecycle.keras_support.model_checks import check_model
+from onecycle.keras_support.model_checks import check_model, wrapper_advice
 from onecycle.keras_support.optimizers import (
     inner_optimizers,
     is_multi_optimizer,
@@ -177,7 +177,7 @@ def _resolve(model_or_optimizer: object) -> tuple[keras.optimizers.Optimizer, ke
     if not isinstance(model_or_optimizer, keras.Model):
         raise TypeError(
             "Argument `model_or_optimizer` must be a compiled keras.Model or a keras optimizer. "
-            f"Received: model_or_optimizer={model_or_optimizer!r} of type {type(model_or_optimizer).__name__}"
+            f"Received: model_or_optimizer={described(model_or_optimizer)}{wrapper_advice(model_or_optimizer)}"
         )
     check_model(model_or_optimizer)
     close_ended_fit(model_or_optimizer)

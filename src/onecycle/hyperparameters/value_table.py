@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,8 +56,9 @@ class ValueTable:
         if len(starts) != 1 or rows > _MAX_ROWS:
             return None
         columns = [schedule.shifted(0).values(rows) for schedule in schedules.values()]
-        # Keras computes in float32 in the graph; on the host, float64 costs nothing.
-        precision = "float64" if backends.runs_eagerly() else "float32"
+        # Keras computes in float32 in the graph, unless the user wants float64; on the host, float64 costs nothing.
+        precise = backends.runs_eagerly() or keras.config.floatx() == "float64"
+        precision = "float64" if precise else "float32"
         return cls(tuple(schedules), np.stack(columns, axis=1).astype(precision), starts.pop())
 
     def at(self, step: Step) -> dict[str, StepValue]:

@@ -119,6 +119,13 @@ def write_count(variable: keras.Variable) -> int:
     return int(variable.value._version)
 
 
+def in_dtype(value: float | keras.KerasTensor, dtype: str) -> float | keras.KerasTensor:
+    """Return a scalar in a dtype on TensorFlow, which does not mix dtypes as the others do."""
+    if name() != "tensorflow" or isinstance(value, float):
+        return value
+    return keras.ops.cast(value, dtype)
+
+
 # What happens around a training step
 
 

@@ -124,6 +124,18 @@ def _advice(model: object, x: Nested) -> str:
         return ". The model comes first, before the data."
     if isinstance(model, type) and issubclass(model, keras.Model):
         return ". Pass an instance of the class."
+    return wrapper_advice(model)
+
+
+def wrapper_advice(model: object) -> str:
+    """Return the end of an error message for a Keras model that PyTorch has wrapped; "" for anything else."""
+    # `DistributedDataParallel` and `DataParallel` hold the model in `module`, and `torch.compile` in `_orig_mod`.
+    for attribute in ("module", "_orig_mod"):
+        if isinstance(getattr(model, attribute, None), keras.Model):
+            return (
+                f". Pass the Keras model inside it, `model.{attribute}`. It is then trained by this process alone, as "
+                "with Keras' `fit`."
+            )
     return ""
 
 

@@ -1,11 +1,14 @@
 """Optimizers: those inside other optimizers, their step counters and settings.
 
 Private names of Keras, checked on Keras 3.15.1: `Optimizer._iterations`, `_learning_rate`, `_variables`,
-`_get_current_learning_rate`, `_exclude_from_weight_decay` and `_exclude_from_weight_decay_pattern`;
+`_get_current_learning_rate`, `_accumulated_gradients`, `_trainable_variables`, `_exclude_from_weight_decay` and
+`_exclude_from_weight_decay_pattern`;
 `RMSprop._momentums`; `MultiOptimizer._optimizer_map`.
 """
 
 from __future__ import annotations
+
+import math
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -65,6 +68,29 @@ def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
         return step_counter(optimizer.inner_optimizer)
     # The counter of a MultiOptimizer counts every step. An optimizer inside it that has no variables never counts.
     return optimizer._iterations
+
+
+def shared_dtype(optimizer: keras.optimizers.Optimizer) -> str | None:
+    """Return the dtype of the weights that a built optimizer updates, or None if they differ."""
+    dtypes = {variable.dtype for variable in optimizer._trainable_variables} if optimizer.built else set()
+    return dtypes.pop() if len(dtypes) == 1 else None
+
+
+def steps_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return how many steps of the counter make one update of the weights: 1 without gradient accumulation."""
+    return math.lcm(*(inner.gradient_accumulation_steps or 1 for inner in inner_optimizers(optimizer)))
+
+
+def accumulators(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables that sum the gradients of an update that is not complete."""
+    inners = [inner for inner in inner_optimizers(optimizer) if inner.gradient_accumulation_steps]
+    return [variable for inner in inners for variable in inner._accumulated_gradients]
+
+
+def step_counters(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the step counters of the optimizer and of those inside it."""
+    counters = [step_counter(optimizer), *map(step_counter, inner_optimizers(optimizer))]
+    return list({id(counter): counter for counter in counters}.values())
 
 
 def learning_rate_setting(optimizer: keras.optimizers.Optimizer) -> keras.Variable | LearningRateSchedule:

@@ -126,11 +126,9 @@ def known_batch_size(x: Nested, batch_size: int | None) -> int | None:
 
     Args:
         x: The data.
-        batch_size: The user's choice, or None.
+        batch_size: The user's choice, or None. As in `fit`, it has no effect on data that comes in batches.
     """
-    if batch_size is not None:
-        return batch_size
-    return DEFAULT_BATCH_SIZE if is_arrays(x) else None
+    return (batch_size or DEFAULT_BATCH_SIZE) if is_arrays(x) else None
 
 
 def without_validation_split(data: Nested, validation_split: float) -> Nested:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.metrics import reaches
-from onecycle.results.runs import MEASURES, MeasuredRun
+from onecycle.results.runs import MEASURES, MeasuredRun, finder_epochs
 
 Array = NDArray[np.float64]
 
@@ -180,12 +180,15 @@ def _crossing(mean: Array, target: float, mode: str) -> tuple[float, float] | No
 
 
 def _label(arm: str, runs: tuple[MeasuredRun, ...], *, has_target: bool) -> str:
-    epochs = [run["epochs_to_target"] for run in runs if run["epochs_to_target"] is not None]
+    reached = [run for run in runs if run["epochs_to_target"] is not None]
+    # The axis of the plot has the epochs of the training alone.
+    epochs = [(run["epochs_to_target"] or 0.0) - finder_epochs(run) for run in reached]
+    search = float(np.mean([finder_epochs(run) for run in reached])) if reached else 0.0
     diverged = sum(run["diverged"] is not None for run in runs)
     label = f"{arm}: target after {np.mean(epochs):.3g} epochs" if epochs else f"{arm}: target never reached"
     if not has_target:
         label = arm
-    label += ", finder included" if epochs and any(run["finder"] for run in runs) else ""
+    label += f" and {search:.3g} for the search" if has_target and search else ""
     label += f" ({len(epochs)} of {len(runs)})" if 0 < len(epochs) < len(runs) else ""
     return label + (f", {diverged} diverged" if diverged else "")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onecycle.results import codec
 from onecycle.results.base import Result
-from onecycle.results.runs import TIMES, MeasuredRun, time_or_length
+from onecycle.results.runs import TIMES, MeasuredRun, finder_epochs, time_or_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +161,9 @@ class Comparison(Result):
 
     def _describe_target(self) -> str:
         if math.isfinite(self.target):
-            return f"Target {self.target:.4g}: {self.target_from}. Times include the finder's cost."
+            search = max(map(finder_epochs, self.runs), default=0.0)
+            included = f" Times include the search for the rate, of up to {search:.3g} epochs." if search else ""
+            return f"Target {self.target:.4g}: {self.target_from}.{included}"
         return f"There is no target and there are no times: {self.baseline} never had a finite {self.metric}."
 
     def _row(self, arm: str) -> dict[str, str]:

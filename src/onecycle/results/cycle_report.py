@@ -83,7 +83,7 @@ class CycleReport(Result):
         if isinstance(self.evidence, Sweep):
             return f"Picked by a sweep that cost {self.evidence.cost:.2g} of a run. {self.evidence.pick.reason}"
         if isinstance(self.evidence, RangeTest):
-            steps = len(self.evidence.learning_rates)
+            steps = len(self.evidence.learning_rates) * (self.evidence.gradient_accumulation_steps or 1)
             return f"Picked by a range test of {steps} steps. {self.evidence.suggestion.reason}"
         return None
 

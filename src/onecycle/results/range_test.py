@@ -24,6 +24,13 @@ codec.storable(StopReason)
 codec.storable(Suggestion)
 
 
+# Of a ramp that ended in its last step, so that it was not stopped before its end.
+_ENDED_AT_LAST_STEP = {
+    StopReason.DIVERGED: "The loss diverged in the last step of the ramp.",
+    StopReason.NON_FINITE: "The loss became NaN or infinite in the last step of the ramp.",
+}
+
+
 class RangeTestSettings(TypedDict, total=False):
     """The fields of a `RangeTest` that describe how it was made."""
 
@@ -35,6 +42,8 @@ class RangeTestSettings(TypedDict, total=False):
     seed: int | None
     versions: Mapping[str, str]
     hints: tuple[str, ...]
+    gradient_accumulation_steps: int | None
+    training_steps: int | None
 
 
 @codec.storable
@@ -43,20 +52,25 @@ class RangeTest(Result):
     """A learning rate range test: the losses of a short run with a rising rate, and the rates they suggest.
 
     Attributes:
-        learning_rates: float64 array, `(n,)`, learning rate of each step, increasing.
-        losses: float64 array, `(n,)`, true training loss of each batch; with repeats `(repeats, n)`, padded with NaN.
+        learning_rates: float64 array, `(n,)`, learning rate of each step, increasing. With gradient accumulation, a
+            step is an update of the weights.
+        losses: float64 array, `(n,)`, true training loss of each step; with repeats `(repeats, n)`, padded with NaN.
+            With gradient accumulation, the mean over the batches of an update.
         smoothed: float64 array, `(n,)`, smoothed losses (of the median over repeats).
         stop_reason: Why the test ended.
         suggestions: Rule name -> `Suggestion`, for every rule.
         rule: Name of the deciding rule, whose suggestion is `learning_rate`.
         spacing: Spacing of the rates, "exponential" or "linear".
-        num_steps: Number of steps requested, or None if it is unknown. n is smaller if the test stopped early.
+        num_steps: Number of steps of the ramp, or None if it is unknown. n is smaller if the test stopped early.
         batch_size: Batch size, or None for data sets, which are already batched.
         optimizer: Class name of the optimizer, or None.
         backend: Keras backend, or None.
         seed: The seed given, or None.
         versions: Package name -> version of the packages that ran the test.
         hints: What is wrong with the data, with the remedy: one or two sentences for each fault that was noticed.
+        gradient_accumulation_steps: Number of batches whose gradients are accumulated for one update, or None.
+        training_steps: Batches that the test trained on, in all repeats and also after the loss had diverged; None in
+            results of older versions.
     """
 
     learning_rates: NDArray[np.float64]
@@ -73,6 +87,8 @@ class RangeTest(Result):
     seed: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     hints: tuple[str, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
+    gradient_accumulation_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
+    training_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "losses", "smoothed"):
@@ -112,7 +128,7 @@ class RangeTest(Result):
             stop_reason: Why the test ended.
             rule: Name of the deciding rule, or a function `(learning_rates, losses) -> Suggestion`.
             **settings: Remaining fields: `spacing`, `num_steps`, `batch_size`, `optimizer`, `backend`, `seed`,
-                `versions`, `hints`.
+                `versions`, `hints`, `gradient_accumulation_steps`, `training_steps`.
 
         Raises:
             RuntimeError, TypeError, ValueError: If the rule is unknown, raises an error or returns something else, or
@@ -145,14 +161,19 @@ class RangeTest(Result):
         rate = self.suggestion.learning_rate
         if rate is None:
             # Where the data is at fault, advice about the limits of the test would mislead.
-            advice = self.hints or (self.suggestion.reason, self.stop_reason.value)
+            completed = self.stop_reason is StopReason.COMPLETED
+            advice = self.hints or (self.suggestion.reason, self.stop_reason.value if completed else self.ending)
             raise ValueError(f"The range test suggests no learning rate (rule {self.rule}). {' '.join(advice)}")
         return rate
 
     @property
     def ending(self) -> str:
         """How the test ended, in a sentence without advice, since the suggestions give their own."""
-        return "The ramp reached its end." if self.stop_reason is StopReason.COMPLETED else self.stop_reason.value
+        if self.stop_reason is StopReason.COMPLETED:
+            return "The ramp reached its end."
+        if self.num_steps is not None and len(self.learning_rates) >= self.num_steps:
+            return _ENDED_AT_LAST_STEP.get(self.stop_reason, str(self.stop_reason.value))
+        return str(self.stop_reason.value)
 
     def summary(self) -> str:
         """Return the suggested rate, the settings of the test and every rule's suggestion as text."""
@@ -182,6 +203,8 @@ class RangeTest(Result):
         ends = f", {self.learning_rates[0]:.3g} to {self.learning_rates[-1]:.3g}" if steps else ""
         settings = [f"{steps}{requested} steps{ends}, {self.spacing}"]
         settings += [f"{len(self.losses)} repeats"] if self.losses.ndim == 2 else []
+        batches = self.gradient_accumulation_steps
+        settings += [f"each step an update of {batches} accumulated batches"] if batches else []
         for name in ("optimizer", "batch_size", "backend", "seed"):
             value = getattr(self, name)
             settings += [f"{name.replace('_', ' ')} {value}"] if value is not None else []

@@ -101,6 +101,13 @@ _TIME_KEYS: Mapping[str, _TimeKey] = {
 }
 
 
+def finder_epochs(run: MeasuredRun | RunRecord) -> float:
+    """Return the training steps of the search for a run's rate, in epochs of the run; 0 without a search."""
+    finder, steps = (run.finder, run.steps) if isinstance(run, RunRecord) else (run["finder"], run["steps"])
+    # Relative to the first epoch, since `steps` are cumulative.
+    return float(finder.get("steps", 0) / max(steps[0], 1)) if finder and steps else 0.0
+
+
 def time_to_target(run: MeasuredRun, measure: str) -> float | None:
     """Return the time a run took to reach the target, or None if it did not reach it.
 

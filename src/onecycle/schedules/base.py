@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from onecycle.schedules.curves import Curve, CyclicalCurve, Phase
+from onecycle.schedules.curves import Curve, CyclicalCurve, HeldCurve, Phase
 from onecycle.suggestions.arguments import check_integer
 
 
@@ -33,7 +33,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     start_step: int
     total_steps: int
-    _curve: Curve | CyclicalCurve
+    _curve: Curve | CyclicalCurve | HeldCurve
     # The call that `repr` shows, if it is not that of the class.
     _constructor: ClassVar[str | None] = None
 
@@ -93,7 +93,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def _set_curve(self, curve: Curve | CyclicalCurve) -> None:
+    def _set_curve(self, curve: Curve | CyclicalCurve | HeldCurve) -> None:
         """Set the curve and make the schedule immutable."""
         self._curve = curve
         # Last: once this attribute exists, `__setattr__` refuses every change.

@@ -138,6 +138,31 @@ class Curve:
         return float(self.phases[-1].last)
 
 
+class HeldCurve:
+    """A curve that is evaluated once for several steps in a row, as for the batches of one accumulated update.
+
+    Args:
+        curve: The curve, which begins at step 0.
+        steps: Number of steps that share a value.
+        start_step: Shift of the whole curve in whole steps.
+    """
+
+    def __init__(self, curve: Curve, steps: int, start_step: int) -> None:
+        self.curve, self.steps, self.start_step = curve, steps, start_step
+
+    def value_at(self, step: int) -> float:
+        """Return the value at one step, on the host."""
+        return self.curve.value_at((step - self.start_step) // self.steps)
+
+    def values(self, steps: ArrayLike) -> NDArray[np.float64]:
+        """Return the values at an array of integer steps, in float64."""
+        return self.curve.values((np.asarray(steps) - self.start_step) // self.steps)
+
+    def evaluate(self, step: keras.KerasTensor, ops: ModuleType) -> keras.KerasTensor:
+        """Return the values at integer steps, a tensor of any shape, as float32 in `ops = keras.ops`."""
+        return self.curve.evaluate((step - self.start_step) // self.steps, ops)
+
+
 class CyclicalCurve:
     """An endless triangle wave between `base` and `peak`: `base + (peak - base) * w`, where `mode` scales `w`.
 

@@ -13,6 +13,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
+from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.schedules.delayed import starting_at
@@ -146,8 +147,9 @@ class CycleSpec:
             TypeError: If the callable does not return a schedule.
             ValueError: For a momentum pair and a schedule that has no matching momentum.
         """
+        length = None if total_steps is None else steps_to_last_update(optimizer, total_steps, start_step)
         # The momentum is derived from the shifted schedule, so both begin at the same step.
-        schedule = self._schedule_of(total_steps)
+        schedule = self._schedule_of(length)
         check_schedule("learning_rate", schedule, sampled_steps(0, total_steps))
         rate = starting_at(schedule, start_step)
         pair = self._pair_for(rate, optimizer)
@@ -182,6 +184,21 @@ class CycleSpec:
             )
         if isinstance(self.momentum, tuple):
             matching_momentum(self.schedule, self.momentum)
+
+
+def steps_to_last_update(optimizer: keras.optimizers.Optimizer, steps: int, start_step: int) -> int:
+    """Return how many of these steps there are up to the last update of the weights, which has the last rate.
+
+    With gradient accumulation, further batches at the end are part of no update.
+
+    Args:
+        optimizer: The optimizer.
+        steps: Length of the training in steps.
+        start_step: The optimizer's step counter before it.
+    """
+    batches = steps_per_update(optimizer)
+    length = (start_step + steps) // batches * batches - start_step
+    return length if length > 0 else steps
 
 
 def checked_momentum(momentum: object) -> str | MomentumPair | None:

@@ -26,6 +26,14 @@ class FitArguments(TypedDict, total=False):
     validation_freq: int
 
 
+class TrainingLength(TypedDict):
+    """What determines the length of a training besides the data and the batch size."""
+
+    epochs: int
+    steps_per_epoch: int | None
+    validation_split: float
+
+
 def check_fit_arguments(arguments: Mapping[str, object], *, x: Nested, epochs: int, validation_data: Nested) -> None:
     """Check the arguments that Keras uses only after some training, or with another meaning than they seem to have.
 

@@ -23,7 +23,7 @@ from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
-from onecycle.training.fit_arguments import FitArguments, check_fit_arguments, checked_callbacks
+from onecycle.training.fit_arguments import FitArguments, TrainingLength, check_fit_arguments, checked_callbacks
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
 from onecycle.training.scheduler import OneCycleScheduler
@@ -119,9 +119,8 @@ def fit_one_cycle(
     evidence = kept_peak.load(spec)
     if evidence is None:
         evidence = find_peak(
-            spec, model, x, y, **data, epochs=epochs - fit_arguments.get("initial_epoch", 0),
-            validation_split=fit_arguments.get("validation_split") or 0.0, seed=seed, verbose=verbose,
-        )  # fmt: skip
+            spec, model, x, y, **data, **_length(epochs, validation_data, fit_arguments), seed=seed, verbose=verbose
+        )
     if evidence is not None:
         for hint in evidence.hints:
             if hint != unscaled:
@@ -139,6 +138,17 @@ def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras
     """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
     with batches_required():
         return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
+
+
+def _length(epochs: int, validation_data: Nested, arguments: FitArguments) -> TrainingLength:
+    """Return what determines the length of the training, from the arguments of `fit`."""
+    # Keras ignores the split beside `validation_data`.
+    split = (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
+    return {
+        "epochs": epochs - arguments.get("initial_epoch", 0),
+        "steps_per_epoch": arguments.get("steps_per_epoch"),
+        "validation_split": split,
+    }
 
 
 def _with_evidence(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from dataclasses import replace
+from typing import TypedDict, TypeVar, Unpack
 
 import keras
 
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep import sweep_learning_rates
+from onecycle.finding.sweep_budget import SweepTooShortError
 from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
 from onecycle.keras_support import training_data
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
+from onecycle.suggestions.rules import Suggestion
 from onecycle.training.cycle_spec import CycleSpec
 
 # For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits. Only the
@@ -21,6 +24,10 @@ WIDER_MIN, WIDER_MAX, WIDER_MAX_OF_SGD, WIDER_STEPS = 1e-8, 10.0, 1e3, 900
 # An optimizer that divides by the size of the gradient changes each weight by about the learning rate in each step.
 # The weights of a network that trains are smaller than 1.
 HIGHEST_NORMALIZED_PEAK = 1.0
+# The rule for a loss that fell and never shot up. With such a network any rate of the test trains.
+RULE_WITHOUT_BLOW_UP = "steepest"
+
+Result = TypeVar("Result", RangeTest, Sweep)
 
 
 class PickerOptions(TypedDict, total=False):
@@ -39,6 +46,7 @@ def find_peak(
     y: object,
     *,
     epochs: int,
+    steps_per_epoch: int | None = None,
     validation_split: float = 0.0,
     sample_weight: object = None,
     **options: Unpack[PickerOptions],
@@ -51,27 +59,33 @@ def find_peak(
         x: Training data, as `Model.fit` takes it.
         y: Targets, as in `fit`.
         epochs: Epochs of the training.
-        validation_split: As in `fit`; a sweep does not use this part.
+        steps_per_epoch: As in `fit`.
+        validation_split: Part of the rows that `fit` will hold out; a sweep does not use them.
         sample_weight: As in `fit`.
         **options: Other arguments of both pickers.
+
+    Raises:
+        ValueError: If no peak was found, with the reason, or if the training is too short for a sweep.
     """
     if isinstance(spec.max_learning_rate, RangeTest | Sweep):
         return spec.max_learning_rate
     if spec.picker is None:
         return None
     if spec.picker == "range test":
-        return _range_test(model, x, y, sample_weight=sample_weight, **options)
+        result = _range_test(model, x, y, sample_weight=sample_weight, **options)
+        return _require_peak(result, result.suggestion.learning_rate, f"{result.suggestion.reason} {result.ending}")
     x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), validation_split)
-    return sweep_learning_rates(
-        model,
-        x,
-        y,
-        sample_weight=sample_weight,
-        epochs=epochs,
-        momentum=spec.momentum,
-        schedule=spec.schedule,
-        **options,
-    )
+    try:
+        sweep = sweep_learning_rates(
+            model, x, y, sample_weight=sample_weight, epochs=epochs, steps_per_epoch=steps_per_epoch,
+            momentum=spec.momentum, schedule=spec.schedule, **options,
+        )  # fmt: skip
+    except SweepTooShortError as error:
+        raise ValueError(
+            f'A sweep needs a training of at least {error.needed_steps} steps. Pass `max_learning_rate="range test"` '
+            f'or a number. Received: a training of {error.total_steps} steps with max_learning_rate="sweep"'
+        ) from error
+    return _require_peak(sweep, sweep.pick.learning_rate, sweep.pick.reason)
 
 
 def refuse_one_shot(spec: CycleSpec, x: object) -> None:
@@ -102,6 +116,7 @@ def _range_test(
         max_learning_rate=WIDER_MAX if normalized else WIDER_MAX_OF_SGD,
         num_steps=WIDER_STEPS,
     )
+    result = _without_blow_up(result)
     peak = result.suggestion.learning_rate
     if normalized and peak is not None and peak > HIGHEST_NORMALIZED_PEAK:
         names = optimizer_names(model.optimizer)
@@ -109,5 +124,32 @@ def _range_test(
             " ".join(result.hints) + f" The range test suggests {peak:.3g}, but {names} changes each weight by about "
             f"the learning rate in each step, and no network trains with more than {HIGHEST_NORMALIZED_PEAK:g}. Scale "
             "the inputs and the targets, or pass a number as `max_learning_rate`."
+        )
+    return result
+
+
+def _without_blow_up(result: RangeTest) -> RangeTest:
+    """Return the test with another deciding rule if its loss fell clearly and never shot up; else the same test."""
+    other = result.suggestions[RULE_WITHOUT_BLOW_UP]
+    decided = result.suggestion.learning_rate is not None or result.suggestion.seen_at is not None
+    # With data that is at fault, the network is not an easy one.
+    if decided or result.hints or other.learning_rate is None:
+        return result
+    last = result.learning_rates[-1]
+    reason = f"The loss did not shoot up at rates up to {last:.3g}. {other.reason}"
+    suggestion = Suggestion(other.learning_rate, reason, other.seen_at)
+    return replace(
+        result, rule=RULE_WITHOUT_BLOW_UP, suggestions={**result.suggestions, RULE_WITHOUT_BLOW_UP: suggestion}
+    )
+
+
+def _require_peak(result: Result, peak: float | None, reason: str) -> Result:
+    """Return the result if it has a peak; else raise a ValueError with the reason and what the caller can do."""
+    if peak is None:
+        # Where the data is at fault, advice about the limits of the test would mislead.
+        advice = " ".join(result.hints) or reason
+        raise ValueError(
+            f"No learning rate was found for the peak. {advice} Pass a number as `max_learning_rate`, or call "
+            "`find_learning_rate` or `sweep_learning_rates` with other arguments and pass the result."
         )
     return result

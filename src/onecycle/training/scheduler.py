@@ -17,7 +17,7 @@ from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
-from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker
+from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report
@@ -173,6 +173,9 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._report = make_cycle_report(
             schedules, start_step=start, total_steps=length, max_learning_rate=self.max_learning_rate
         )
+        # Batches after the last update of the weights belong to the cycle, though not to its schedule.
+        if length is not None and self._report.total_steps == steps_to_last_update(optimizer, length, start):
+            self._report = replace(self._report, total_steps=length)
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
         self._run = CycleRun(self.model, schedules, length_given=given)
