@@ -54,6 +54,21 @@ def broken():
     return x / undefined
 """
 
+FAILING = """
+
+def with_nan():
+    model, x, y = make()
+    x = x.copy()
+    x[9] = np.nan
+    return model, x, y
+
+
+def classifier():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model, x, (y[:, 0] > 0).astype("int32")
+"""
+
 FIND = ("--num-steps", "60", "--batch-size", "32", "--seed", "0")
 
 
@@ -272,3 +287,30 @@ def test_example(root, user_folder, capsys, data_dir, monkeypatch):
 
     assert code == 0
     assert 1e-5 < json.loads(capsys.readouterr().out)["learning_rate"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        ("make", ("--max-learning-rate", "1e30"), "Training diverged"),
+        ("classifier", ("--max-learning-rate", "1e30"), "Training diverged"),
+        ("with_nan", ("--max-learning-rate", "0.01"), "`x` has NaN in 1 of 256 rows, first in row 9"),
+        ("with_nan", (), "`x` has NaN in 1 of 256 rows, first in row 9"),
+    ],
+)
+def test_fit_that_fails(user_folder, capsys, function, arguments, expected):
+    """`fit` exits with 1 and a sentence if training diverged, and still writes its files, or if the data has NaN."""
+    (user_folder / "mine.py").write_text(CODE + FAILING)
+    assert main(["fit", f"mine.py:{function}", "--epochs", "2", "--save", "out.json", *arguments]) == 1
+    output = capsys.readouterr()
+    assert expected in output.err
+    assert "Traceback" not in output.err
+    assert (user_folder / "out.json").exists() == (function != "with_nan")
+
+
+@pytest.mark.parametrize("command", [("find",), ("sweep", "--epochs", "20")])
+def test_other_commands_with_nan(user_folder, capsys, command):
+    """`find` and `sweep` exit with 1 and name NaN in the data."""
+    (user_folder / "mine.py").write_text(CODE + FAILING)
+    assert main([*command, "mine.py:with_nan"]) == 1
+    assert "`x` has NaN in 1 of 256 rows, first in row 9" in capsys.readouterr().err

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     import keras
 
     from onecycle.results.cycle_report import CycleReport
+
+# Training that ended with a loss higher by more than this part of the loss before it has failed.
+WORSE_FRACTION = 0.5
 
 
 def fit_command(
@@ -40,7 +45,8 @@ def fit_command(
 ) -> None:
     """Train your model with 1cycle.
 
-    Ctrl-C ends training early. The requested files are still written, as far as training got.
+    Ctrl-C ends training early. The requested files are still written, as far as training got. The exit code is 1 then,
+    and also if training diverged.
 
     Example: `onecycle fit train.py:make --epochs 20 --model trained.keras`
     """
@@ -64,6 +70,9 @@ def fit_command(
         if outcome.interrupted:
             typer.echo(outcome.interruption(written), err=True)
             raise typer.Exit(console.EXIT_FAILURE)
+        if outcome.failure is not None:
+            typer.echo(f"Error: {outcome.failure}", err=True)
+            raise typer.Exit(console.EXIT_FAILURE)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class FitOutcome:
         requested_epochs: Number of epochs to train.
         seconds: Wall time, with the range test.
         history: Metric name -> its value after each epoch; None for NaN and infinities.
+        losses: Loss of some training rows before and after training; None where it is unknown.
         model: The trained model.
     """
 
@@ -86,12 +96,27 @@ class FitOutcome:
     requested_epochs: int
     seconds: float
     history: dict[str, list[float | None]]
+    losses: tuple[float | None, float | None]
     model: keras.Model = field(repr=False)
 
     @property
     def interrupted(self) -> bool:
         """Whether training ended early."""
         return self.epochs < self.requested_epochs
+
+    @property
+    def failure(self) -> str | None:
+        """A sentence on training that diverged, or None."""
+        first, last = self.losses
+        remedy = "Lower --max-learning-rate, and look for NaN and for values on unusual scales in the data."
+        bad = [epoch for epoch, loss in enumerate(self.history.get("loss", ()), start=1) if loss is None]
+        if bad:
+            return f"Training diverged: its loss was NaN or infinite in {len(bad)} of {self.epochs} epochs. {remedy}"
+        if last is not None and not math.isfinite(last):
+            return f"Training diverged: the loss of the trained model is NaN or infinite. {remedy}"
+        if first is not None and last is not None and last - first > WORSE_FRACTION * abs(first):
+            return f"Training diverged: the loss was {first:.4g} before training and {last:.4g} after it. {remedy}"
+        return None
 
     def interruption(self, written: list[Path]) -> str:
         """Describe how far training got and which files were written."""
@@ -173,6 +198,7 @@ def train_with_one_cycle(
 
     from onecycle import fit_one_cycle, unschedule_hyperparameters
 
+    loss_before = _loss_of_sample(user)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     started = time.perf_counter()
@@ -198,8 +224,21 @@ def train_with_one_cycle(
         requested_epochs=epochs,
         seconds=round(time.perf_counter() - started, 3),
         history={name: [console.finite_or_none(value) for value in values] for name, values in history.history.items()},
+        losses=(loss_before, _loss_of_sample(user)),
         model=user.model,
     )
+
+
+def _loss_of_sample(user: ModelAndData) -> float | None:
+    """Return the loss of some training rows, or None where it is unknown."""
+    from onecycle.keras_support.loss_outside_fit import sample_loss
+
+    if not user.model.built:
+        return None
+    # What is wrong with the model or the data is an error of `fit`, which describes it.
+    with suppress(Exception):
+        return sample_loss(user.model, user.x, user.y)
+    return None
 
 
 def _peak_and_reason(report: CycleReport | None, given: float | None) -> tuple[float | None, str]:

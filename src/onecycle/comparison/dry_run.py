@@ -11,7 +11,7 @@ import keras
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.measures import choose_metric, choose_mode
 from onecycle.comparison.runs import Data, build_with_seed, data_for_seed, start_digests
-from onecycle.keras_support import training_data
+from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.fit_start import build_model
@@ -69,6 +69,7 @@ class DryRun:
         training_data.check_data(model, x, y, batch_size=batch_size)
         check_validation_data(model, (x_val, y_val))
         build_model(model, x, y, batch_size=batch_size)
+        data_faults.check_data_values(model, x, y, read=not training_data.is_one_shot(x))
         validation = (x_val, y_val)
         # The digests are taken first: what follows may change the model.
         return cls(model, x, y, validation, start_digests(model, x, y, validation))

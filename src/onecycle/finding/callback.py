@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from onecycle.finding.data_hints import noticed_order, with_hints
 from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
@@ -113,7 +114,6 @@ class LearningRateFinder(keras.callbacks.Callback):
         # Another callback may write weights of the ramp when training ends, as EarlyStopping does.
         call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
         self._run.finish()
-        self.result = range_test_result(
-            self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self._steps
-        )
+        result = range_test_result(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self._steps)
+        self.result = with_hints(result, [self._run], noticed_order(self._run.facts))
         self._run = None

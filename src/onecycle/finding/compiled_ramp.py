@@ -40,6 +40,7 @@ class CompiledRampRun:
     losses: NDArray[np.float64]
     stop_reason: StopReason
     steps_made: int
+    facts: None = None  # the arrays were checked before the test, and are shuffled
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the learning rates (n,), increasing, and the loss at each (n,)."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
+from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.optimizers import optimizer_names, steps_per_update
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
@@ -77,6 +78,11 @@ class FinishedRamp(Protocol):
     @property
     def steps_made(self) -> int:
         """The number of training steps made, those after the end of the test included."""
+        ...
+
+    @property
+    def facts(self) -> BatchFacts | None:
+        """What is known about the batches, where the data was not checked before the test."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from onecycle.hyperparameters.installation import InstalledState, remove_with_fi
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
+from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.loss_capture import LossRecorder
@@ -86,6 +87,13 @@ class RampInFit:
         return self._recorded
 
     @property
+    def facts(self) -> BatchFacts | None:
+        """What is known about the batches of `losses`; None before the test has started."""
+        if not hasattr(self, "_recorder"):
+            return None
+        return self._recorder.facts(len(self.losses) * self._ramp.steps_per_update)
+
+    @property
     def calls(self) -> int:
         """The number of calls of the compiled training function so far."""
         return self._calls
@@ -108,7 +116,7 @@ class RampInFit:
         build_optimizer(optimizer, model)
         self._state, self._randomness = StateSnapshot(model), RandomSnapshot()
         self._train_function = model.train_function
-        self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution)
+        self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution, facts=True)
         self._first_step = raw_step(optimizer)
         self._skips_updates = skips_updates(optimizer)
         self._reads_each_step = self._skips_updates or self._validation_loss is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -9,10 +10,13 @@ import keras
 from onecycle.engine import program_cache
 from onecycle.engine.eligibility import reason_not_compiled
 from onecycle.finding.compiled_ramp import CompiledRamp
+from onecycle.finding.data_hints import noticed_order, require_good_first_batch, with_hints
+from onecycle.finding.data_order import Order
 from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_in_fit, set_seed
+from onecycle.finding.mixed_rows import mixed_rows
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
-from onecycle.keras_support import training_data
+from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
@@ -112,37 +116,55 @@ def find_learning_rate(
     data = {"x": x, "y": y, **arguments}
     training_data.check_data(model, **data)
     build_model(model, **data)
+    data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing, steps_per_update(model.optimizer))
     # Each repeat has another data order, also with a seed.
     seeds = [None if seed is None else int(seed + repeat) % 2**32 for repeat in range(repeats)]
 
-    def run() -> tuple[Sequence[FinishedRamp], str | None]:
+    def run() -> tuple[Sequence[FinishedRamp], Order | None, str | None]:
         unscaled = unscaled_inputs_message(model, x, read=True)
-        compiled = None
-        if steps_per_execution == "auto" and validation_data is None:
-            compiled = _compiled_ramp(model, ramp, data)
-        if compiled is not None:
-            return _compiled_runs(model, compiled, ramp, verbose, seeds), unscaled
-        choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
-        return run_in_fit(model, ramp, data, validation_data, verbose, seeds), unscaled
+        ramps = functools.partial(
+            _runs, model, ramp, seeds, steps_per_execution=steps_per_execution, validation_data=validation_data,
+            verbose=verbose,
+        )  # fmt: skip
+        runs = ramps(data)
+        order = noticed_order(runs[0].facts)
+        mixed = mixed_rows(data, order, num_steps)
+        return (runs, order, unscaled) if mixed is None else (ramps(mixed), Order.MIXED, unscaled)
 
-    runs, unscaled = preserving(model, run, data=(x, validation_data))
+    runs, order, unscaled = preserving(model, run, data=(x, validation_data))
     program_cache.discard_stale_programs(model)
     result = range_test_result(
-        model,
-        runs,
-        rule=rule,
-        spacing=spacing,
-        num_steps=num_steps,
-        batch_size=training_data.known_batch_size(x, batch_size),
-        seed=seed,
-        hints=(unscaled,) if unscaled else (),
-    )
+        model, runs, rule=rule, spacing=spacing, num_steps=num_steps, seed=seed,
+        batch_size=training_data.known_batch_size(x, batch_size), hints=(unscaled,) if unscaled else (),
+    )  # fmt: skip
+    result = with_hints(result, runs, order)
+    require_good_first_batch(result, runs)
     if plot == "auto":
         result.show_in_notebook()
     elif plot:
         result.plot(show=True)
     return result
+
+
+def _runs(
+    model: keras.Model,
+    ramp: Ramp,
+    seeds: Sequence[int | None],
+    data: FitData,
+    *,
+    steps_per_execution: int | str | None,
+    validation_data: tuple[Nested, ...] | None,
+    verbose: int | str,
+) -> Sequence[FinishedRamp]:
+    """Run the ramp once for each seed, as a compiled program where that is possible and asked for."""
+    compiled = None
+    if steps_per_execution == "auto" and validation_data is None:
+        compiled = _compiled_ramp(model, ramp, data)
+    if compiled is not None:
+        return _compiled_runs(model, compiled, ramp, verbose, seeds)
+    choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
+    return run_in_fit(model, ramp, data, validation_data, verbose, seeds)
 
 
 def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, plot: bool | str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep_budget import FACTORS, SEARCH_RATIO, SEARCH_RUNS, SweepBudget, epochs_of_longest_run
 from onecycle.finding.sweep_data import SweepData, check_sweep_data, prepare_sweep_data
 from onecycle.finding.sweep_runs import RunSchedules, SweepRuns, suggested_peak
-from onecycle.keras_support import training_data
+from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import build_optimizer, steps_per_update
@@ -109,6 +110,9 @@ def sweep_learning_rates(
     check_seed(seed)
     check_verbose(verbose)
     build_model(model, x, y, **arguments)
+    data_faults.check_data_values(model, x, y, sample_weight, class_weight)
+    if isinstance(validation_data, tuple | list):
+        data_faults.check_data_values(model, *validation_data, part_of="validation_data")
     start_fit(model, x, y, **arguments, steps_per_epoch=steps_per_epoch, validation_data=validation_data)
 
     def run() -> Sweep:
@@ -124,6 +128,8 @@ def sweep_learning_rates(
         initial_score = runs.initial_score()
         progress = StepProgress(steps.sweep_steps, verbose)
         range_test = _range_test(model, data, class_weight, steps, seed)
+        if data.hint:
+            range_test = replace(range_test, hints=(*range_test.hints, data.hint))
         range_test_steps = range_test.training_steps or 0
         progress.update(range_test_steps)
         _train_runs(runs, steps, range_test, lambda: progress.update(runs.steps_spent + range_test_steps))

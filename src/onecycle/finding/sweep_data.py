@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from onecycle.finding.spread_batches import order_hint_of, spread_batches
 from onecycle.keras_support import training_data
 from onecycle.keras_support.batch_list import BatchList
 from onecycle.keras_support.data_checks import check_validation_data
@@ -40,6 +40,7 @@ class SweepData:
         batch_size: Rows per batch.
         steps_per_epoch: Steps per epoch of the full run, which trains on the held-out rows too.
         description: A sentence on the held-out data.
+        hint: A sentence on the order of a data set, with the remedy; None where its targets look shuffled.
     """
 
     train: Rows | BatchList
@@ -47,6 +48,7 @@ class SweepData:
     batch_size: int
     steps_per_epoch: int
     description: str
+    hint: str | None = None
 
     @property
     def fit_batch_size(self) -> int | None:
@@ -136,8 +138,10 @@ def prepare_sweep_data(
     batches = _read_batches(x, wanted if available is None else min(wanted, available))
     joined = None if training_data.has_own_fit(model) else _joined(batches)
     if joined is None:
-        return _split_batches(BatchList(batches, x), steps, validation_data, random)
-    return _split_rows(joined, training_data.count_rows(batches[0]), steps, validation_data, random)
+        data = _split_batches(BatchList(batches, x), steps, validation_data, random)
+    else:
+        data = _split_rows(joined, training_data.count_rows(batches[0]), steps, validation_data, random)
+    return replace(data, hint=order_hint_of(batches))
 
 
 def _split_rows(data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder) -> SweepData:
@@ -175,7 +179,7 @@ def _read_batches(dataset: Nested, steps: int) -> list[Nested]:
     """Return this number of batches, or fewer if they take too much memory."""
     batches: list[Nested] = []
     size = 0
-    for batch in _first_batches(dataset, steps):
+    for batch in spread_batches(dataset, steps):
         batches.append(batch)
         size += sum(getattr(leaf, "nbytes", 0) for leaf in keras.tree.flatten(batch))
         if size > MAX_BYTES:
@@ -197,12 +201,6 @@ def _joined(batches: list[Nested]) -> Rows | None:
         )
     except ValueError:
         return None
-
-
-def _first_batches(dataset: Nested, steps: int) -> Iterable[Nested]:
-    if isinstance(dataset, keras.utils.PyDataset):
-        return (dataset[k] for k in range(steps))
-    return (batch for _, batch in zip(range(steps), dataset, strict=False))
 
 
 _GIVEN = "Judged on `validation_data`."

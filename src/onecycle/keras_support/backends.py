@@ -74,8 +74,8 @@ def to_numpy(variable: keras.Variable) -> NDArray[Any]:
     return keras.ops.convert_to_numpy(variable.value)
 
 
-def read_scalars(values: list[keras.KerasTensor]) -> list[float]:
-    """Return scalar tensors as floats, with a single transfer from the device."""
+def read_rows(values: list[keras.KerasTensor]) -> list[list[float]]:
+    """Return tensors of one dimension and the same length as lists, with a single transfer from the device."""
     return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []
 
 
@@ -260,7 +260,48 @@ def result_with_state(model: keras.Model, result: Nested) -> Nested:
     return logs, model._get_jax_state(**dict.fromkeys(_JAX_STATE, True))
 
 
-# Containers of TensorFlow
+# Data and containers
+
+
+def data_loader_access(loader: object) -> Callable[[int], Nested] | None:
+    """Return a function that reads the batch at an index of PyTorch's `DataLoader`, if it reads its data in order.
+
+    Args:
+        loader: Any data set.
+
+    Returns:
+        None for other data sets, and for a loader that shuffles, or whose data set can only be iterated over.
+    """
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is None or not isinstance(loader, torch_data.DataLoader):
+        return None
+    dataset, sampler = loader.dataset, loader.sampler
+    # Without a batch sampler, the rows are not put together to batches.
+    if loader.batch_sampler is None or not isinstance(sampler, torch_data.SequentialSampler):
+        return None
+    batches = [list(rows) for rows in loader.batch_sampler]
+
+    def read(index: int) -> Nested:
+        return loader.collate_fn([dataset[row] for row in batches[index]])
+
+    return read
+
+
+def is_dense(leaf: object) -> bool:
+    """Return whether an array or a tensor has all its values in memory: it is neither sparse nor ragged."""
+    if isinstance(leaf, np.ndarray | np.generic):
+        return True
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return isinstance(leaf, tf.Tensor)
+    if name() == "jax":
+        import jax
+
+        return isinstance(leaf, jax.Array)
+    import torch
+
+    return isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided
 
 
 def is_tracked_list(value: object) -> bool:

@@ -5,25 +5,30 @@ The `loss` that Keras reports is a running mean over the epoch, in which a singl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, batch_facts
 from onecycle.keras_support.attributes import AttributeOverride
+from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.model_state import add_state_variable, in_stateless_scope, remove_state_variable
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 
+_ARGUMENTS = ("x", "y", "y_pred", "sample_weight", "training")  # of `compute_loss`
+
+
 @contextmanager
 def captured_losses(model: keras.Model) -> Iterator[list[keras.KerasTensor]]:
     """Collect what the model's `compute_loss` returns within the block."""
     losses: list[keras.KerasTensor] = []
-    with _observed_loss(model, losses.append):
+    with _observed_loss(model, lambda loss, _: losses.append(loss)):
         yield losses
 
 
@@ -37,17 +42,20 @@ class LossRecorder:
     Args:
         model: The model to record.
         capacity: Number of losses that the variable holds. `read` must be called at least once in this number of steps.
+        facts: Whether to record `batch_facts` beside each loss.
 
     Attributes:
         recording: Whether losses are recorded. It takes effect when a step is traced or, on PyTorch, run.
     """
 
-    def __init__(self, model: keras.Model, capacity: int) -> None:
+    def __init__(self, model: keras.Model, capacity: int, *, facts: bool = False) -> None:
         self._model = model
+        self._width = 1 + (batch_facts.WIDTH if facts else 0)  # numbers recorded in each step
         self._losses: list[float] = []
+        self._rows: list[list[float]] = []
         self._unread: list[keras.KerasTensor] = []  # PyTorch only
         with backends.strategy_scope(model):
-            self._register = None if backends.runs_eagerly() else _register(capacity)
+            self._register = None if backends.runs_eagerly() else _register(capacity * self._width)
         self.recording = False
 
     def attach(self) -> None:
@@ -71,40 +79,51 @@ class LossRecorder:
             A list that grows with each call.
         """
         if self._register is None:
-            self._losses += backends.read_scalars(self._unread)
+            rows = backends.read_rows(self._unread)
             self._unread.clear()
         else:
             count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
             # Each replica counts the steps and holds its share of each loss. Both are summed when the variable is read.
             steps = round(count / backends.count_replicas(self._model))
-            # The newest losses are at the end of the variable.
-            self._losses += newest[len(newest) - (steps - len(self._losses)) :]
+            # The newest rows are at the end of the variable.
+            unread = (steps - len(self._losses)) * self._width
+            rows = np.reshape(newest[len(newest) - unread :], (-1, self._width)).tolist()
+        self._losses += [row[0] for row in rows]
+        self._rows += [row[1:] for row in rows]
         return self._losses
 
-    def _record(self, loss: keras.KerasTensor) -> None:
+    def facts(self, steps: int) -> BatchFacts:
+        """Return what was recorded on the first `steps` batches, whose losses have been read."""
+        table = np.array(self._rows[:steps], dtype=np.float64).reshape(-1, self._width - 1)
+        return BatchFacts.from_table(table, backends.count_replicas(self._model))
+
+    def _record(self, loss: keras.KerasTensor, arguments: Mapping[str, Nested]) -> None:
         if not self.recording:
             return
         if backends.is_functional() and not in_stateless_scope():
             raise ValueError(_LOST_STATE.format(kind=type(self._model).__name__))
         ops = keras.ops
         loss = ops.stop_gradient(loss)
-        loss = ops.mean(loss) if len(loss.shape) else loss
+        row = ops.reshape(ops.cast(ops.mean(loss) if len(loss.shape) else loss, "float32"), (1,))
+        if self._width > 1:
+            row = ops.concatenate([row, batch_facts.batch_facts(arguments)])
         if self._register is None:
-            self._unread.append(loss)
+            self._unread.append(row)
             return
         register = ops.convert_to_tensor(self._register)
-        newest = ops.reshape(ops.cast(loss, "float32"), (1,))
-        # The first entry counts; the others move up by one.
-        self._register.assign(ops.concatenate([register[:1] + 1.0, register[2:], newest]))
+        # The first entry counts; the others move up by one row.
+        self._register.assign(ops.concatenate([register[:1] + 1.0, register[1 + self._width :], row]))
 
 
-def _observed_loss(model: keras.Model, observe: Callable[[keras.KerasTensor], None]) -> AttributeOverride:
-    """Pass every loss that the model computes to `observe` as well, until the override is undone."""
+def _observed_loss(
+    model: keras.Model, observe: Callable[[keras.KerasTensor, Mapping[str, Nested]], None]
+) -> AttributeOverride:
+    """Pass every loss that the model computes, and the arguments by name, to `observe` until the override is undone."""
     compute_loss = model.compute_loss
 
     def observed(*args: object, **kwargs: object) -> keras.KerasTensor:
         loss = compute_loss(*args, **kwargs)
-        observe(loss)
+        observe(loss, dict(zip(_ARGUMENTS, args, strict=False)) | kwargs)
         return loss
 
     return AttributeOverride(model, compute_loss=observed)

@@ -10,7 +10,7 @@ from typing import Unpack
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.keras_support import training_data
+from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import batches_required, check_validation_data
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.fit_start import check_built_model
@@ -23,6 +23,7 @@ from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
+from onecycle.training.first_batch_check import FirstBatchCheck
 from onecycle.training.fit_arguments import FitArguments, TrainingLength, check_fit_arguments, checked_callbacks
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
@@ -115,6 +116,9 @@ def fit_one_cycle(
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=3)
+    checked = spec.finds_peak or training_data.is_arrays(x)
+    if not spec.finds_peak:  # the search checks the data itself
+        data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     kept_peak = KeptPeak(callbacks)
     evidence = kept_peak.load(spec)
     if evidence is None:
@@ -128,9 +132,17 @@ def fit_one_cycle(
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
     history = _fit(
-        model, x, y, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
-        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec)], **fit_arguments,
-    )  # fmt: skip
+        model,
+        x,
+        y,
+        **data,
+        epochs=epochs,
+        validation_data=validation_data,
+        verbose=verbose,
+        # The check comes last, so that it wraps the step that has the cycle.
+        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec), *([] if checked else [FirstBatchCheck(x)])],
+        **fit_arguments,
+    )
     return _with_evidence(history, spec, evidence)
 
 

@@ -1,0 +1,51 @@
+"""A check of the loss of the first batch, for data that cannot be checked before training."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+
+from onecycle.keras_support import backends
+from onecycle.keras_support.data_faults import first_batch_fault
+from onecycle.keras_support.optimizers import skips_updates
+from onecycle.keras_support.snapshot import StateSnapshot
+from onecycle.keras_support.types import Nested
+
+
+class FirstBatchCheck(keras.callbacks.Callback):
+    """Ends training with an error if the loss of its first batch is NaN or infinite, and restores the variables.
+
+    The learning rate plays no part in that loss, so the data or the model is at fault.
+
+    Args:
+        x: The data set, whose first batch is examined to name the fault. A generator is left alone.
+    """
+
+    def __init__(self, x: Nested) -> None:
+        super().__init__()
+        self._x = x
+        self._done = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        # Loss scaling skips updates with infinite gradients, and training goes on.
+        if not self._done and not skips_updates(self.model.optimizer):
+            self._wrap()
+        self._done = True
+
+    def _wrap(self) -> None:
+        model, variables = self.model, StateSnapshot(self.model)
+        compiled = model.train_function
+
+        def checked(*args: object) -> object:
+            result = compiled(*args)
+            model.train_function = compiled
+            logs = result[0] if backends.is_functional() else result
+            if "loss" not in logs or math.isfinite(float(logs["loss"])):
+                return result
+            backends.write_back_state(model, result)
+            variables.restore()
+            backends.discard_state(model)
+            raise first_batch_fault(self._x)
+
+        model.train_function = checked
