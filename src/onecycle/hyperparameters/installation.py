@@ -21,6 +21,7 @@ from onecycle.hyperparameters.optimizer_traits import (
     momentum_attributes,
     weight_decay_attributes,
 )
+from onecycle.hyperparameters.readable_rate import ReadableRate
 from onecycle.hyperparameters.value_table import ValueTable
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
@@ -28,10 +29,12 @@ from onecycle.keras_support.copying import is_being_copied
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.optimizers import (
     inner_optimizers,
+    raw_step,
     shared_dtype,
     step_counter,
     unscheduled_learning_rate,
 )
+from onecycle.keras_support.running_fit import trains
 from onecycle.keras_support.traceable import traceable_momentum
 
 if TYPE_CHECKING:
@@ -144,6 +147,7 @@ class Installation:
     def __init__(self, optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSchedule]) -> None:
         self.plan = dict(plan)
         self.fit_scope: FitScope | None = None
+        self._first_step = raw_step(optimizer)
         self._optimizer = optimizer
         self._apply, self._config = optimizer.apply, optimizer.get_config
         self._host_counter = HostStepCounter(step_counter(optimizer))
@@ -179,14 +183,24 @@ class Installation:
             self._put_back()
             self._host_counter.advance()
 
-    def current_learning_rate(self) -> StepValue:
-        """Return the learning rate of the running step, or of the next step if none is running."""
-        # Between steps Keras reads the learning rate too, for example for `optimizer.learning_rate`.
+    def current_learning_rate(self) -> StepValue | keras.Variable:
+        """Return what `optimizer.learning_rate` is: within a step a tensor, and a number to read between steps.
+
+        While `fit` runs, that is the rate of the step that has been made, which callbacks log; otherwise, and before
+        the first step, that of the next one, as Keras has it.
+        """
         if "learning_rate" in self._current:
             return self._current["learning_rate"]
+        if backends.is_tracing():
+            return self._learning_rate(step_counter(self._optimizer))
         if self.fit_scope is not None and self.fit_scope.close_if_ended():
             return self._optimizer._get_current_learning_rate()
-        return self._learning_rate(step_counter(self._optimizer))
+        if "learning_rate" not in self.plan:
+            return unscheduled_learning_rate(self._optimizer)
+        step = raw_step(self._optimizer)
+        if step > self._first_step and trains(self._optimizer):
+            step -= 1
+        return ReadableRate(self._learning_rate(step))
 
     def config(self) -> dict[str, object]:
         """Return the config of the optimizer, which has no schedules.

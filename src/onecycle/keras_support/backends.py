@@ -1,7 +1,8 @@
 """The differences between TensorFlow, JAX and PyTorch that onecycle has to know.
 
 Private names of Keras, checked on Keras 3.15.1: `Model._distribute_strategy` (TensorFlow), `Model._jax_state`,
-`Model._jax_state_synced` and `Model._get_jax_state` (JAX). Of the backends: `Tensor._version` (PyTorch 2.13) and the
+`Model._jax_state_synced` and `Model._get_jax_state` (JAX), and `in_stateless_scope` of
+`keras.src.backend.common.stateless_scope`. Of the backends: `Tensor._version` (PyTorch 2.13) and the
 `_storage` of TensorFlow 2.21's list wrapper.
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import keras
 import numpy as np
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ def runs_eagerly() -> bool:
     `torch._foreach_*(alpha=...)` wait for the device. So schedules are evaluated on the host.
     """
     return name() == "torch"
+
+
+def is_tracing() -> bool:
+    """Return whether the code that runs is being traced, so that variables have no values on the host."""
+    if in_stateless_scope():
+        return True
+    if name() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.executing_eagerly()
 
 
 def is_functional() -> bool:

@@ -45,16 +45,20 @@ def call_first(callback: keras.callbacks.Callback) -> None:
         running.callbacks.insert(0, callback)
 
 
-def call_last(callback: keras.callbacks.Callback, last: keras.callbacks.Callback) -> None:
+def call_last(callback: keras.callbacks.Callback, last: keras.callbacks.Callback) -> bool:
     """Call the running hook on another callback too, after all others.
 
     Args:
         callback: The callback within whose hook this is called.
         last: The callback to call last.
+
+    Returns:
+        False if no list of callbacks calls the hook, so that nothing will be called.
     """
     running = _running_callback_list(callback)
     if running is not None:
         running.callbacks.append(last)  # a loop over a list reaches items that are appended meanwhile
+    return running is not None
 
 
 def state_of_copy(callback: keras.callbacks.Callback, *of_one_fit: str) -> dict[str, object]:
@@ -65,6 +69,26 @@ def state_of_copy(callback: keras.callbacks.Callback, *of_one_fit: str) -> dict[
         *of_one_fit: Attributes that belong to one `fit`. They are None in the copy, until its next `fit`.
     """
     return {name: None if name in ("_model", *of_one_fit) else value for name, value in vars(callback).items()}
+
+
+def call_before(callback: keras.callbacks.Callback, hook: str, action: Callable[..., None]) -> None:
+    """Call `action` with the arguments of a later hook, before any callback of the running `fit` gets the hook.
+
+    Args:
+        callback: The callback within whose hook this is called.
+        hook: Name of the later hook.
+        action: Called with the arguments of the hook.
+    """
+    running = _running_callback_list(callback)
+    if running is None:
+        return
+    original = getattr(running, hook)
+
+    def called(*args: object, **kwargs: object) -> None:
+        action(*args, **kwargs)
+        original(*args, **kwargs)
+
+    setattr(running, hook, called)
 
 
 def on_callback_error(

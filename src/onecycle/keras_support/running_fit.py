@@ -11,6 +11,8 @@ from types import FrameType
 
 import keras
 
+from onecycle.keras_support.optimizers import held_optimizers, inner_optimizers
+
 
 def is_fitting(model: keras.Model) -> bool:
     """Return whether a call of the model's `fit` is running in this thread."""
@@ -25,6 +27,27 @@ def is_fitting_in_any_thread(model: keras.Model) -> bool:
     return any(_fits(frame, model) for frame in sys._current_frames().values())
 
 
+def trains(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether a `fit` of a model that holds the optimizer, or one that wraps it, is running in this thread."""
+    models = [frame.f_locals["self"] for frame in _fit_frames(inspect.currentframe())]
+    # All that a model holds is searched last, since that takes longer.
+    return any(_is_inside(optimizer, getattr(model, "optimizer", None)) for model in models) or any(
+        _is_inside(optimizer, held) for model in models for held in held_optimizers(model)
+    )
+
+
+def initial_epoch(model: keras.Model) -> int:
+    """Return the argument `initial_epoch` of the model's running `fit`."""
+    found = [frame.f_locals for frame in _fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
+    return next((int(names["initial_epoch"]) for names in found if "initial_epoch" in names), 0)
+
+
+def called_by_keras() -> bool:
+    """Return whether the function that calls this one was called by Keras' own code."""
+    # Frame 0 is this function, frame 1 the one that calls it, frame 2 its caller.
+    return str(sys._getframe(2).f_globals["__name__"]).startswith("keras.")
+
+
 def called_by_fit(model: keras.Model) -> bool:
     """Return whether the method that calls this function was called by `fit` itself, not by a callback.
 
@@ -37,11 +60,19 @@ def called_by_fit(model: keras.Model) -> bool:
 
 def _fits(frame: FrameType | None, model: keras.Model) -> bool:
     """Return whether the model's `fit` is among a frame and its callers."""
+    return any(found.f_locals["self"] is model for found in _fit_frames(frame))
+
+
+def _fit_frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield those among a frame and its callers that are calls of `fit` of a model."""
     while frame is not None:
-        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
-            return True
+        if frame.f_code.co_name == "fit" and isinstance(frame.f_locals.get("self"), keras.Model):
+            yield frame
         frame = frame.f_back
-    return False
+
+
+def _is_inside(optimizer: keras.optimizers.Optimizer, outer: keras.optimizers.Optimizer | None) -> bool:
+    return outer is not None and any(optimizer is inner for inner in inner_optimizers(outer))
 
 
 @contextmanager

@@ -78,6 +78,29 @@ class CycleReport(Result):
         return self.evidence if isinstance(self.evidence, Sweep) else None
 
     @property
+    def rule(self) -> str | None:
+        """What picked the peak: the name of the range test's rule, `"sweep"`, or None if the peak was given."""
+        return "sweep" if self.sweep else self.range_test.rule if self.range_test else None
+
+    def parameters(self) -> dict[str, str | float]:
+        """Return the cycle as names and plain values, as experiment trackers log parameters.
+
+        Returns:
+            `schedule`, `total_steps`, `max_learning_rate`, `momentum_high`, `momentum_low` and `rule`, each where there
+            is one.
+        """
+        high, low = self.momentum or (None, None)
+        found = {
+            "schedule": self.schedule,
+            "total_steps": self.total_steps,
+            "max_learning_rate": self.max_learning_rate,
+            "momentum_high": high,
+            "momentum_low": low,
+            "rule": self.rule,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
     def reason(self) -> str | None:
         """What picked the peak, at what cost, and why this peak; None if the peak was given."""
         if isinstance(self.evidence, Sweep):

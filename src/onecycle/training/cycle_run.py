@@ -7,6 +7,7 @@ from typing import ParamSpec
 
 import keras
 
+from onecycle.hyperparameters.current_values import values_at
 from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
@@ -45,6 +46,7 @@ class CycleRun:
         self._check: StepCheck | None = StepCheck(model, length_given=length_given)
         self.first_step = raw_step(optimizer)
         self.calls = 0
+        self._names = ("learning_rate", "momentum") if schedules.momentum else ("learning_rate",)
         self._scope: FitScope | None = None
         undo_unless_finished(lambda: self._install(schedules), self.end)
 
@@ -69,6 +71,15 @@ class CycleRun:
         # A wrapper that another callback has put around it stays.
         if not self._counts_calls and self._model.train_function is self._scheduled:
             self._model.train_function = self._scheduled = self._compiled
+
+    def last_values(self) -> dict[str, float]:
+        """Return the learning rate and the momentum of the last step, as far as the cycle has them; nothing before it.
+
+        The names are those of `HyperparameterLogger`.
+        """
+        step = raw_step(self._model.optimizer) - 1
+        values = {} if step < self.first_step else values_at(self._model.optimizer, step)
+        return {name: value for name, value in values.items() if name.startswith(self._names)}
 
     def skipped_steps(self, epochs: int, steps_per_epoch: int | None) -> int | None:
         """Return the number of updates that loss scaling skipped; None if the batches cannot be counted.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Unpack
@@ -131,7 +130,7 @@ def fit_one_cycle(
                 warnings.warn(hint, stacklevel=3)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
-    history = _fit(
+    return _fit(
         model,
         x,
         y,
@@ -140,10 +139,9 @@ def fit_one_cycle(
         validation_data=validation_data,
         verbose=verbose,
         # The check comes last, so that it wraps the step that has the cycle.
-        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec), *([] if checked else [FirstBatchCheck(x)])],
+        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec, evidence), *([] if checked else [FirstBatchCheck(x)])],
         **fit_arguments,
     )
-    return _with_evidence(history, spec, evidence)
 
 
 def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
@@ -161,15 +159,3 @@ def _length(epochs: int, validation_data: Nested, arguments: FitArguments) -> Tr
         "steps_per_epoch": arguments.get("steps_per_epoch"),
         "validation_split": split,
     }
-
-
-def _with_evidence(
-    history: keras.callbacks.History, spec: CycleSpec, evidence: RangeTest | Sweep | None
-) -> keras.callbacks.History:
-    """Return the history, with the peak and what picked it added to the report of the cycle."""
-    report = getattr(history, "onecycle", None)  # missing if a resumed run had no epoch left
-    if report is not None:
-        # A ready schedule may have no peak at all.
-        peak = None if spec.has_ready_schedule else spec.peak
-        history.onecycle = dataclasses.replace(report, max_learning_rate=peak, evidence=evidence)
-    return history

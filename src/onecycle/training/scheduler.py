@@ -9,19 +9,30 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
-from onecycle.keras_support.callback_list import fit_callbacks, on_callback_error, other_callbacks, state_of_copy
+from onecycle.keras_support.callback_list import (
+    call_before,
+    call_last,
+    fit_callbacks,
+    on_callback_error,
+    other_callbacks,
+    state_of_copy,
+)
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
+from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.range_test import RangeTest
+from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
-from onecycle.training.cycle_spec import CycleSpec, ScheduleMaker, steps_to_last_update
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, ScheduleMaker, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report
 from onecycle.training.resumption import Resumption, cycle_length
+from onecycle.training.tracked_config import TrackedConfig, describe_hyperparameters
 
 
 class OneCycleScheduler(keras.callbacks.Callback):
@@ -34,7 +45,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     When `keras.callbacks.BackupAndRestore` resumes an interrupted run, the original cycle continues. After an exception
     the cycle is removed when the learning rate is read, by the next `fit`, or by `unschedule_hyperparameters`.
-    `History` has a `CycleReport` as `history.onecycle`.
+    `History` has a `CycleReport` as `history.onecycle`, and the learning rate and the momentum of each epoch's last
+    step, which are in the logs for every callback.
 
     With `initial_epoch`, a cycle longer than the remaining epochs is that of the whole training, and is continued where
     the step counter of the loaded optimizer says. Any other cycle is a new one.
@@ -92,40 +104,54 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self.total_steps = total_steps
         self.momentum = self._spec.momentum
         self.schedule = schedule
+        self._peak = max_learning_rate
+        self._evidence: RangeTest | Sweep | None = None
         self._run: CycleRun | None = None
 
     @classmethod
-    def from_spec(cls, spec: CycleSpec) -> OneCycleScheduler:
-        """Return the callback of a cycle whose peak is known."""
+    def from_spec(cls, spec: CycleSpec, evidence: RangeTest | Sweep | None = None) -> OneCycleScheduler:
+        """Return the callback of a cycle whose peak is known.
+
+        Args:
+            spec: The specification of the cycle.
+            evidence: The result that picked the peak, for the report.
+        """
         schedule, peak = spec.schedule, spec.peak
         if schedule is None:
-            return cls(peak, momentum=spec.momentum)
-        if isinstance(schedule, Schedule) or peak is None:
-            return cls(schedule=schedule, momentum=spec.momentum)
-        return cls(schedule=lambda total_steps: schedule(total_steps, peak), momentum=spec.momentum)
+            callback = cls(peak, momentum=spec.momentum)
+        elif isinstance(schedule, Schedule) or peak is None:
+            callback = cls(schedule=schedule, momentum=spec.momentum)
+        else:
+            callback = cls(schedule=lambda total_steps: schedule(total_steps, peak), momentum=spec.momentum)
+        # A ready schedule may have no peak at all.
+        callback._peak, callback._evidence = None if spec.has_ready_schedule else peak, evidence
+        return callback
 
     def __getstate__(self) -> dict[str, object]:
-        return state_of_copy(self, "_run", "_resumption", "_assignments", "_shown", "_report")
+        return state_of_copy(self, "_run", "_resumption", "_assignments", "_shown", "_report", "_config")
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         # Before any `on_train_begin`, in which `BackupAndRestore` restores the model.
         self._resumption = Resumption(self, model)
         self._assignments = AssignmentCheck(getattr(model, "optimizer", None))
+        # Before any `on_train_begin`, in which trackers read it.
+        self._config = TrackedConfig(model, self._parameters)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        check_training_model(self.model)
-        self._spec.check(self.model, other_callbacks(self))
-        if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
-            raise ValueError(
-                "The length of this data is unknown, and so is the length of the cycle. "
-                "Pass `total_steps` to OneCycleScheduler, or `steps_per_epoch` to `fit`."
-            )
+        try:
+            self._check()
+        except BaseException:
+            self._config.close()
+            raise
         self._run = None
         self._epochs = 0
         self._shown = ProgressBarRate(fit_callbacks(self))
+        # Before all callbacks, so that each of them finds the values in the logs.
+        call_before(self, "on_epoch_end", self._add_to_logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._config.close()
         if self._run is None:
             self._begin(epoch)
         else:
@@ -140,10 +166,13 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._shown.end()
+        self._config.close()
         # Training may end before its first epoch begins.
         if self._run is None:
             return
-        self._run.end()
+        # The callbacks after this one still read the rate of the last step.
+        if not call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.end())):
+            self._run.end()
         self._resumption.forget()
         report = self._finished_report(self._run)
         history = getattr(self.model, "history", None)
@@ -151,6 +180,16 @@ class OneCycleScheduler(keras.callbacks.Callback):
             history.onecycle = report
         self._run = None
         warn_of_early_end(report, logs)
+
+    def _check(self) -> None:
+        """Raise an error for a training that cannot have this cycle."""
+        check_training_model(self.model)
+        self._spec.check(self.model, other_callbacks(self))
+        if self.total_steps is None and self.params.get("steps") is None and not isinstance(self.schedule, Schedule):
+            raise ValueError(
+                "The length of this data is unknown, and so is the length of the cycle. "
+                "Pass `total_steps` to OneCycleScheduler, or `steps_per_epoch` to `fit`."
+            )
 
     def _begin(self, epoch: int) -> None:
         """Install the cycle. Only now is it certain where it starts and how long it is."""
@@ -170,12 +209,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             skips_updates=skips_updates(optimizer),
         )
         schedules = self._spec.schedules(optimizer, length, start)
-        self._report = make_cycle_report(
-            schedules, start_step=start, total_steps=length, max_learning_rate=self.max_learning_rate
-        )
-        # Batches after the last update of the weights belong to the cycle, though not to its schedule.
-        if length is not None and self._report.total_steps == steps_to_last_update(optimizer, length, start):
-            self._report = replace(self._report, total_steps=length)
+        self._report = self._report_of(schedules, start, length)
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
         self._run = CycleRun(self.model, schedules, length_given=given)
@@ -203,6 +237,25 @@ class OneCycleScheduler(keras.callbacks.Callback):
             if self._run is not None:
                 self._run.end()
             raise
+
+    def _add_to_logs(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None and self._run is not None:
+            logs.update(self._run.last_values())
+
+    def _report_of(self, schedules: CycleSchedules, start: int, length: int | None) -> CycleReport:
+        report = make_cycle_report(schedules, start_step=start, total_steps=length, max_learning_rate=self._peak)
+        # Batches after the last update of the weights belong to the cycle, though not to its schedule.
+        if length is not None and report.total_steps == steps_to_last_update(self.model.optimizer, length, start):
+            report = replace(report, total_steps=length)
+        return replace(report, evidence=self._evidence)
+
+    def _parameters(self) -> dict[str, object]:
+        """Return the cycle that is about to begin, as trackers log it."""
+        epoch = initial_epoch(self.model)
+        length = cycle_length(self.params, epoch, total_steps=self.total_steps, steps_done=0, skips_updates=False)
+        schedules = self._spec.schedules(self.model.optimizer, length)
+        described = describe_hyperparameters(self.model.optimizer, schedules)
+        return {**described, **self._report_of(schedules, 0, length).parameters()}
 
     def _finished_report(self, run: CycleRun) -> CycleReport:
         # A schedule with a start of its own may begin later than the training ends.
