@@ -27,9 +27,7 @@ def bad_batch_hint(run: FinishedRamp) -> str | None:
     if not len(bad):
         return None
     step = int(bad[0])
-    named = (
-        [] if facts is None else [name for name, counts in facts.bad_values.items() if counts[step : step + 1].any()]
-    )
+    named = _bad_arguments(facts, len(losses), step)
     if named:
         cause = f"{' and '.join(f'`{name}`' for name in named)} of this batch held NaN or infinite values"
     elif step == 0:
@@ -40,6 +38,15 @@ def bad_batch_hint(run: FinishedRamp) -> str | None:
         f"The loss of batch {step + 1} of {len(losses)} was NaN or infinite, and {cause}. One such batch makes all "
         "weights NaN. Remove or replace these values, for example with `np.nan_to_num`."
     )
+
+
+def _bad_arguments(facts: BatchFacts | None, losses: int, step: int) -> list[str]:
+    """Return the arguments that held NaN or infinite values in the batch, or micro-batches, of one of the losses."""
+    if facts is None:
+        return []
+    per_loss = max(1, len(facts.rows) // losses)
+    batches = slice(step * per_loss, (step + 1) * per_loss)
+    return [name for name, counts in facts.bad_values.items() if counts[batches].any()]
 
 
 def zero_weights_hint(facts: BatchFacts | None) -> str | None:
@@ -96,6 +103,7 @@ def require_good_first_batch(result: RangeTest, runs: Sequence[FinishedRamp]) ->
     facts = runs[0].facts
     if facts is None or not len(runs[0].losses):
         return
-    bad = not np.isfinite(runs[0].losses[0]) and any(counts[0] for counts in facts.bad_values.values())
+    losses = runs[0].losses
+    bad = not np.isfinite(losses[0]) and _bad_arguments(facts, len(losses), 0)
     if bad or zero_weights_hint(facts):
         raise DataFault(" ".join(result.hints))
