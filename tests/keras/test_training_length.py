@@ -32,7 +32,7 @@ def compiled_model(optimizer=None, model_class=keras.Sequential, **arguments):
 
 
 LENGTHS = {
-    "steps": ({"epochs": 6, "steps_per_epoch": 25, "validation_split": 0.2}, 150),
+    "steps": ({"epochs": 8, "steps_per_epoch": 20, "validation_split": 0.2}, 160),
     # Keras ignores the split beside `validation_data`.
     "validation": ({"epochs": 2, "validation_split": 0.2, "validation_data": (X, Y), "validation_steps": 1}, 200),
 }
