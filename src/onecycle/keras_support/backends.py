@@ -300,7 +300,7 @@ def data_loader_access(loader: object) -> Callable[[int], Nested] | None:
     return read
 
 
-def is_dense(leaf: object) -> bool:
+def holds_all_values(leaf: object) -> bool:
     """Return whether an array or a tensor has all its values in memory: it is neither sparse nor ragged."""
     if isinstance(leaf, np.ndarray | np.generic):
         return True

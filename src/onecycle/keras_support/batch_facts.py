@@ -79,7 +79,7 @@ def batch_facts(arguments: Mapping[str, Nested]) -> keras.KerasTensor:
 
 
 def _dense(nested: Nested) -> list[keras.KerasTensor]:
-    leaves = [leaf for leaf in keras.tree.flatten(nested) if leaf is not None and backends.is_dense(leaf)]
+    leaves = [leaf for leaf in keras.tree.flatten(nested) if leaf is not None and backends.holds_all_values(leaf)]
     tensors = [keras.ops.convert_to_tensor(leaf) for leaf in leaves]
     return [leaf for leaf in tensors if len(leaf.shape) and keras.backend.standardize_dtype(leaf.dtype) != "string"]
 

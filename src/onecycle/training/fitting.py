@@ -125,9 +125,7 @@ def fit_one_cycle(
             spec, model, x, y, **data, **_length(epochs, validation_data, fit_arguments), seed=seed, verbose=verbose
         )
     if evidence is not None:
-        for hint in evidence.hints:
-            if hint != unscaled:
-                warnings.warn(hint, stacklevel=3)
+        _warn_of_faults(evidence, unscaled)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
     return _fit(
