@@ -142,6 +142,13 @@ def fit_one_cycle(
     )
 
 
+def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
+    """Warn of the faults of the data that the search noticed, except of raw inputs, if that was done before."""
+    for hint in evidence.hints:
+        if hint != unscaled:
+            warnings.warn(hint, stacklevel=4)
+
+
 def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
     """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
     with batches_required():
