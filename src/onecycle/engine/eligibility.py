@@ -45,7 +45,7 @@ def reason_validation_not_compiled(validation_data: Nested) -> str | None:
 def _reason_of_data(data: Nested) -> str | None:
     if not training_data.is_arrays(data):
         return "the data does not consist of arrays"
-    if not training_data.is_dense(data):
+    if not training_data.has_dense_arrays(data):
         return "the data is sparse, ragged or not numeric"
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     # Four bytes per value, as in float32, whatever the dtype is.

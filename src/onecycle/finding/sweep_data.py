@@ -192,7 +192,7 @@ def _read_batches(dataset: Nested, steps: int) -> list[Nested]:
 def _joined(batches: list[Nested]) -> Rows | None:
     """Return all batches as arrays (x, y, sample_weight); None if they are not dense or differ in shape."""
     parts = [keras.utils.unpack_x_y_sample_weight(batch) for batch in batches]
-    if not all(training_data.is_arrays(part) and training_data.is_dense(part) for part in parts):
+    if not all(training_data.is_arrays(part) and training_data.has_dense_arrays(part) for part in parts):
         return None
     try:
         return keras.tree.map_structure(

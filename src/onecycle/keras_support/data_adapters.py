@@ -94,16 +94,22 @@ def number_of_batches(x: Nested) -> int | None:
     Args:
         x: Data that `fit` takes and that comes in batches. Keras does not ask all of them for their length.
     """
-    batches: int | None = None
-    if not _reads_batches_first(x):
-        try:
-            batches = get_data_adapter(x).num_batches
-        except ValueError:  # not for Keras, but perhaps for a model with a `fit` of its own
-            batches = None
+    batches = batches_known_to_keras(x)
     try:
         return len(x) if batches is None else batches
     except TypeError:  # also for a `tf.data.Dataset` of infinite or unknown length
         return None
+
+
+def batches_known_to_keras(x: Nested) -> int | None:
+    """Return the number of batches of an epoch as `fit` knows it when it begins, or None if it does not."""
+    if _reads_batches_first(x):
+        return None
+    try:
+        batches: int | None = get_data_adapter(x).num_batches
+    except ValueError:  # no data for Keras, but perhaps for a model with a `fit` of its own
+        return None
+    return batches
 
 
 def _reads_batches_first(x: Nested) -> bool:

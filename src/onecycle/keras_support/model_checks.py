@@ -5,6 +5,7 @@ Private names of Keras, checked on Keras 3.15.1: `Model._compile_loss` and `Comp
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import keras
@@ -156,5 +157,6 @@ def _added_losses(model: keras.Model, inputs: Nested) -> list[keras.KerasTensor]
     trainable = [variable.value for variable in model.trainable_variables]
     frozen = [variable.value for variable in model.non_trainable_variables]
     # It returns (outputs, values of the other variables, losses).
-    result = model.stateless_call(trainable, frozen, inputs, training=True, return_losses=True)
+    training = {"training": True} if "training" in inspect.signature(model.call).parameters else {}
+    result = model.stateless_call(trainable, frozen, inputs, **training, return_losses=True)
     return list(result[2])

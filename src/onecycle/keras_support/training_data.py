@@ -85,7 +85,7 @@ def first_rows(data: Nested, rows: int) -> Nested:
     return select_rows(data, slice(rows))
 
 
-def is_dense(data: Nested) -> bool:
+def has_dense_arrays(data: Nested) -> bool:
     """Return whether nested arrays are dense and numeric, so that each has a NumPy array of the same meaning."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     return all(
@@ -119,6 +119,11 @@ def steps_per_epoch(x: Nested, batch_size: int | None, given: int | None = None)
     else:
         available = data_adapters.number_of_batches(x)
     return min(filter(None, (available, given)), default=None)
+
+
+def fit_knows_length(x: Nested) -> bool:
+    """Return whether `fit` knows when it begins how many steps an epoch has."""
+    return is_arrays(x) or data_adapters.batches_known_to_keras(x) is not None
 
 
 def known_batch_size(x: Nested, batch_size: int | None) -> int | None:

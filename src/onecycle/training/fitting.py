@@ -24,6 +24,7 @@ from onecycle.suggestions.arguments import check_integer, check_seed, check_verb
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
 from onecycle.training.fit_arguments import FitArguments, TrainingLength, check_fit_arguments, checked_callbacks
+from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
 from onecycle.training.scheduler import OneCycleScheduler
@@ -46,6 +47,7 @@ def fit_one_cycle(
     sample_weight: Nested = None,
     class_weight: dict[int, float] | None = None,
     seed: int | None = None,
+    total_steps: int | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> keras.callbacks.History:
     """Train a compiled model with one cycle of learning rate and momentum.
@@ -77,6 +79,8 @@ def fit_one_cycle(
         class_weight: As in `fit`.
         seed: Seed of the data order in the range test or the sweep. The training draws from the global random states,
             as `fit` does.
+        total_steps: Length of the cycle in training steps. By default it is that of the training. Required for data of
+            unknown length, unless `steps_per_epoch` is given.
         **fit_arguments: Other arguments of `fit`, such as `validation_split` or `steps_per_epoch`.
 
     Returns:
@@ -112,6 +116,7 @@ def fit_one_cycle(
     # All refusals come before the search for the peak, which may take as long as the training.
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
+    length = fit_length(spec, model, x, epochs=epochs, total_steps=total_steps, arguments=fit_arguments)
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=3)
@@ -122,24 +127,18 @@ def fit_one_cycle(
     evidence = kept_peak.load(spec)
     if evidence is None:
         evidence = find_peak(
-            spec, model, x, y, **data, **_length(epochs, validation_data, fit_arguments), seed=seed, verbose=verbose
+            spec, model, x, y, **data, **_length(length, validation_data, fit_arguments), seed=seed, verbose=verbose
         )
     if evidence is not None:
         _warn_of_faults(evidence, unscaled)
         spec = spec.with_peak(evidence.learning_rate)
     kept_peak.keep(evidence)
+    # The check comes last, so that it wraps the step that has the cycle.
+    last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
     return _fit(
-        model,
-        x,
-        y,
-        **data,
-        epochs=epochs,
-        validation_data=validation_data,
-        verbose=verbose,
-        # The check comes last, so that it wraps the step that has the cycle.
-        callbacks=[*callbacks, OneCycleScheduler.from_spec(spec, evidence), *([] if checked else [FirstBatchCheck(x)])],
-        **fit_arguments,
-    )
+        model, x, y, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
+        callbacks=[*callbacks, *last], **fit_arguments,
+    )  # fmt: skip
 
 
 def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
@@ -155,12 +154,8 @@ def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras
         return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
 
 
-def _length(epochs: int, validation_data: Nested, arguments: FitArguments) -> TrainingLength:
+def _length(length: FitLength, validation_data: Nested, arguments: FitArguments) -> TrainingLength:
     """Return what determines the length of the training, from the arguments of `fit`."""
     # Keras ignores the split beside `validation_data`.
     split = (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
-    return {
-        "epochs": epochs - arguments.get("initial_epoch", 0),
-        "steps_per_epoch": arguments.get("steps_per_epoch"),
-        "validation_split": split,
-    }
+    return {"epochs": length.epochs, "steps_per_epoch": length.steps_per_epoch, "validation_split": split}

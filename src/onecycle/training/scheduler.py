@@ -109,20 +109,25 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._run: CycleRun | None = None
 
     @classmethod
-    def from_spec(cls, spec: CycleSpec, evidence: RangeTest | Sweep | None = None) -> OneCycleScheduler:
+    def from_spec(
+        cls, spec: CycleSpec, evidence: RangeTest | Sweep | None = None, total_steps: int | None = None
+    ) -> OneCycleScheduler:
         """Return the callback of a cycle whose peak is known.
 
         Args:
             spec: The specification of the cycle.
             evidence: The result that picked the peak, for the report.
+            total_steps: Length of the cycle, as in `OneCycleScheduler`.
         """
         schedule, peak = spec.schedule, spec.peak
         if schedule is None:
-            callback = cls(peak, momentum=spec.momentum)
+            callback = cls(peak, total_steps=total_steps, momentum=spec.momentum)
         elif isinstance(schedule, Schedule) or peak is None:
-            callback = cls(schedule=schedule, momentum=spec.momentum)
+            callback = cls(schedule=schedule, total_steps=total_steps, momentum=spec.momentum)
         else:
-            callback = cls(schedule=lambda total_steps: schedule(total_steps, peak), momentum=spec.momentum)
+            callback = cls(
+                schedule=lambda steps: schedule(steps, peak), total_steps=total_steps, momentum=spec.momentum
+            )
         # A ready schedule may have no peak at all.
         callback._peak, callback._evidence = None if spec.has_ready_schedule else peak, evidence
         return callback

@@ -1,0 +1,67 @@
+"""The length of the training that `fit_one_cycle` is about to do, as far as it is known before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from onecycle.keras_support import training_data
+from onecycle.keras_support.types import Nested
+from onecycle.suggestions.arguments import check_integer
+from onecycle.training.cycle_spec import CycleSpec
+from onecycle.training.fit_arguments import FitArguments
+
+
+@dataclass(frozen=True)
+class FitLength:
+    """The length of a training.
+
+    Attributes:
+        epochs: Number of epochs to train.
+        steps_per_epoch: Steps per epoch, where the data does not say it; else None.
+        cycle_steps: Length of the cycle in steps; None if it is for `fit` or a ready schedule to say.
+    """
+
+    epochs: int
+    steps_per_epoch: int | None
+    cycle_steps: int | None
+
+
+def fit_length(
+    spec: CycleSpec, model: keras.Model, x: Nested, *, epochs: int, total_steps: int | None, arguments: FitArguments
+) -> FitLength:
+    """Return the length of a training.
+
+    Args:
+        spec: The specification of the cycle.
+        model: The model.
+        x: Training data, as `Model.fit` takes it.
+        epochs: As in `fit`.
+        total_steps: The length of the cycle, if the user gave it.
+        arguments: Other arguments of `fit`.
+
+    Raises:
+        ValueError: If the length is unknown, or is no positive integer.
+    """
+    if total_steps is not None:
+        check_integer("total_steps", total_steps)
+    if training_data.has_own_fit(model):
+        x = training_data.lists_as_arrays(x)
+    epochs -= arguments.get("initial_epoch", 0)
+    given = arguments.get("steps_per_epoch")
+    if given or training_data.fit_knows_length(x):
+        return FitLength(epochs, given, total_steps)
+    steps = training_data.steps_per_epoch(x, None)
+    if total_steps is None and not spec.has_ready_schedule:
+        if steps is None:
+            raise ValueError(_UNKNOWN_LENGTH)
+        return FitLength(epochs, None, steps * epochs)
+    average = None if steps or total_steps is None else max(1, round(total_steps / epochs))
+    return FitLength(epochs, average, total_steps)
+
+
+_UNKNOWN_LENGTH = (
+    "The length of this data is unknown, and so is the length of the cycle. Pass `total_steps`, the number of training "
+    "steps, or `steps_per_epoch`."
+)
