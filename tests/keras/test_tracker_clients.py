@@ -1,0 +1,85 @@
+"""MLflow and Weights & Biases log a training with a cycle, and nothing else."""
+
+import json
+
+import pytest
+
+import onecycle
+
+PROGRAM = """
+import json, warnings
+import keras, numpy as np, onecycle
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        x = np.random.RandomState(index).randn(16, 4).astype("float32")
+        return x, x[:, :1]
+
+def compiled():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    return model
+"""
+
+MLFLOW = """
+import mlflow
+mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
+history = onecycle.fit_one_cycle(compiled(), Batches(), epochs=2, seed=0, verbose=0)
+mlflow.flush_async_logging()
+runs = mlflow.search_runs(output_format="list")
+values = {
+    name: [one.value for one in mlflow.MlflowClient().get_metric_history(runs[0].info.run_id, name)]
+    for name in ("loss", "learning_rate", "momentum")
+}
+cycle = history.onecycle.parameters()
+print(json.dumps([len(runs), runs[0].data.params, cycle, values, history.history]))
+"""
+
+WANDB = """
+import wandb
+with wandb.init(mode="disabled"):
+    logged = []
+    wandb.log = logged.append
+    from wandb.integration.keras import WandbMetricsLogger
+    callbacks = [WandbMetricsLogger(log_freq=1), onecycle.OneCycleScheduler(0.1)]
+    compiled().fit(Batches(), epochs=2, verbose=0, callbacks=callbacks)
+print(json.dumps(logged))
+"""
+
+
+@pytest.fixture
+def logged(python, tmp_path, monkeypatch):
+    """Return a function that runs a program in an empty folder and returns what its last line holds."""
+    monkeypatch.chdir(tmp_path)
+    environment = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": (tmp_path / "runs").as_uri()}
+    environment |= {"WANDB_SILENT": "true", "WANDB_DIR": str(tmp_path)}
+    return lambda program: json.loads(python(PROGRAM + program, **environment).stdout.splitlines()[-1])
+
+
+def test_mlflow(logged):
+    """Autologging has one run, with the losses of the training and the parameters of the cycle."""
+    pytest.importorskip("mlflow")
+    runs, parameters, cycle, values, history = logged(MLFLOW)
+
+    assert runs == 1
+    assert values == {name: pytest.approx(history[name]) for name in values}
+    assert cycle["rule"] == "one_cycle"
+    assert {name: parameters[f"optimizer_{name}"] for name in cycle} == {k: str(v) for k, v in cycle.items()}
+    assert (
+        parameters["optimizer_learning_rate"]
+        == f"OneCycle(max_learning_rate={cycle['max_learning_rate']}, total_steps=8)"
+    )
+
+
+def test_weights_and_biases(logged):
+    """`WandbMetricsLogger` logs the rate of each step and of each epoch's last step, and the momentum."""
+    pytest.importorskip("wandb")
+    rows = logged(WANDB)
+    rates = onecycle.OneCycle(0.1, 8).values()
+
+    assert [row["batch/learning_rate"] for row in rows if "batch/learning_rate" in row] == pytest.approx(rates)
+    assert [row["epoch/learning_rate"] for row in rows if "epoch/epoch" in row] == pytest.approx(rates[[3, 7]])
+    assert [row["epoch/momentum"] for row in rows if "epoch/epoch" in row] == pytest.approx([0.85, 0.95])
