@@ -36,7 +36,7 @@ from onecycle.keras_support.random_state import (
     set_global_seed_generator,
     set_random_states,
 )
-from onecycle.keras_support.running_fit import called_by_fit, is_fitting
+from onecycle.keras_support.running_fit import called_by_fit, called_by_keras, initial_epoch, is_fitting
 from onecycle.keras_support.train_function import remake_train_function
 
 # Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
@@ -94,6 +94,31 @@ def test_fit_begins_by_calling_make_train_function():
     assert callers == [(True, True)]
     model.make_train_function()
     assert callers[1:] == [(False, False)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_first_epoch_of_a_running_fit(first):
+    """`fit` keeps its argument `initial_epoch` under this name while it runs."""
+    model, seen = compiled(keras.optimizers.SGD()), []
+    reading = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: seen.append(initial_epoch(model)))
+    x, y = networks.stacked(networks.batches(seed=1, n=1))
+    model.fit(x, y, initial_epoch=first, epochs=2, verbose=0, callbacks=[reading])
+    assert seen == [first]
+
+
+def test_calls_by_keras_itself():
+    """The names of Keras' modules begin with `keras.`, and so its own calls are recognized."""
+    callers = []
+
+    class Noticing(keras.optimizers.SGD):
+        def get_config(self):
+            callers.append(called_by_keras())
+            return super().get_config()
+
+    optimizer = Noticing()
+    keras.optimizers.serialize(optimizer)
+    optimizer.get_config()
+    assert callers == [True, False]
 
 
 # The state of a model
@@ -237,7 +262,8 @@ def test_errors_of_callbacks_are_noticed(hook):
     setattr(other, hook, failing)
     with pytest.raises(ArithmeticError):
         fit(compiled(keras.optimizers.SGD()), callbacks=[Guarding(), other], validate=True)
-    assert noticed == [hook]
+    # Twice, in case an interrupt has ended the first call.
+    assert noticed == [hook, hook]
 
 
 def test_backups_are_found_before_training(tmp_path):

@@ -8,8 +8,9 @@ from oracles.small_fits import compiled, fit, read, step
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked
-from onecycle.keras_support.optimizers import raw_step
+from onecycle.keras_support.optimizers import raw_step, step_counter
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
+from onecycle.keras_support.stale_functions import retrace_functions
 from onecycle.keras_support.traceable import NonZeroTensor, traceable_momentum
 
 # Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
@@ -160,6 +161,48 @@ def test_tensorflow_wraps_containers():
     module.mapping = {"a": 1}
     assert backends.is_tracked_dict(module.mapping)
     assert not backends.is_tracked_dict({"a": 1})
+
+
+@only["tensorflow"]
+def test_tensorflow_keeps_traces_in_a_cache():
+    """The traces of a `tf.function` that use the step counter are in caches that can be emptied, and others stay."""
+    import tensorflow as tf
+
+    optimizer, traced = keras.optimizers.SGD(), []
+    step(optimizer)
+
+    @tf.function
+    def reading():
+        traced.append("reading")
+        return step_counter(optimizer).value + 1
+
+    @tf.function
+    def other():
+        traced.append("other")
+        return tf.constant(1)
+
+    for _ in range(2):
+        reading(), other()
+    assert traced == ["reading", "other"]
+    retrace_functions(optimizer)
+    reading(), other()
+    assert traced == ["reading", "other", "reading"]
+
+
+@only["jax"]
+def test_jax_discards_traces():
+    """`jax.clear_caches` has every function traced again."""
+    import jax
+
+    optimizer, traced = keras.optimizers.SGD(), []
+    step(optimizer)
+    reading = jax.jit(lambda number: traced.append(1) or number)
+    for _ in range(2):
+        reading(1.0)
+    assert len(traced) == 1
+    retrace_functions(optimizer)
+    reading(1.0)
+    assert len(traced) == 2
 
 
 @only["tensorflow"]

@@ -1,11 +1,15 @@
 """The private names of Keras' models and of what `compile` makes that onecycle uses; see test_keras_support."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
 from oracles import networks
 from oracles.small_fits import compiled, fit
 
+from onecycle.keras_support.copying import is_being_copied
+from onecycle.keras_support.model_checks import check_targets
 from onecycle.keras_support.model_state import (
     flattened_layers,
     is_loss_tracker,
@@ -49,6 +53,40 @@ def test_the_loss_tracker():
     model = compiled(keras.optimizers.SGD(), metrics=["mae"])
     fit(model)
     assert [metric.name for metric in model.metrics if is_loss_tracker(model, metric)] == ["loss"]
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.MeanSquaredError(), ["mse"], None])
+def test_the_loss_that_the_user_gave(loss):
+    """`_user_loss` of the compiled loss is the argument of `compile`: a name, an object or a container."""
+    model = networks.keras_model(seed=0)
+    model.compile(keras.optimizers.SGD(), loss)
+    compiled_loss = loss_and_metrics(model)[0]
+    assert loss is None if compiled_loss is None else compiled_loss._user_loss == loss
+    if loss is None or isinstance(loss, list):
+        check_targets(model, None)
+    else:
+        with pytest.raises(ValueError, match="must have the targets"):
+            check_targets(model, None)
+
+
+@pytest.mark.parametrize("kind", ["model", "optimizer"])
+def test_copies_are_made_by_reduce(kind):
+    """Models and optimizers are copied by the same `__reduce__`, which saves them. `get_config` alone is no copy."""
+    noticed = []
+
+    class Noticing(keras.optimizers.SGD):
+        def get_config(self):
+            noticed.append(is_being_copied())
+            return super().get_config()
+
+    model = compiled(Noticing())
+    with keras.saving.custom_object_scope({"Noticing": Noticing}):
+        copy.deepcopy(model if kind == "model" else model.optimizer)
+        assert noticed
+        assert all(noticed)
+        noticed.clear()
+        model.optimizer.get_config()
+    assert noticed == [False]
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX only")

@@ -9,12 +9,14 @@ from oracles.small_fits import compiled, fit, read, step
 
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.optimizers import (
+    accumulators,
     add_optimizer_variable,
     all_optimizers,
     inner_optimizers,
     learning_rate_setting,
     raw_step,
     remove_optimizer_variable,
+    shared_dtype,
     skip_ema_overwrite_once,
     unscheduled_learning_rate,
     velocities,
@@ -42,6 +44,25 @@ def test_optimizer_iterations():
     assert int(ops.convert_to_numpy(optimizer.iterations)) == 1
     assert all(counter is optimizer._iterations for counter in seen)
     assert seen
+
+
+def test_accumulated_gradients():
+    """`_accumulated_gradients` are sums over the batches of an update, and zero once it is complete."""
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    step(optimizer)
+    assert [read(variable).tolist() for variable in accumulators(optimizer)] == [[1.0, 1.0]]
+    step(optimizer)
+    assert [read(variable).tolist() for variable in accumulators(optimizer)] == [[0.0, 0.0]]
+
+
+def test_trainable_variables_of_an_optimizer():
+    """`_trainable_variables` are the variables for which an optimizer was built."""
+    optimizer = keras.optimizers.SGD()
+    assert shared_dtype(optimizer) is None
+    only = keras.Variable(np.ones(2), dtype="float16")
+    optimizer.build([only])
+    assert [variable is only for variable in optimizer._trainable_variables] == [True]
+    assert shared_dtype(optimizer) == "float16"
 
 
 def test_optimizer_learning_rate_setting():
