@@ -67,7 +67,7 @@ class DryRun:
         model = build_with_seed(build, seed)
         check_model(model)
         training_data.check_data(model, x, y, batch_size=batch_size)
-        check_validation_data(model, (x_val, y_val))
+        check_validation_data(model, (x_val, y_val), batch_size)
         build_model(model, x, y, batch_size=batch_size)
         data_faults.check_data_values(model, x, y, read=not training_data.is_one_shot(x))
         validation = (x_val, y_val)

@@ -10,6 +10,7 @@ from onecycle.finding.fit_runs import FitData
 from onecycle.finding.spread_batches import known_length, spread_batches
 from onecycle.keras_support import training_data
 from onecycle.keras_support.array_rows import numeric_rows
+from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.types import Nested
 
 
@@ -40,6 +41,7 @@ def mixed_rows(data: FitData, order: Order | None, steps: int) -> FitData | None
     if order is Order.CONSTANT and (y is None or _is_constant(y)):
         return None
     size = training_data.count_rows(batches[0])
+    x, y, sample_weight = evenly_divided_rows((x, y, sample_weight))
     return {**data, "x": x, "y": y, "sample_weight": sample_weight, "batch_size": size}
 
 

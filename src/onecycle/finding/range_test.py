@@ -18,6 +18,7 @@ from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
@@ -115,6 +116,8 @@ def find_learning_rate(
     check_verbose(verbose)
     data = {"x": x, "y": y, **arguments}
     training_data.check_data(model, **data)
+    x, y, sample_weight = evenly_divided_rows((x, y, sample_weight))
+    data |= {"x": x, "y": y, "sample_weight": sample_weight}
     build_model(model, **data)
     data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing, steps_per_update(model.optimizer))

@@ -106,7 +106,7 @@ def sweep_learning_rates(
     schedules = RunSchedules(model, schedule, momentum)
     arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **arguments)
-    check_sweep_data(model, x, validation_data)
+    check_sweep_data(model, x, validation_data, batch_size)
     check_seed(seed)
     check_verbose(verbose)
     build_model(model, x, y, **arguments)

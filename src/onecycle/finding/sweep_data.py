@@ -12,6 +12,7 @@ from onecycle.finding.spread_batches import order_hint_of, spread_batches
 from onecycle.keras_support import training_data
 from onecycle.keras_support.batch_list import BatchList
 from onecycle.keras_support.data_checks import check_validation_data
+from onecycle.keras_support.data_sharding import check_full_batches, evenly_divided_rows, parts_of_batch
 from onecycle.keras_support.types import Nested
 
 HELD_OUT_SHARE = 0.2  # of the rows; the usual choice
@@ -73,13 +74,14 @@ class SweepData:
         return self.first(self.train_steps_per_epoch)
 
 
-def check_sweep_data(model: keras.Model, x: Nested, validation_data: Nested) -> None:
+def check_sweep_data(model: keras.Model, x: Nested, validation_data: Nested, batch_size: int | None) -> None:
     """Check that data can be read more than once, and that validation data has a valid form.
 
     Args:
         model: The model.
         x: Training data.
         validation_data: Validation data, or None.
+        batch_size: Rows per batch of arrays, or None for the default.
 
     Raises:
         ValueError: For a generator, and for validation data that `fit` does not take.
@@ -94,7 +96,7 @@ def check_sweep_data(model: keras.Model, x: Nested, validation_data: Nested) -> 
             "Argument `validation_data` must be data that can be read again, since each run is judged on it. "
             "Received: a generator"
         )
-    check_validation_data(model, validation_data)
+    check_validation_data(model, validation_data, batch_size)
 
 
 def prepare_sweep_data(
@@ -140,18 +142,22 @@ def prepare_sweep_data(
     if joined is None:
         data = _split_batches(BatchList(batches, x), steps, validation_data, random)
     else:
-        data = _split_rows(joined, training_data.count_rows(batches[0]), steps, validation_data, random)
+        size = training_data.count_rows(batches[0])
+        check_full_batches(joined[0], size)
+        data = _split_rows(joined, size, steps, validation_data, random)
     return replace(data, hint=order_hint_of(batches))
 
 
 def _split_rows(data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder) -> SweepData:
     order = random.permutation(training_data.count_rows(data))
+    held_out = 0 if validation_data is not None else _number_held_out(len(order))
+    train = evenly_divided_rows(training_data.select_rows(data, order[held_out:]))
     if validation_data is not None:
-        return SweepData(training_data.select_rows(data, order), validation_data, size, steps, _GIVEN)
-    held_out = _number_held_out(len(order))
-    validation = tuple(part for part in training_data.select_rows(data, order[:held_out]) if part is not None)
-    description = f"Judged on {held_out} of {len(order)} {_NOT_TRAINED_ON}"
-    return SweepData(training_data.select_rows(data, order[held_out:]), validation, size, steps, description)
+        return SweepData(train, validation_data, size, steps, _GIVEN)
+    held_out_rows = evenly_divided_rows(training_data.select_rows(data, order[:held_out]))
+    validation = tuple(part for part in held_out_rows if part is not None)
+    description = f"Judged on {training_data.count_rows(validation)} of {len(order)} {_NOT_TRAINED_ON}"
+    return SweepData(train, validation, size, steps, description)
 
 
 def _split_batches(batches: BatchList, steps: int, validation_data: Nested, random: RandomOrder) -> SweepData:
@@ -170,7 +176,7 @@ def _split_batches(batches: BatchList, steps: int, validation_data: Nested, rand
 
 def _number_held_out(rows: int) -> int:
     number = min(round(HELD_OUT_SHARE * rows), MAX_HELD_OUT_ROWS)
-    if number < MIN_HELD_OUT_ROWS:
+    if number < max(MIN_HELD_OUT_ROWS, parts_of_batch()):
         raise ValueError(_TOO_FEW_ROWS.format(rows=rows))
     return number
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onecycle.engine import Member, train_members
 from onecycle.finding.sweep_data import SweepData
 from onecycle.keras_support import backends
+from onecycle.keras_support.data_sharding import even_batches_required
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
@@ -154,7 +155,8 @@ class SweepRuns:
         """Return the held-out loss of the model in its current state."""
         validation = self._data.validation
         if not isinstance(validation, tuple | list):
-            return float(self._model.evaluate(validation, verbose=0, return_dict=True)["loss"])
+            with even_batches_required():
+                return float(self._model.evaluate(validation, verbose=0, return_dict=True)["loss"])
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
         scores = self._model.evaluate(
             x, y, sample_weight=sample_weight, batch_size=self._data.fit_batch_size, verbose=0, return_dict=True

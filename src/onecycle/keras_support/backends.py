@@ -187,6 +187,15 @@ def count_replicas(model: keras.Model) -> int:
     return model.distribute_strategy.num_replicas_in_sync if name() == "tensorflow" else 1
 
 
+def count_processes() -> int:
+    """Return how many processes train together under Keras' distribution, each of which reads a part of each batch."""
+    if name() != "jax":
+        return 1
+    import jax
+
+    return int(jax.process_count())
+
+
 def is_distributed(model: keras.Model) -> bool:
     """Return whether the model trains under a strategy of TensorFlow or a distribution of Keras."""
     return keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None

@@ -27,9 +27,17 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 
+DEFAULT_BATCH_SIZE = 32  # that of `Model.fit`
+
+
 def is_arrays(data: Nested) -> bool:
     """Return whether Keras takes the data as arrays: nested arrays, tensors, data frames and sparse matrices."""
     return bool(keras.tree.flatten(data)) and can_convert_arrays(data)
+
+
+def count_rows(data: Nested) -> int:
+    """Return the number of rows of nested arrays, some of which may be None."""
+    return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
 
 
 def is_sparse_or_ragged(leaf: Nested) -> bool:

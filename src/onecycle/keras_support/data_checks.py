@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from onecycle.keras_support.data_adapters import check_unsupported_arguments, is_arrays
+from onecycle.keras_support.data_adapters import check_unsupported_arguments, count_rows, is_arrays
+from onecycle.keras_support.data_sharding import check_all_batches, even_batches_required
 from onecycle.keras_support.model_checks import check_targets
 from onecycle.keras_support.model_state import is_overridden
 from onecycle.suggestions.arguments import check_number, described
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 
-def check_validation_data(model: keras.Model, validation_data: Nested) -> None:
+def check_validation_data(model: keras.Model, validation_data: Nested, batch_size: int | None = None) -> None:
     """Check the argument `validation_data` of `fit`.
 
     Args:
         model: The model.
         validation_data: (x, y), (x, y, sample_weight), a data set, or None.
+        batch_size: Rows per batch of arrays in the evaluation, or None for the default.
 
     Raises:
         ValueError: If a model cannot be evaluated on it.
@@ -41,15 +43,17 @@ def check_validation_data(model: keras.Model, validation_data: Nested) -> None:
     check_rows("validation_data", x, y, sample_weight)
     if is_arrays(x):
         check_targets(model, y, "validation_data")
+        check_all_batches("validation_data", count_rows(x), batch_size)
     if not is_overridden(model, "fit"):
         check_unsupported_arguments(x, y, sample_weight, None)
 
 
 @contextmanager
 def batches_required() -> Iterator[None]:
-    """Raise a ValueError where Keras finds, within the block, that data of unknown length has no batch."""
+    """Raise a ValueError where Keras finds, within the block, data without a batch, or with one it cannot split."""
     try:
-        yield
+        with even_batches_required():
+            yield
     except StopIteration as error:
         raise ValueError(no_batch_message("x")) from error
 

@@ -62,11 +62,13 @@ class LossRecorder:
         """Start recording in every step that is traced or run while `recording` is set."""
         if backends.is_functional():
             add_state_variable(self._model, self._register)
+        self._functions = _functions_for_other_state(self._model)
         self._override = _observed_loss(self._model, self._record)
 
     def detach(self) -> None:
         """Leave the model as it was before `attach`."""
         self._override.undo()
+        self._functions.undo()
         remove_state_variable(self._model, self._register)
 
     def read(self, result: Nested = None) -> list[float]:
@@ -127,6 +129,16 @@ def _observed_loss(
         return loss
 
     return AttributeOverride(model, compute_loss=observed)
+
+
+def _functions_for_other_state(model: keras.Model) -> AttributeOverride:
+    """Have the functions for evaluation made again, until the override is undone, where the state has a new variable.
+
+    Under a distribution, Keras compiles them on JAX for the devices of each variable that the state had.
+    """
+    if not backends.is_functional() or not backends.is_distributed(model):
+        return AttributeOverride(model)
+    return AttributeOverride(model, test_function=None, predict_function=None)
 
 
 def _register(capacity: int) -> keras.Variable:

@@ -9,10 +9,13 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import data_adapters
+from onecycle.keras_support.data_adapters import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
 from onecycle.keras_support.data_adapters import as_numpy as as_numpy
+from onecycle.keras_support.data_adapters import count_rows as count_rows
 from onecycle.keras_support.data_adapters import is_arrays as is_arrays
 from onecycle.keras_support.data_adapters import select_rows as select_rows
 from onecycle.keras_support.data_checks import check_class_weight, check_rows
+from onecycle.keras_support.data_sharding import check_full_batches
 from onecycle.keras_support.model_checks import check_targets
 from onecycle.keras_support.model_state import is_overridden
 from onecycle.suggestions.arguments import check_integer, described
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onecycle.keras_support.types import Nested
-
-DEFAULT_BATCH_SIZE = 32  # that of `Model.fit`
 
 
 def check_data(
@@ -58,6 +59,7 @@ def check_data(
         data_adapters.check_unsupported_arguments(x, y, sample_weight, class_weight)
     if is_arrays(x):
         check_targets(model, y)
+        check_full_batches(x, batch_size)
 
 
 def has_own_fit(model: keras.Model) -> bool:
@@ -68,11 +70,6 @@ def has_own_fit(model: keras.Model) -> bool:
 def is_one_shot(x: Nested) -> bool:
     """Return whether the data can be read only once, as a generator or another iterator can."""
     return isinstance(x, Iterator)
-
-
-def count_rows(data: Nested) -> int:
-    """Return the number of rows of nested arrays, some of which may be None."""
-    return int(next(leaf for leaf in keras.tree.flatten(data) if leaf is not None).shape[0])
 
 
 def count_batches(rows: int, batch_size: int) -> int:

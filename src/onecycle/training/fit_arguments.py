@@ -8,6 +8,7 @@ from typing import TypedDict
 import keras
 
 from onecycle.keras_support import training_data
+from onecycle.keras_support.data_sharding import check_all_batches
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_integer, check_number, described
 
@@ -62,6 +63,29 @@ def check_fit_arguments(arguments: Mapping[str, object], *, x: Nested, epochs: i
     shuffle = arguments.get("shuffle", True)
     if shuffle not in (True, False) and shuffle != "batch":
         raise ValueError(f"Argument `shuffle` must be True or False. Received: shuffle={described(shuffle)}")
+
+
+def check_even_batches(arguments: FitArguments, *, x: Nested, batch_size: int | None, validation_data: Nested) -> None:
+    """Check that arrays can be split evenly among the devices of a `keras.distribution`, which `fit` requires.
+
+    Args:
+        arguments: Other arguments of `fit`, checked.
+        x: The training data.
+        batch_size: As in `fit`.
+        validation_data: As in `fit`.
+
+    Raises:
+        ValueError: If one of the batches cannot.
+    """
+    if not training_data.is_arrays(x):
+        return
+    split = (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
+    rows = training_data.count_rows(x)
+    trained = int(rows * (1 - split))
+    # With `steps_per_epoch`, the training may end before the last batch.
+    if not arguments.get("steps_per_epoch"):
+        check_all_batches("x", trained, batch_size)
+    check_all_batches("validation_split", rows - trained, arguments.get("validation_batch_size") or batch_size)
 
 
 def checked_callbacks(callbacks: object) -> list[keras.callbacks.Callback]:

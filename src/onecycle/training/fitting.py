@@ -23,7 +23,13 @@ from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
-from onecycle.training.fit_arguments import FitArguments, TrainingLength, check_fit_arguments, checked_callbacks
+from onecycle.training.fit_arguments import (
+    FitArguments,
+    TrainingLength,
+    check_even_batches,
+    check_fit_arguments,
+    checked_callbacks,
+)
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot
@@ -105,12 +111,13 @@ def fit_one_cycle(
     check_model(model, x)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **data)
-    check_validation_data(model, validation_data)
+    check_validation_data(model, validation_data, fit_arguments.get("validation_batch_size") or batch_size)
     check_built_model(model, x, batch_size)
     check_integer("epochs", epochs)
     check_seed(seed)
     check_verbose(verbose)
     check_fit_arguments(fit_arguments, x=x, epochs=epochs, validation_data=validation_data)
+    check_even_batches(fit_arguments, x=x, batch_size=batch_size, validation_data=validation_data)
     callbacks = checked_callbacks(callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     # All refusals come before the search for the peak, which may take as long as the training.

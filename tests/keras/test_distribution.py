@@ -1,0 +1,152 @@
+"""Tests that everything works under a `keras.distribution`, or refuses data that it cannot split before training.
+
+JAX has four virtual devices: `DataParallel` splits each batch in four, `ModelParallel` in two.
+"""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+PROGRAM = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+import json, keras, numpy as np, onecycle
+
+def arrays(rows):
+    x = np.random.default_rng(0).normal(size=(rows, 4)).astype("float32")
+    return x, np.tanh(x[:, :1])
+
+def new_model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu", name="hidden"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    return model
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, rows, size):
+        super().__init__()
+        self.data, self.size = arrays(rows), size
+    def __len__(self):
+        return -(-len(self.data[0]) // self.size)
+    def __getitem__(self, index):
+        return tuple(part[index * self.size : (index + 1) * self.size] for part in self.data)
+
+def sweep(rows):
+    result = onecycle.sweep_learning_rates(new_model(), *arrays(rows), epochs=8, batch_size=20, seed=1, verbose=0)
+    return {"scores": result.scores.tolist(), "held out": result.held_out, "pick": result.pick.learning_rate}
+
+def unchanged_by_searches():
+    model, (x, y) = new_model(), arrays(403)
+    validation = arrays(40)
+    def state():
+        # Compiled for the state of the model alone.
+        return [model.evaluate(*validation, verbose=0), *model.predict(validation[0], verbose=0).ravel().tolist()]
+    before = state()
+    onecycle.sweep_learning_rates(model, Batches(403, 20), epochs=8, validation_data=validation, verbose=0)
+    onecycle.find_learning_rate(model, x, y, batch_size=20, num_steps=30, verbose=0)
+    finder = onecycle.LearningRateFinder(num_steps=30)
+    model.fit(x[:400], y[:400], batch_size=20, epochs=3, verbose=0, callbacks=[finder], validation_data=validation)
+    return before == state() and len(finder.result.losses) > 10
+
+def trained():
+    model = new_model()
+    options = {"batch_size": 20, "validation_split": 0.5, "max_learning_rate": "sweep", "seed": 1}
+    history = onecycle.fit_one_cycle(model, *arrays(800), epochs=8, verbose=0, **options)
+    return {"steps": int(model.optimizer.iterations), "val_loss": history.history["val_loss"]}
+
+def refusal(function, *data, **arguments):
+    model = new_model()
+    try:
+        function(model, *data, verbose=0, **arguments)
+    except ValueError as error:
+        return f"{int(model.optimizer.iterations)} steps: {error}"
+
+def refusals():
+    fit, sweep = onecycle.fit_one_cycle, onecycle.sweep_learning_rates
+    return [
+        refusal(onecycle.find_learning_rate, *arrays(90), batch_size=30),
+        refusal(fit, *arrays(90), epochs=2, batch_size=30),
+        refusal(fit, *arrays(90), epochs=2, batch_size=20),
+        refusal(fit, *arrays(88), epochs=2, batch_size=20, validation_data=arrays(21)),
+        refusal(fit, *arrays(88), epochs=2, batch_size=20, validation_split=0.25),
+        refusal(sweep, *arrays(400), epochs=8, batch_size=20, validation_data=arrays(21)),
+        refusal(sweep, *arrays(400), epochs=8, batch_size=20, validation_data=Batches(21, 20)),
+        refusal(sweep, Batches(900, 30), epochs=8),
+        refusal(onecycle.find_learning_rate, Batches(90, 30)),
+    ]
+
+devices = keras.distribution.list_devices("cpu")
+layouts = keras.distribution.LayoutMap(keras.distribution.DeviceMesh((2, 2), ("batch", "model"), devices))
+layouts["hidden.kernel"] = (None, "model")
+results = {"one device": {"sweep": sweep(400)}}
+for distribution in (
+    keras.distribution.DataParallel(devices=devices),
+    keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch"),
+):
+    with distribution.scope():
+        found = results[type(distribution).__name__] = {"sweep": sweep(400), "trained": trained()}
+        found["unchanged"] = unchanged_by_searches()
+        if len(results) == 2:
+            found |= {"uneven": sweep(403), "refusals": refusals()}
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def results(python, backend):
+    """Return what happened on one device, under DataParallel and under ModelParallel."""
+    if backend != "jax":
+        pytest.skip("Keras distributes on JAX only")
+    return json.loads(python(PROGRAM, KERAS_BACKEND="jax").stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("distribution", ["DataParallel", "ModelParallel"])
+class TestDistribution:
+    """Both ways to distribute."""
+
+    def test_sweep_equals_that_of_one_device(self, results, distribution):
+        """Where the rows divide evenly, the scores and the pick are those of one device to float32."""
+        one, several = results["one device"]["sweep"], results[distribution]["sweep"]
+        assert several["held out"] == one["held out"]
+        np.testing.assert_allclose(several["scores"], one["scores"], rtol=1e-3)
+        assert several["pick"] == pytest.approx(one["pick"], rel=1e-3)
+
+    def test_model_can_be_evaluated_before_and_after_each_search(self, results, distribution):
+        """Functions compiled before a sweep, a range test and a LearningRateFinder give the same values afterwards."""
+        assert results[distribution]["unchanged"]
+
+    def test_fit_one_cycle_trains_at_the_peak_of_a_sweep(self, results, distribution):
+        """After the sweep come all steps of the training, with an evaluation in each epoch."""
+        trained = results[distribution]["trained"]
+        assert trained["steps"] == 8 * 20
+        assert len(trained["val_loss"]) == 8
+        assert trained["val_loss"][-1] < 0.05
+
+
+def test_sweep_leaves_out_rows_that_do_not_divide(results):
+    """Of 403 rows, 81 are held out for the scores; 80 of them divide by four."""
+    uneven = results["DataParallel"]["uneven"]
+    assert "80 of 403" in uneven["held out"]
+    assert np.isfinite(uneven["pick"])
+
+
+def test_uneven_batches_are_refused_before_training(results):
+    """Each refusal names the argument, the number of devices and what was received."""
+    size, batches = r"0 steps: Argument `batch_size` must be a multiple of 4", "have batches that divide evenly among"
+    data_set = r"0 steps: Every batch of a data set, .* among the 4 devices"
+    expected = [
+        rf"{size}.* Received: batch_size=30",
+        rf"{size}.* Received: batch_size=30",
+        rf"0 steps: Argument `x` must {batches} the 4 devices.* Received: 90 rows with a batch size of 20",
+        rf"0 steps: Argument `validation_data` must {batches} the 4 devices.* Received: 21 rows",
+        rf"0 steps: Argument `x` must {batches} the 4 devices.* Received: 66 rows",
+        rf"0 steps: Argument `validation_data` must {batches} the 4 devices.* Received: 21 rows",
+        data_set,
+        data_set,
+        data_set,
+    ]
+    for pattern, message in zip(expected, results["DataParallel"]["refusals"], strict=True):
+        assert message is not None, pattern
+        assert re.match(pattern, message), message
