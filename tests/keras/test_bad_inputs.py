@@ -224,13 +224,13 @@ def test_callbacks_refuse_bad_arguments_before_the_first_step(case):
     assert int(model.optimizer.iterations.numpy()) == 0
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the other backends have an error of their own")
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the other backends have their own error")
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [("find", {}), ("sweep", {"steps_per_epoch": 5}), ("fit", {"steps_per_epoch": 5, "shuffle": False})],
 )
 def test_data_of_unknown_length_without_a_batch_is_refused(function, arguments):
-    """Also where no length says it, the error does."""
+    """The error says that there is no batch, even if the data has no length."""
     import tensorflow as tf
 
     none = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32).filter(lambda x, y: False)

@@ -35,7 +35,7 @@ def test_a_scheduled_model_is_not_copied_in_silence(how, tmp_path):
 
 
 def test_an_optimizer_scheduled_before_compile_is_not_copied_in_silence():
-    """A model compiled with a scheduled optimizer, also inside a wrapper, is not copied in silence either."""
+    """A model compiled with a scheduled optimizer, also inside a wrapper, cannot be copied either."""
     optimizer = schedule_hyperparameters(keras.optimizers.SGD(0.1), learning_rate=0.2)
     for one in (optimizer, keras.optimizers.LossScaleOptimizer(optimizer)):
         with pytest.raises(ValueError, match="SGD has schedules"):
@@ -43,7 +43,7 @@ def test_an_optimizer_scheduled_before_compile_is_not_copied_in_silence():
 
 
 def test_a_copy_made_during_a_cycle_is_plain():
-    """A model that a callback copies during a cycle is plain, as a saved one is, and the cycle goes on."""
+    """A model that a callback copies during a cycle is plain, as a saved one is, and the cycle continues."""
     copies = []
     take = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: copies.append(copy.deepcopy(model)))
     model, other = compiled(), compiled()

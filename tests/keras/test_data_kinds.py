@@ -62,7 +62,7 @@ def two_inputs():
 
 
 class Preprocessed(keras.Model):
-    """A model that makes numbers of text in its own `fit` and `evaluate`, as the models of KerasHub do."""
+    """A model that converts text to numbers in its own `fit` and `evaluate`, as the models of KerasHub do."""
 
     def preprocess(self, x, *rest):
         """Return a batch with numbers instead of text."""
@@ -164,7 +164,7 @@ def loader(*arrays):
 
 
 def mixed_frame():
-    """Return a data frame with columns of three types and an index of its own."""
+    """Return a data frame with columns of three types and a custom index."""
     frame = pd.DataFrame(X, index=INDEX)
     return frame.assign(**{"1": (frame[1] * 10).astype(int), "3": frame[3].astype("float64")}).drop(columns=[1, 3])
 
@@ -276,7 +276,7 @@ def endless():
 
 
 def unknown():
-    """Return batches of unknown number."""
+    """Return an unknown number of batches."""
     return tf_dataset(X, Y).filter(lambda *batch: True)
 
 

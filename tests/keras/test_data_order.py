@@ -145,7 +145,7 @@ def test_fit_one_cycle_warns_of_sorted_data():
     """`fit_one_cycle` warns once of sorted data when its range test notices it."""
     with pytest.warns(UserWarning, match="Shuffle the data set") as caught:
         fit_one_cycle(classifier(), Batches(X[IN_ORDER], LABELS[IN_ORDER]), epochs=3, seed=2, verbose=0)
-    assert len(caught) == 1
+    assert len([one for one in caught if "Shuffle the data set" in str(one.message)]) == 1
 
 
 def test_orders_are_noticed_in_other_targets():

@@ -1,4 +1,4 @@
-"""Tests of gradient accumulation: what counts updates of the weights, and what counts batches."""
+"""Tests of gradient accumulation: where updates of the weights are counted, and where batches."""
 
 import keras
 import numpy as np
@@ -69,7 +69,7 @@ def in_order(model, batch_size, updates):
 
 
 def test_finder_counts_updates():
-    """The callback judges updates too, also from the middle of one, and gives everything back."""
+    """The callback counts updates too, also if it begins in the middle of one, and restores everything."""
     model = accumulating("SGD", 4)
     model.fit(X[: 3 * BATCH], Y[: 3 * BATCH], batch_size=BATCH, shuffle=False, verbose=0)
     before = states.of_model(model)

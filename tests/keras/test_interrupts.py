@@ -1,4 +1,4 @@
-"""An interrupt while things are being given back, or installed, leaves no trace either."""
+"""An interrupt during a restoration, or during an installation, leaves no trace either."""
 
 import os
 import signal
@@ -77,13 +77,13 @@ def fit_one_cycle(model):
     onecycle.fit_one_cycle(model, *data(), epochs=2, batch_size=16, max_learning_rate=0.1, verbose=0)
 
 
-def give_back(model):
-    """Change everything, and give it back."""
+def change_and_restore(model):
+    """Change everything, and restore it."""
     preserving(model, lambda: change_everything(model))
 
 
 GIVING_BACK = {
-    give_back: (snapshot._TrainingSnapshot.give_back, "everything"),
+    change_and_restore: (snapshot._TrainingSnapshot.restore, "everything"),
     find_in_fit: (RampInFit.stop, "everything"),
     find_by_callback: (RampInFit.stop, "state"),
     run_cycle: (CycleRun.end, "schedule"),
@@ -173,15 +173,15 @@ def test_a_second_interrupt_loses_nothing(monkeypatch):
         restore(self)
 
     monkeypatch.setattr(snapshot.RandomSnapshot, "restore", interrupted)
-    begin = snapshot._TrainingSnapshot.give_back
+    begin = snapshot._TrainingSnapshot.restore
     with pytest.raises(KeyboardInterrupt), lines(begin) as counted:
-        give_back(make())
+        change_and_restore(make())
     for number in np.linspace(1, 0.9 * counted.count, SAMPLE).astype(int).tolist():
         calls.clear()
-        check(give_back, begin, "everything", [number])
+        check(change_and_restore, begin, "everything", [number])
 
 
-def test_signals_wait_until_everything_is_given_back(monkeypatch):
+def test_signals_wait_until_everything_is_restored(monkeypatch):
     """Two real signals during the restoration take effect after it, once."""
     restore = snapshot.StateSnapshot.restore
 
@@ -194,16 +194,16 @@ def test_signals_wait_until_everything_is_given_back(monkeypatch):
     model = make()
     before = states.of_model(model)
     with pytest.raises(KeyboardInterrupt):
-        give_back(model)
+        change_and_restore(model)
     assert states.difference(before, states.of_model(model)) == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_signals_are_left_alone_in_other_threads():
-    """In a thread, where no signal arrives, everything is given back without a change of handlers."""
+    """In a thread, where no signal arrives, everything is restored without a change of handlers."""
     model, finished = make(), []
     before = states.of_model(model)
-    thread = threading.Thread(target=lambda: finished.append(give_back(model)))
+    thread = threading.Thread(target=lambda: finished.append(change_and_restore(model)))
     thread.start()
     thread.join()
     assert finished == [None]

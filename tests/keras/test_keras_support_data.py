@@ -88,7 +88,7 @@ def test_what_keras_does_not_take_as_arrays():
 
 @pytest.mark.parametrize("make", SPARSE)
 def test_sparse_and_ragged_arrays(make):
-    """The `is_...` functions know sparse and ragged arrays, which have no NumPy array, and no dense ones."""
+    """The `is_...` functions recognize sparse and ragged arrays, which have no NumPy array."""
     assert data_adapters.is_sparse_or_ragged(make())
     assert data_adapters.as_numpy(make()) is None
     assert not any(map(data_adapters.is_sparse_or_ragged, (X, tensor())))

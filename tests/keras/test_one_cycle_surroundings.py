@@ -153,7 +153,7 @@ def test_start_step_of_a_schedule_is_kept(half_trained):
     ).onecycle
     assert (report.start_step, report.steps) == (2 * STEPS, STEPS)
     assert weight_distance(model, by_hand) < 1e-6
-    # Begun earlier than this training, it goes on: here in the middle, as at the end of the finished model.
+    # A schedule that begins after this training has no step in it.
     other = compiled("Adam")
     other.set_weights(finished.get_weights())
     with pytest.warns(UserWarning, match="ended after 0 of the 5"):

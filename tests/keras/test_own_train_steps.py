@@ -1,4 +1,4 @@
-"""Tests of models with a `train_step` of their own, which may use several optimizers, and of own training loops."""
+"""Tests of models with a custom `train_step`, which may use several optimizers, and of custom training loops."""
 
 import keras
 import numpy as np
@@ -136,7 +136,7 @@ def own_loop(backend, model, optimizer):
 
 
 def test_optimizer_of_an_own_loop_is_scheduled_after_steps(backend):
-    """An optimizer that has made steps in an own, compiled loop follows schedules from the next step on, and back."""
+    """An optimizer that has made steps in a custom, compiled loop follows schedules from the next step on, and back."""
     optimizer, model, by_hand = keras.optimizers.SGD(0.02, momentum=0.9), networks.keras_model(0), compiled()
     step = own_loop(backend, model, optimizer)
     batches = networks.batches(1, STEPS)

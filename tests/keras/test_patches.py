@@ -1,4 +1,4 @@
-"""What onecycle trains and undoes goes past what trackers have put around `fit` and `evaluate`."""
+"""Trainings that onecycle undoes call `fit` and `evaluate` without what trackers have put around them."""
 
 import functools
 from typing import ClassVar
@@ -91,7 +91,7 @@ def test_range_test_goes_past_patches_of_fit(monkeypatch, where, cls, wraps):
 
 
 def test_two_trackers(monkeypatch):
-    """Several patches of one method are all passed, and are all there afterwards."""
+    """Several patches of one method are all left out, and are all there afterwards."""
     calls = [track(monkeypatch, keras.Model, "fit", wraps) for wraps in (True, False, True)]
     model = compiled(Plain)
     with unpatched(model):
@@ -102,7 +102,7 @@ def test_two_trackers(monkeypatch):
 
 
 def test_a_patch_that_hides_the_original(monkeypatch):
-    """Keras' models inherit `fit`, so a patch is passed even if nothing in it leads to the original."""
+    """Keras' models inherit `fit`, so a patch is left out even if nothing in it leads to the original."""
     calls = []
     monkeypatch.setattr(keras.Model, "fit", lambda self, *args, **kwargs: calls.append("fit"), raising=False)
     model = compiled(Plain)

@@ -1,4 +1,4 @@
-"""A range test gives back the state that a model keeps outside Keras' variables, and that of its data."""
+"""A range test restores the state that a model keeps outside Keras' variables, and that of its data."""
 
 import collections
 
@@ -92,7 +92,7 @@ class Keeping(layers.Layer):
 
 
 @pytest.mark.parametrize("run", [find, find_in_fit, find_by_callback, sweep, train])
-def test_attributes_of_layers_are_given_back(run):
+def test_attributes_of_layers_are_restored(run):
     """Counters, lists, arrays and dicts of a layer are as before, whatever runs; what was added is removed."""
     keeping = Keeping()
     model = compiled(keeping)
@@ -106,7 +106,7 @@ def test_attributes_of_layers_are_given_back(run):
 
 @torch_only
 @pytest.mark.parametrize("run", [find, find_in_fit, find_by_callback, train])
-def test_buffers_of_modules_are_given_back(run):
+def test_buffers_of_modules_are_restored(run):
     """The running statistics of a module of PyTorch, and state that it adds to its `state_dict`, are as before."""
     import torch
 
@@ -141,7 +141,7 @@ def test_buffers_of_modules_are_given_back(run):
 
 
 @torch_only
-def test_modules_that_are_no_layers_are_given_back():
+def test_modules_that_are_no_layers_are_restored():
     """A module in a list of a model, and a buffer of a layer itself, are as before."""
     import torch
 
@@ -169,7 +169,7 @@ def test_modules_that_are_no_layers_are_given_back():
 
 @tensorflow_only
 @pytest.mark.parametrize("run", [find_in_fit, find_by_callback, train])
-def test_variables_and_tables_of_tensorflow_are_given_back(run):
+def test_variables_and_tables_of_tensorflow_are_restored(run):
     """A `tf.Variable`, one in a `tf.Module`, and a table that a layer fills are as before, and `fit` trains."""
     import tensorflow as tf
 
@@ -200,7 +200,7 @@ def test_variables_and_tables_of_tensorflow_are_given_back(run):
     assert_equal(before, state())
 
 
-def test_states_of_recurrent_layers_are_given_back_by_the_callback():
+def test_states_of_recurrent_layers_are_restored_by_the_callback():
     """A recurrent layer with `stateful=True` has the same state after a `fit` with a `LearningRateFinder`."""
     if BACKEND == "jax":
         pytest.skip("a training step of JAX changes no such state")
@@ -243,7 +243,7 @@ def test_seed_generators_of_a_trained_model_do_not_move(run):
 
 
 class Shuffled(keras.utils.PyDataset):
-    """Batches in an order that a generator of its own draws after each epoch."""
+    """Batches in an order that its own generator draws after each epoch."""
 
     def __init__(self):
         super().__init__()
@@ -270,7 +270,7 @@ class Shuffled(keras.utils.PyDataset):
 
 
 @pytest.mark.parametrize("build", [compiled, Noisy])
-def test_a_data_set_is_given_back(build):
+def test_a_data_set_is_restored(build):
     """The generator, the order and the counters of a `PyDataset` are as before a range test and a sweep."""
     model, shuffled = build(), Shuffled()
     model.compile("sgd", "mse")
@@ -281,7 +281,7 @@ def test_a_data_set_is_given_back(build):
     assert shuffled.state() == before
 
 
-def test_the_generator_of_a_data_loader_is_given_back():
+def test_the_generator_of_a_data_loader_is_restored():
     """A `DataLoader` draws the same order of rows after a range test as before, from its generator or its sampler's."""
     torch = pytest.importorskip("torch")
     rows = torch.utils.data.TensorDataset(*map(torch.as_tensor, data()))
@@ -306,7 +306,7 @@ class TwoOptimizers(keras.Model):
         return self.dense(inputs)
 
 
-def test_every_optimizer_that_a_model_holds_is_given_back():
+def test_every_optimizer_that_a_model_holds_is_restored():
     """The variables of another optimizer, its rate, and whether it was built are as before."""
     model = TwoOptimizers()
     model.compile("sgd", "mse")

@@ -1,4 +1,4 @@
-"""The small network with a `train_step` of its own, whose optimizers make other steps than one per batch."""
+"""The small network with a custom `train_step`, whose optimizers do not make one step per batch."""
 
 import keras
 

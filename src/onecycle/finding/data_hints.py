@@ -31,7 +31,7 @@ def bad_batch_hint(run: FinishedRamp) -> str | None:
     if named:
         cause = f"{' and '.join(f'`{name}`' for name in named)} of this batch held NaN or infinite values"
     elif step == 0:
-        cause = "no learning rate can be the reason: the weights of the model or its loss are at fault"
+        cause = "the learning rate cannot be the cause: check the weights of the model and its loss"
     else:
         return None
     return (
@@ -67,7 +67,7 @@ def noticed_order(facts: BatchFacts | None) -> Order | None:
         order_of_batches(means, variances, facts.rows)
         for means, variances in zip(facts.means.T, facts.variances.T, strict=True)
     ]
-    # A single constant target, as a model with a loss of its own may have, says nothing.
+    # A single constant target, as a model with a custom loss may have, shows no order.
     found = [order for order in (Order.SORTED, Order.PURE) if order in orders]
     return found[0] if found else Order.CONSTANT if orders and set(orders) == {Order.CONSTANT} else None
 

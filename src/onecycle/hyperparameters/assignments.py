@@ -61,7 +61,7 @@ def _suspects(others: Sequence[keras.callbacks.Callback]) -> str:
     own = [type(one).__name__ for one in others if type(one).__module__.split(".")[0] not in ("keras", "onecycle")]
     own += [type(one).__name__ for one in others if isinstance(one, keras.callbacks.LambdaCallback)]
     names = " or ".join(dict.fromkeys(own))
-    return f"The callback {names} may have done it." if names else "A callback may have done it."
+    return f"The callback {names} may have set it." if names else "A callback may have set it."
 
 
 def _text(value: object) -> str:

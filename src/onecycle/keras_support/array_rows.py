@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle.keras_support.data_adapters import is_arrays
+
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
@@ -20,11 +22,6 @@ def is_table(leaf: Nested) -> bool:
     return hasattr(leaf, "iloc")
 
 
-def has_rows(leaf: Nested) -> bool:
-    """Return whether an object holds numbers or text in rows: an array, a tensor, or an object of pandas."""
-    return is_table(leaf) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
-
-
 def numeric_rows(leaf: Nested, rows: slice | NDArray[np.integer]) -> NDArray[Any] | None:
     """Return these rows of one array, as NumPy numbers.
 
@@ -35,7 +32,7 @@ def numeric_rows(leaf: Nested, rows: slice | NDArray[np.integer]) -> NDArray[Any
     Returns:
         An array of integers, booleans or floats; None for text, sparse and ragged tensors and other objects.
     """
-    if not has_rows(leaf):
+    if not is_arrays(leaf):
         return None
     try:
         values = _table_rows(leaf, rows) if is_table(leaf) else keras.ops.convert_to_numpy(leaf[rows])

@@ -115,7 +115,7 @@ def batches_known_to_keras(x: Nested) -> int | None:
         return None
     try:
         batches: int | None = get_data_adapter(x).num_batches
-    except ValueError:  # no data for Keras, but perhaps for a model with a `fit` of its own
+    except ValueError:  # no data for Keras, but perhaps for a model that overrides `fit`
         return None
     return batches
 

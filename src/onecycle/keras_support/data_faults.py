@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from onecycle.keras_support.array_rows import has_rows
+from onecycle.keras_support.data_adapters import is_arrays
 from onecycle.keras_support.first_batch import first_batch
 from onecycle.keras_support.loss_outside_fit import ClassWeight, loss_of_rows
 from onecycle.keras_support.train_function import overridden_method
@@ -50,7 +50,7 @@ def check_data_values(
     Raises:
         DataFault: For data with which no model trains. The message names the argument and the rows.
     """
-    if not all(leaf is None or has_rows(leaf) for leaf in keras.tree.flatten((x, y, sample_weight))):
+    if not is_arrays((x, y, sample_weight)):
         if not read:
             return
         x, y, sample_weight = first_batch(x)

@@ -50,7 +50,7 @@ def check_built_model(model: keras.Model, x: Nested, batch_size: int | None) -> 
         ValueError: If it has none.
     """
     check_trainable(model)
-    # A model with a `fit` of its own may not take the data as it is.
+    # A model that overrides `fit` may not take the data as it is.
     cannot_read = is_one_shot(x) or has_own_fit(model)
 
     def inputs() -> Nested:

@@ -26,7 +26,7 @@ _CONTAINERS = (list, dict, set, deque)
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), type, ModuleType, FunctionType, MethodType)
 # A longer container is not searched if it begins with such a value: it is a vocabulary or a record of numbers.
 _MAX_SEARCHED = 100
-# The classes of Keras whose objects may have state of their own, or hold objects that do.
+# The classes of Keras whose objects may have state, or hold objects that do.
 _WITH_ATTRIBUTES = (
     *(keras.layers.Layer, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer),
     *(keras.random.SeedGenerator, keras.initializers.Initializer, keras.regularizers.Regularizer),

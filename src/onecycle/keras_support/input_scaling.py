@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.keras_support.array_rows import has_rows, numeric_rows
+from onecycle.keras_support.array_rows import numeric_rows
+from onecycle.keras_support.data_adapters import is_arrays
 from onecycle.keras_support.first_batch import first_batch
 from onecycle.keras_support.model_state import flattened_layers
 
@@ -54,16 +55,15 @@ def unscaled_inputs_message(model: keras.Model, x: Nested, *, read: bool = False
         x: Its inputs, as `Model.fit` takes them: arrays and tables in any nesting, or a data set.
         read: Whether to read the first batch of a data set. By default, only arrays and tables are examined.
     """
-    leaves = keras.tree.flatten(x)
-    if not all(leaf is None or has_rows(leaf) for leaf in leaves):
+    if not is_arrays(x):
         if not read:
             return None
-        leaves = keras.tree.flatten(first_batch(x)[0])
+        x = first_batch(x)[0]
     if _scales_inputs(model):
         return None
     embeds = any(isinstance(layer, keras.layers.Embedding) for layer in flattened_layers(model))
     # The kinds of NumPy types: integers may be indices where the model embeds.
-    messages = (_message(leaf, "bf" if embeds else "biuf") for leaf in leaves)
+    messages = (_message(leaf, "bf" if embeds else "biuf") for leaf in keras.tree.flatten(x))
     return next(filter(None, messages), None)
 
 

@@ -1,4 +1,4 @@
-"""Giving back what was borrowed, however often Ctrl-C comes meanwhile."""
+"""Restoration that Ctrl-C does not cut short, however often it comes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def finish(action: Callable[[], object]) -> None:
     """Call `action` to its end, however often Ctrl-C comes; the interrupt is raised afterwards.
 
     Args:
-        action: Gives something back. An interrupt that is raised in it nevertheless has it called again, so it must do
-            the same when it is called twice.
+        action: Restores something. If an interrupt is raised in it nevertheless, it is called again, so it must do the
+            same when it is called twice.
     """
     done: list[bool] = []
     # Each interrupt ends one of the attempts, wherever it is raised, and the next one is made on the way out.
@@ -44,9 +44,9 @@ def undo_unless_finished(run: Callable[[], T], undo: Callable[[], object]) -> T:
 
     Args:
         run: Changes something.
-        undo: Gives it back, whatever part of `run` has been done. It must do the same when it is called twice.
+        undo: Undoes whatever part of `run` has been done. It must do the same when it is called twice.
     """
-    # No line follows `run` where it succeeds: an interrupt there would find nobody to undo it.
+    # No line follows `run` where it succeeds: after an interrupt there, nothing would undo it.
     try:
         try:
             return run()

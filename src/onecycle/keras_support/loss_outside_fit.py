@@ -1,4 +1,4 @@
-"""The loss of some rows, computed outside `fit`, without a compiled function and without a trace."""
+"""The loss of some rows, computed outside `fit` without a compiled function. The model is left unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import keras
 import numpy as np
 
-from onecycle.keras_support.array_rows import has_rows, is_table
+from onecycle.keras_support.data_adapters import is_arrays, select_rows
 from onecycle.keras_support.first_batch import first_batch
 from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.train_function import overridden_method, training_arrays
@@ -34,7 +34,7 @@ def sample_loss(model: keras.Model, x: Nested, y: Nested = None) -> float | None
         None for a generator, and for a model with its own training step, whose loss is known only there.
     """
     sample_weight = None
-    if not all(leaf is None or has_rows(leaf) for leaf in keras.tree.flatten((x, y))):
+    if not is_arrays((x, y)):
         x, y, sample_weight = first_batch(x)
     if x is None or overridden_method(model) is not None:
         return None
@@ -54,7 +54,7 @@ def loss_of_rows(
         class_weight: Weights of the classes, or None.
     """
     index = np.array(rows)
-    parts = {name: keras.tree.map_structure(lambda leaf: _take(leaf, index), part) for name, part in data.items()}
+    parts = {name: select_rows(part, index) for name, part in data.items()}
     x, y, weights = training_arrays(parts["x"], parts["y"], parts["sample_weight"], class_weight)
 
     def loss() -> float:
@@ -62,11 +62,3 @@ def loss_of_rows(
         return float(keras.ops.convert_to_numpy(keras.ops.mean(value)))
 
     return preserving(model, loss)
-
-
-def _take(leaf: Nested, rows: np.ndarray) -> Nested:
-    if leaf is None:
-        return None
-    if is_table(leaf):
-        return leaf.iloc[rows]
-    return keras.ops.take(leaf, rows, axis=0) if keras.ops.is_tensor(leaf) else leaf[rows]

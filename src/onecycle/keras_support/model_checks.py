@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onecycle.keras_support.types import Nested
 
-# Methods by which a model may train without `call`, without a compiled loss, or without weights of its own.
+# Methods by which a model may train without `call`, without a compiled loss, or without its own weights.
 _TRAINING = ("train_step", "compute_loss", "compute_loss_and_updates")
 
 
@@ -153,7 +153,7 @@ def _zeros(model: keras.Model) -> Nested:
 
 
 def _added_losses(model: keras.Model, inputs: Nested) -> list[keras.KerasTensor]:
-    """Return the losses of regularizers, and those that layers add when they are called, leaving no trace."""
+    """Return the losses of regularizers, and those that layers add when they are called. Nothing is changed."""
     trainable = [variable.value for variable in model.trainable_variables]
     frozen = [variable.value for variable in model.non_trainable_variables]
     # It returns (outputs, values of the other variables, losses).

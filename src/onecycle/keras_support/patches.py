@@ -1,4 +1,4 @@
-"""Training past what other packages have put around `fit` and `evaluate`.
+"""Training without what other packages have put around `fit` and `evaluate`.
 
 Experiment trackers replace `keras.Model.fit` by a function that opens a run, adds callbacks and calls the original.
 What onecycle trains to measure something, and undoes afterwards, is no training that a tracker should log.
@@ -115,7 +115,7 @@ def _inner(method: Method, name: str, seen: frozenset[int] = frozenset()) -> Met
     Args:
         method: The wrapper.
         name: The name of the innermost method. Those between the two may have other names.
-        seen: The ids of the wrappers through which the search came here.
+        seen: The ids of the wrappers that have been searched.
     """
     wrapped: Method | None = getattr(method, "__wrapped__", None)
     if wrapped is not None:
@@ -145,7 +145,7 @@ def _count_decorators(layers: list[Method]) -> int:
 
 def _package(definition: Method | type) -> str:
     """Return the top-level package in which a function or a class is defined."""
-    # A wrapper may bear the `__module__` of what it wraps.
+    # A wrapper may have the `__module__` of what it wraps.
     variables = getattr(definition, "__globals__", None)
     module = definition.__module__ if isinstance(definition, type) else type(definition).__module__
     return (module if variables is None else str(variables["__name__"])).partition(".")[0]

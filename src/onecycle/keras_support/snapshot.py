@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 
 def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None, keep_weights: bool = False) -> T:
-    """Call `run` and give back everything that training changes, even after an exception.
+    """Call `run` and restore everything that training changes, even after an exception.
 
     That is weights, optimizers (also those that were not built yet), the states of metrics and BatchNormalization, seed
     generators, all other state and all attributes of what the model holds, the compiled functions, the global random
-    number generators and those of the data. An interrupt while it is given back is raised afterwards. Meanwhile
-    experiment trackers see no training of the model.
+    number generators and those of the data. An interrupt during the restoration is raised after it. Experiment
+    trackers do not notice that the model is trained.
 
     Args:
         model: A compiled model.
@@ -52,7 +52,7 @@ def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None,
     """
     close_ended_fit(model)
     before = _TrainingSnapshot(model, data, keep_weights)
-    # An interrupt ends one attempt to give back, wherever it is raised, and the next one is made on the way out. (A
+    # An interrupt ends one attempt to restore, wherever it is raised, and the next one is made on the way out. (A
     # context manager would not do: an interrupt between its block and its `__exit__` would skip the latter.)
     try:
         try:
@@ -60,11 +60,11 @@ def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None,
                 before.patches.remove()
                 return run()
             finally:
-                before.give_back()
+                before.restore()
         finally:
-            before.give_back()
+            before.restore()
     finally:
-        before.give_back()
+        before.restore()
 
 
 class _TrainingSnapshot:
@@ -83,11 +83,11 @@ class _TrainingSnapshot:
         self._torch_state = backends.torch_state(model)
         self._random_state = RandomSnapshot()
         self._data = DataSnapshot(data)
-        self._given_back = False
+        self._restored = False
 
-    def give_back(self) -> None:
+    def restore(self) -> None:
         """Restore everything, unless that is done. Ctrl-C is held back meanwhile."""
-        if not self._given_back:
+        if not self._restored:
             without_interrupts(self._restore)
 
     def _restore(self) -> None:
@@ -103,7 +103,7 @@ class _TrainingSnapshot:
         backends.set_torch_state(self._torch_state)
         self._data.restore()
         self._random_state.restore()
-        self._given_back = True
+        self._restored = True
 
 
 class StateSnapshot:

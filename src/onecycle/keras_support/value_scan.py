@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.keras_support.array_rows import numeric_rows
+from onecycle.keras_support.array_rows import is_table, numeric_rows
 from onecycle.keras_support.training_data import DEFAULT_BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -100,4 +100,4 @@ def _in_memory(leaf: Nested) -> bool:
         if leaf.base is None:
             return True
         leaf = leaf.base
-    return hasattr(leaf, "iloc")
+    return is_table(leaf)

@@ -160,7 +160,7 @@ class RangeTest(Result):
         """The suggested learning rate. If there is none, this raises a ValueError with the reason."""
         rate = self.suggestion.learning_rate
         if rate is None:
-            # Where the data is at fault, advice about the limits of the test would mislead.
+            # If the data has a fault, advice about the limits of the test would mislead.
             completed = self.stop_reason is StopReason.COMPLETED
             advice = self.hints or (self.suggestion.reason, self.stop_reason.value if completed else self.ending)
             raise ValueError(f"The range test suggests no learning rate (rule {self.rule}). {' '.join(advice)}")

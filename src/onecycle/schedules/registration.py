@@ -1,6 +1,6 @@
 """Registers the schedules with Keras as soon as both packages are imported, in either order.
 
-A saved model names its schedule as `onecycle>OneCycle`, and Keras looks the name up in a dict of its own. Importing
+A saved model names its schedule as `onecycle>OneCycle`, and Keras looks the name up in a dict. Importing
 keras to fill this dict would make `import onecycle` slow. So the dict is filled when keras is imported, with objects
 that import a schedule's module once a saved schedule is read.
 """

@@ -16,7 +16,7 @@ from onecycle.keras_support.types import Nested
 class FirstBatchCheck(keras.callbacks.Callback):
     """Ends training with an error if the loss of its first batch is NaN or infinite, and restores the variables.
 
-    The learning rate plays no part in that loss, so the data or the model is at fault.
+    That loss does not depend on the learning rate, so the cause is the data or the model.
 
     Args:
         x: The data set, whose first batch is examined to name the fault. A generator is left alone.

@@ -49,9 +49,9 @@ class KeptPeak:
                 if isinstance(kept, RangeTest | Sweep):
                     return kept
         raise ValueError(
-            "BackupAndRestore will resume a run, and its folder does not have the learning rate which that run found: "
-            f"another search would find another one. Pass the number that its History reported, "
-            f"`max_learning_rate=...`. Received: max_learning_rate={spec.max_learning_rate!r}"
+            "BackupAndRestore will resume a run, but its folder does not have the learning rate that this run found, "
+            "and a new search would find another one. Pass that learning rate as `max_learning_rate`. "
+            f"Received: max_learning_rate={spec.max_learning_rate!r}"
         )
 
     def keep(self, evidence: RangeTest | Sweep | None) -> None:

@@ -132,7 +132,7 @@ def _without_blow_up(result: RangeTest) -> RangeTest:
     """Return the test with another deciding rule if its loss fell clearly and never shot up; else the same test."""
     other = result.suggestions[RULE_WITHOUT_BLOW_UP]
     decided = result.suggestion.learning_rate is not None or result.suggestion.seen_at is not None
-    # With data that is at fault, the network is not an easy one.
+    # With a fault in the data, the curve does not show that the network is an easy one.
     if decided or result.hints or other.learning_rate is None:
         return result
     last = result.learning_rates[-1]
@@ -146,7 +146,7 @@ def _without_blow_up(result: RangeTest) -> RangeTest:
 def _require_peak(result: Result, peak: float | None, reason: str) -> Result:
     """Return the result if it has a peak; else raise a ValueError with the reason and what the caller can do."""
     if peak is None:
-        # Where the data is at fault, advice about the limits of the test would mislead.
+        # If the data has a fault, advice about the limits of the test would mislead.
         advice = " ".join(result.hints) or reason
         raise ValueError(
             f"No learning rate was found for the peak. {advice} Pass a number as `max_learning_rate`, or call "

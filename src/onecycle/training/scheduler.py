@@ -263,7 +263,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return {**described, **self._report_of(schedules, 0, length).parameters()}
 
     def _finished_report(self, run: CycleRun) -> CycleReport:
-        # A schedule with a start of its own may begin later than the training ends.
+        # A schedule with a `start_step` may begin later than the training ends.
         steps = max(raw_step(self.model.optimizer) - self._report.start_step, 0)
         return replace(
             self._report, steps=steps, skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps"))
