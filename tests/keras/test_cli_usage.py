@@ -114,7 +114,7 @@ LINES = [
     ("compare mine:arms --margin -1", 2, "Option --margin must be > 0"),
     ("compare mine:arms --directory a_file/runs", 2, "Option --directory must be a folder"),
     ("compare mine:arms --metric val_auc --seeds 2 --epochs 1", 2, "val_auc"),
-    ("compare mine:arms_of_other_lengths", 2, "'x' sizes: 64 'y' sizes: 5"),
+    ("compare mine:arms_of_other_lengths", 1, "'x' sizes: 64 'y' sizes: 5"),
     ("compare mine:arms_of_no_model", 2, "must be a function that returns a compiled keras.Model"),
     ("compare mine:arms_with_lr", 2, "Did you mean `max_learning_rate`?"),
     ("reproduce boston-housing --data-dir nowhere", 2, "There is no folder nowhere"),

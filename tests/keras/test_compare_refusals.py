@@ -49,6 +49,7 @@ def test_invalid_arm_is_refused(arm, message):
         ({"mode": "up"}, '`mode` must be "auto", "max" or "min"'),
         ({"jobs": 0}, "`jobs` must be >= 1"),
         ({"jobs": 2, "cluster": "ray"}, "either `jobs` or `cluster`"),
+        *(({"cluster": cluster}, "`cluster` must be") for cluster in ("slurm", "dask", "dask://", "", 3)),
     ],
 )
 def test_invalid_arguments_are_refused(options, message):
@@ -71,6 +72,7 @@ def test_data_without_validation_are_refused():
 
 
 UNTRAINED = {"optimizer": lambda: pytest.fail("a run was started")}
+UNTRAINED_CALLBACKS = {"callbacks": lambda: pytest.fail("a run was started")}
 
 
 @pytest.mark.parametrize("metric", ["val_auc", "nonsense"])
@@ -100,9 +102,8 @@ SHARED_OPTIMIZER = keras.optimizers.SGD(0.1)
 )
 def test_arm_that_cannot_train_is_refused(arm, message):
     """Errors that show only when the optimizer and the schedule are made are raised before any run."""
-    first = {"callbacks": lambda: pytest.fail("a run was started")}
     with pytest.raises((TypeError, ValueError, RuntimeError), match=f"Arm 'second': .*{message}"):
-        compared({"first": first, "second": arm})
+        compared({"first": UNTRAINED_CALLBACKS, "second": arm})
 
 
 @pytest.mark.parametrize("options", [{"arms": {"arm": {"batch_size": 16}}}, {"batch_size": 16}])
@@ -113,6 +114,51 @@ def test_batch_size_for_data_sets_is_refused(options):
     data = ((batched_set(batched), None), (batched_set(batched), None))
     with pytest.raises(ValueError, match=r"has no effect on data sets.*16"):
         compare(build, data, **{"arms": {"arm": UNTRAINED}, "seeds": 1, "epochs": 1, **options})
+
+
+class Negative(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of negative rates."""
+
+    def __call__(self, step):
+        """Return the rate."""
+        return -0.1
+
+    def get_config(self):
+        """Return the configuration."""
+        return {}
+
+
+@pytest.mark.parametrize("arm", [{"schedule": Negative()}, {"schedule": lambda steps, peak: Negative()}])
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_negative_rates_are_refused(arm, in_batches):
+    """A schedule is evaluated before the first run, also for data sets."""
+    (x, y), held_out = data_of()
+    data = ((batched_set([(x[:32], y[:32])]), None) if in_batches else (x, y)), held_out
+    with pytest.raises(ValueError, match=r"Arm 'second': The schedule of `learning_rate` must return .* >= 0"):
+        compare(build, data, {"first": UNTRAINED_CALLBACKS, "second": arm}, seeds=1, epochs=1)
+
+
+@pytest.mark.filterwarnings("ignore:.shuffle=True. was passed", "ignore:Your input ran out of data")  # of generators
+def test_cycle_on_data_of_unknown_length_is_refused():
+    """A generator has no length, so a cycle on it has none either. A plain `fit` and a ready schedule need none."""
+
+    def endless(seed):
+        (x, y), held_out = data_of(seed)
+        return ((batch for batch in [(x, y)] * 3), None), held_out
+
+    with pytest.raises(ValueError, match="Arm 'cycle': A cycle needs data of known length"):
+        compare(build, endless, {"plain": UNTRAINED_CALLBACKS, "cycle": {"max_learning_rate": 0.1}}, seeds=1, epochs=1)
+    arms = {"plain": {}, "ready": {"schedule": OneCycle(0.1, 3)}}
+    assert compare(build, endless, arms, seeds=1, epochs=1, verbose=0).runs[1]["steps"] == [3]
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_nan_in_the_data_is_refused(part):
+    """NaN in the training or the validation data is named before the first run."""
+    data = data_of()
+    data[part][0][3, 1] = float("nan")
+    with pytest.raises(ValueError, match=r"`x`( of `validation_data`)? has NaN in 1 of .* first in row 3"):
+        compare(build, data, {"arm": UNTRAINED_CALLBACKS}, seeds=1, epochs=1)
 
 
 def batched_set(batched):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -66,10 +67,10 @@ def compare_command(
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             code = load_comparison_code(function)
-            # A wrong argument is a ValueError or TypeError, a failed run a RuntimeError.
-            with name_missing_extra(), console.value_errors_as_usage_errors():
+            with name_missing_extra(), setting_errors_as_usage_errors():
                 from onecycle import compare
 
+                check_data_and_arms(code)
                 result = compare(
                     *code, seeds=seeds, epochs=epochs, batch_size=batch_size, metric=metric, mode=mode, target=target,
                     margin=margin, directory=directory, jobs=jobs, cluster=cluster,
@@ -77,6 +78,18 @@ def compare_command(
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(result.summary(), comparison_facts(result), as_json=as_json, table=result.rows())
+
+
+@contextmanager
+def setting_errors_as_usage_errors() -> Iterator[None]:
+    """Raise a `UsageError` for an error of the caller. Errors of the model and the data are failures of the command."""
+    from onecycle.comparison.errors import BuildError, SettingError
+
+    try:
+        with console.options_named(SettingError):
+            yield
+    except BuildError as error:
+        raise console.UsageError(str(error)) from error
 
 
 def check_comparison_options(*, mode: str, target: float | None, margin: float | None, directory: Path | None) -> None:
@@ -105,7 +118,7 @@ def check_comparison_options(*, mode: str, target: float | None, margin: float |
 
 
 class ComparisonCode(NamedTuple):
-    """What the user's function returns: the first arguments of `onecycle.compare`, which checks them.
+    """What the user's function returns: the first arguments of `onecycle.compare`.
 
     Attributes:
         build: Returns a new compiled model.
@@ -130,6 +143,16 @@ def load_comparison_code(name: str) -> ComparisonCode:
     return ComparisonCode(*returned)
 
 
+def check_data_and_arms(code: ComparisonCode) -> None:
+    """Raise a `UsageError` if the user's function returned data or arms in another form than `compare` takes."""
+    from onecycle.comparison.arms import read_arms
+    from onecycle.comparison.splits import checked_data
+
+    with console.value_errors_as_usage_errors():
+        read_arms(code.arms)
+        checked_data(code.data)
+
+
 def comparison_facts(result: Comparison) -> dict[str, object]:
     """Return the result without its runs, which `--save` writes, as JSON values."""
     return {
@@ -143,6 +166,7 @@ def comparison_facts(result: Comparison) -> dict[str, object]:
             arm: {measure: verdict_facts(verdict) for measure, verdict in verdicts.items()}
             for arm, verdicts in result.verdicts.items()
         },
+        "diverged": {arm: result.diverged(arm) for arm in result.arms},
         "problems": list(result.problems),
     }
 

@@ -95,11 +95,11 @@ def value_errors_as_usage_errors() -> Iterator[None]:
 
 
 @contextmanager
-def options_named() -> Iterator[None]:
-    """Raise a `UsageError` that names the option for a ValueError that names an argument."""
+def options_named(kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Raise a `UsageError` that names the option for an error of this kind that names an argument."""
     try:
         yield
-    except ValueError as error:
+    except kind as error:
         message = re.sub(r"Argument `(\w+)`", lambda match: f"Option {option_name(match[1])}", str(error))
         message = re.sub(r"\b(\w+)=", lambda match: f"{option_name(match[1])} ", message)
         raise UsageError(message) from error

@@ -150,7 +150,7 @@ class Arm:
     def check(self, model: keras.Model, x: Nested, steps: int | None) -> None:
         """Raise the errors that a run of this arm would raise before training. The model keeps the arm's optimizer.
 
-        Callbacks are not created, and neither is a schedule whose peak has yet to be found.
+        Callbacks are not created. A schedule whose peak has yet to be found is tried with another peak and length.
 
         Args:
             model: The compiled model.
@@ -166,7 +166,12 @@ class Arm:
         if spec is not None:
             spec.check(model, ())
             refuse_one_shot(spec, x)
-            if steps is not None and not spec.finds_peak:
+            if steps is None and not spec.has_ready_schedule:
+                raise ValueError(
+                    "A cycle needs data of known length. Pass a Keras schedule as `schedule`, or data with a length, "
+                    "for example by `tf.data.experimental.assert_cardinality`. Received: data of unknown length"
+                )
+            if not spec.finds_peak:
                 spec.schedules(model.optimizer, steps)
 
     def train(

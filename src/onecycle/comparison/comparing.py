@@ -10,11 +10,13 @@ import keras
 
 from onecycle.comparison.arms import read_arms
 from onecycle.comparison.dry_run import DryRun
+from onecycle.comparison.errors import SettingError
 from onecycle.comparison.evaluation import comparison_from_records, pairing_problems
-from onecycle.comparison.execution import ComparisonSetup, make_runs
+from onecycle.comparison.execution import ComparisonSetup, check_cluster, make_runs
 from onecycle.comparison.identity import data_identity, model_identity
 from onecycle.comparison.resuming import reusable_records
-from onecycle.comparison.runs import Data, RunKey, SharedSettings
+from onecycle.comparison.runs import RunKey, SharedSettings
+from onecycle.comparison.splits import Data, checked_data
 from onecycle.comparison.store import Store
 from onecycle.results.comparison import Comparison
 from onecycle.results.metrics import check_mode
@@ -51,8 +53,9 @@ def compare(
     Args:
         build: Function without arguments that returns a new compiled model. It is called after seeding.
         data: `((x, y), (x_val, y_val))`, or a function of the seed that returns that. Use a function for another split
-            with each seed, and for data that worker processes should read themselves. Data sets that contain their
-            targets go with None: `((train, None), (validation, None))`; `compare` does not control their order.
+            with each seed, and for data that worker processes should read themselves. Each array may be of any kind
+            that `fit` takes. A model that needs no targets has `((x,), (x_val,))`. Data sets that contain their targets
+            stand alone: `(train, validation)`; `compare` does not control their order.
         arms: Name -> dict, the baseline first. A dict may have the keys `schedule`, `max_learning_rate`, `optimizer`,
             `batch_size`, `momentum`, `epochs` and `callbacks`, see `onecycle.comparison.arms.Arm`. An empty dict is a
             plain `fit` of the model as it was compiled.
@@ -106,6 +109,7 @@ def compare(
     _check_counts(epochs, batch_size, jobs, cluster)
     check_verbose(verbose)
     folder = None if directory is None else check_path("directory", directory)
+    data = checked_data(data)
     # One model and one batch of validation data show most errors before hours of training.
     dry_run = DryRun.start(build, data, all_seeds[0], batch_size)
     rows = dry_run.resolve_batch_size(batch_size, parsed_arms.values())
@@ -181,5 +185,8 @@ def _check_counts(epochs: int, batch_size: int, jobs: int, cluster: str | None) 
     check_integer("epochs", epochs)
     check_integer("batch_size", batch_size)
     check_integer("jobs", jobs)
-    if cluster is not None and jobs != 1:
-        raise ValueError(f"Pass either `jobs` or `cluster`. Received: jobs={jobs}, cluster={cluster!r}")
+    if cluster is None:
+        return
+    if jobs != 1:
+        raise SettingError(f"Pass either `jobs` or `cluster`. Received: jobs={jobs}, cluster={cluster!r}")
+    check_cluster(cluster)

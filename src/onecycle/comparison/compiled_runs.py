@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.runs import (
     RunKey,
     SharedSettings,
     TrainedRun,
-    TrainingSplit,
     finder_cost,
     run_record,
     start_run,
 )
+from onecycle.comparison.splits import TrainingSplit
 from onecycle.engine import Member, MemberRuns, NotCompiled, train_members
 from onecycle.engine.eligibility import reason_not_compiled
+from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support import compilation, training_data
+from onecycle.keras_support.model_state import has_unbuilt_metrics
 from onecycle.keras_support.optimizers import is_multi_optimizer, learning_rate_setting
 from onecycle.keras_support.snapshot import preserving
 from onecycle.results.range_test import RangeTest
@@ -66,11 +69,13 @@ class PlannedMember:
 
     Attributes:
         member: What the program trains.
+        scheduled: What the cycle schedules, by the names in the history of `fit_one_cycle`. Empty without a cycle.
         finder: Result of the search for the peak, or None.
         seconds: Seconds that the search took.
     """
 
     member: Member
+    scheduled: Mapping[str, LearningRateSchedule] = field(default_factory=dict)
     finder: RangeTest | Sweep | None = None
     seconds: float = 0.0
 
@@ -147,8 +152,9 @@ class SeedBatch:
     def _planned_member(self, model: keras.Model, seed: int, start: keras.Model) -> PlannedMember:
         began, spec = time.perf_counter(), self.arm.cycle_spec
         # A compiled program skips the order of rows that the first `fit` of a model draws to build its metrics.
+        skipped = int(has_unbuilt_metrics(start))
         if spec is None:
-            return PlannedMember(Member(_compiled_rate(model), seed=seed, start=start, skipped=1))
+            return PlannedMember(Member(_compiled_rate(model), seed=seed, start=start, skipped=skipped))
         for variable, value in zip(model.variables, start.variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(value))
         (x, y), _ = self.data
@@ -157,11 +163,11 @@ class SeedBatch:
         )  # fmt: skip
         known = spec if result is None else spec.with_peak(result.learning_rate)
         schedules = known.schedules(model.optimizer, self._epochs * self._steps_per_epoch)
-        member = Member(schedules.learning_rate, schedules.momentum, seed=seed, start=start, skipped=1)
-        return PlannedMember(member, result, 0.0 if result is None else time.perf_counter() - began)
+        member = Member(schedules.learning_rate, schedules.momentum, seed=seed, start=start, skipped=skipped)
+        return PlannedMember(member, schedules.by_name, result, 0.0 if result is None else time.perf_counter() - began)
 
     def _record(self, k: int, plan: PlannedMember, runs: MemberRuns, seconds: float) -> RunRecord:
-        history, diverged = _history(runs, k)
+        history, diverged = _history(runs, k, self._last_values(plan))
         # The history of a diverged seed ends with the epoch after which `fit` would have stopped.
         epochs = range(1, len(history["loss"]) + 1)
         trained = TrainedRun(
@@ -174,6 +180,13 @@ class SeedBatch:
             diverged=diverged,
         )
         return run_record(self.settings, self.arm, self.seeds[k], trained)
+
+    def _last_values(self, plan: PlannedMember) -> dict[str, list[float]]:
+        """Return the scheduled values of the last step of each epoch, as `fit_one_cycle` adds them to the history."""
+        last_steps = [epoch * self._steps_per_epoch - 1 for epoch in range(1, self._epochs + 1)]
+        return {
+            name: [float(evaluate(schedule, step)) for step in last_steps] for name, schedule in plan.scheduled.items()
+        }
 
     @property
     def _epochs(self) -> int:
@@ -194,24 +207,22 @@ class SeedBatch:
 
 
 def _are_arrays(data: TrainingSplit) -> bool:
-    (_, y), validation = data
-    return y is not None and all(map(training_data.is_arrays, validation))
+    return all(map(training_data.is_arrays, data))
 
 
-def _compiled_rate(model: keras.Model) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def _compiled_rate(model: keras.Model) -> float | LearningRateSchedule:
     """Return the learning rate that the model was compiled with: a schedule or a number."""
     setting = learning_rate_setting(model.optimizer)
     return setting if callable(setting) else float(keras.ops.convert_to_numpy(setting))
 
 
-def _history(runs: MemberRuns, k: int) -> tuple[dict[str, list[float]], int | None]:
+def _history(
+    runs: MemberRuns, k: int, scheduled: Mapping[str, list[float]]
+) -> tuple[dict[str, list[float]], int | None]:
     """Return a member's history as `fit` would report it, up to the epoch in which it diverged, and that epoch."""
     # `fit` reports the training metrics first, each group in alphabetical order.
-    columns = sorted(runs.metrics.items()), sorted(runs.validation.items())
-    history = {
-        f"{prefix}{name}": [float(value) for value in table[k]]
-        for prefix, group in zip(("", "val_"), columns, strict=True)
-        for name, table in group
-    }
+    trained = sorted([*((name, table[k]) for name, table in runs.metrics.items()), *scheduled.items()])
+    validated = [(f"val_{name}", table[k]) for name, table in sorted(runs.validation.items())]
+    history = {name: [float(value) for value in values] for name, values in (*trained, *validated)}
     diverged = next((epoch for epoch, loss in enumerate(history["loss"], 1) if not math.isfinite(loss)), None)
     return {name: values[:diverged] for name, values in history.items()}, diverged

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
 
 from onecycle.comparison.arms import Arm
+from onecycle.comparison.errors import SettingError
 from onecycle.comparison.measures import choose_metric, choose_mode
-from onecycle.comparison.runs import Data, build_with_seed, data_for_seed, start_digests
+from onecycle.comparison.runs import build_with_seed, start_digests
+from onecycle.comparison.splits import Data, data_for_seed, validation_argument
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.data_checks import check_validation_data
-from onecycle.keras_support.fit_start import build_model
+from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.train_function import overridden_method
@@ -51,15 +52,11 @@ class DryRun:
             batch_size: Batch size, or None for data sets.
 
         Raises:
-            ValueError: For data in another form or that can be read only once, and for a model that is not compiled.
+            TypeError, ValueError: For data in another form or that can be read only once, for a model that is not
+                compiled, and for what `fit` refuses.
         """
-        try:
-            (x, y), (x_val, y_val) = data_for_seed(data, seed)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "Argument `data` must be ((x, y), (x_val, y_val)), or a function of the seed that returns that."
-            ) from error
-        if not callable(data) and any(map(training_data.is_one_shot, (x, x_val))):
+        (x, y), validation = data_for_seed(data, seed)
+        if not callable(data) and any(map(training_data.is_one_shot, (x, validation[0]))):
             raise ValueError(
                 "Argument `data` is a generator, which only the first run could read. Pass arrays or data sets, or a "
                 "function of the seed that makes a new generator."
@@ -67,12 +64,17 @@ class DryRun:
         model = build_with_seed(build, seed)
         check_model(model)
         training_data.check_data(model, x, y, batch_size=batch_size)
-        check_validation_data(model, (x_val, y_val), batch_size)
+        check_validation_data(model, validation_argument(validation), batch_size)
         build_model(model, x, y, batch_size=batch_size)
         data_faults.check_data_values(model, x, y, read=not training_data.is_one_shot(x))
-        validation = (x_val, y_val)
+        data_faults.check_data_values(model, *validation, part_of="validation_data")
         # The digests are taken first: what follows may change the model.
-        return cls(model, x, y, validation, start_digests(model, x, y, validation))
+        digests = start_digests(model, x, y, validation)
+        if not training_data.is_one_shot(x):
+            start_fit(model, x, y, batch_size=batch_size if training_data.is_arrays(x) else None)
+        if training_data.has_own_fit(model):
+            x = training_data.lists_as_arrays(x)
+        return cls(model, x, y, validation, digests)
 
     def resolve_batch_size(self, batch_size: int, arms: Iterable[Arm]) -> int | None:
         """Return the batch size of the arms that do not set their own, or None if the data comes in batches.
@@ -82,15 +84,15 @@ class DryRun:
             arms: The arms.
 
         Raises:
-            ValueError: If a batch size is given for data that comes in batches.
+            SettingError: If a batch size is given for data that comes in batches.
         """
         if training_data.is_arrays(self.x):
             return batch_size
-        given = [f"arm {arm.name!r} has batch_size={arm.batch_size}" for arm in arms if arm.batch_size is not None]
         # The default cannot be distinguished from an explicit 32, so that one is accepted.
-        given += [f"batch_size={batch_size}"] if batch_size != training_data.DEFAULT_BATCH_SIZE else []
+        given = [f"batch_size={batch_size}"] if batch_size != training_data.DEFAULT_BATCH_SIZE else []
+        given += [f"batch_size={arm.batch_size} of arm {arm.name!r}" for arm in arms if arm.batch_size is not None]
         if given:
-            raise ValueError(
+            raise SettingError(
                 "Argument `batch_size` has no effect on data sets, which already come in batches. Pass arrays, or "
                 f"leave it out. Received: {given[0]}"
             )
@@ -136,11 +138,9 @@ class DryRun:
                 set_untracked(self.model, optimizer=optimizer)
 
     def _steps(self, arm: Arm, epochs: int, batch_size: int | None) -> int | None:
-        """Return the steps of an arm's runs, or None for data sets."""
-        size = arm.batch_size or batch_size
-        if size is None:
-            return None
-        return (arm.epochs or epochs) * math.ceil(training_data.count_rows((self.x, self.y)) / size)
+        """Return the steps of an arm's runs, or None for data of unknown length."""
+        steps = training_data.steps_per_epoch(self.x, arm.batch_size or batch_size)
+        return None if steps is None else (arm.epochs or epochs) * steps
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.compiled_runs import train_compiled_runs
 from onecycle.comparison.environment import backend_variables, device_variables, thread_variables
+from onecycle.comparison.errors import SettingError
 from onecycle.comparison.runs import RunKey, SharedSettings, train_run
 from onecycle.comparison.store import Store
 from onecycle.comparison.worker import WorkerSetup, keras_settings, run_in_subprocess, run_in_worker
@@ -40,6 +41,19 @@ class ComparisonSetup:
     store: Store | None
 
 
+def check_cluster(cluster: object) -> None:
+    """Check the argument `cluster`.
+
+    Raises:
+        SettingError: If it is not the address of a cluster.
+    """
+    kind, _, address = cluster.partition("://") if isinstance(cluster, str) else ("", "", "")
+    if not (kind == "ray" or (kind == "dask" and address)):
+        raise SettingError(
+            f'Argument `cluster` must be "dask://host:port", "ray" or "ray://host:port". Received: cluster={cluster!r}'
+        )
+
+
 def make_runs(setup: ComparisonSetup, keys: Sequence[RunKey], *, jobs: int, cluster: str | None) -> Iterator[RunRecord]:
     """Train runs and yield the record of each when it ends, in any order.
 
@@ -50,7 +64,6 @@ def make_runs(setup: ComparisonSetup, keys: Sequence[RunKey], *, jobs: int, clus
         cluster: None, "dask://host:port", "ray" or "ray://host:port".
 
     Raises:
-        ValueError: If `cluster` is none of these.
         RuntimeError: If a run fails, or worker processes are killed repeatedly.
     """
     if not keys:
@@ -166,12 +179,12 @@ def _joblib_cluster(cluster: str) -> Iterator[bool]:
     from joblib import parallel_config
 
     kind, _, address = cluster.partition("://")
-    if kind == "dask" and address:
+    if kind == "dask":
         from distributed import Client
 
         with Client(f"tcp://{address}"), parallel_config(backend="dask", n_jobs=-1):
             yield True
-    elif kind == "ray":
+    else:
         import ray
         from ray.util.joblib import register_ray
 
@@ -180,10 +193,6 @@ def _joblib_cluster(cluster: str) -> Iterator[bool]:
         register_ray()
         with parallel_config(backend="ray", n_jobs=-1):
             yield False  # joblib's Ray backend cannot return results one by one
-    else:
-        raise ValueError(
-            f'Argument `cluster` must be "dask://host:port", "ray" or "ray://host:port". Received: cluster={cluster!r}'
-        )
 
 
 def _pickled(setup: ComparisonSetup) -> bytes:

@@ -9,11 +9,14 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping
 from types import CellType, CodeType, FunctionType
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from onecycle.keras_support import backends
+from onecycle.keras_support.data_adapters import dense_parts, is_sparse_or_ragged
 from onecycle.keras_support.model_state import flattened_layers
 from onecycle.keras_support.optimizers import inner_optimizers
 from onecycle.keras_support.types import Nested
@@ -36,10 +39,17 @@ def array_digest(arrays: Nested) -> str:
         if leaf is None:
             total.update(b"none")
             continue
-        array = np.ascontiguousarray(leaf)
-        total.update(f"{array.dtype} {array.shape}".encode())
-        total.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
+        for part in dense_parts(leaf):
+            array = np.ascontiguousarray(part)
+            total.update(f"{array.dtype} {array.shape}".encode())
+            total.update(_content(array))
     return total.hexdigest()[:DIGITS]
+
+
+def data_digest(data: Nested) -> str | None:
+    """Return the hash of nested arrays, or None for data sets, whose rows cannot be read in advance."""
+    leaves = keras.tree.flatten(data)
+    return array_digest(leaves) if all(map(_is_hashable, leaves)) else None
 
 
 def weights_digest(model: keras.Model) -> str:
@@ -55,9 +65,7 @@ def data_identity(data: Nested) -> object:
     """
     if callable(data):
         return plain_data(data)
-    leaves = keras.tree.flatten(data)
-    hashable = all(leaf is None or hasattr(leaf, "__array__") or isinstance(leaf, _PLAIN) for leaf in leaves)
-    return array_digest(data) if hashable else [type(leaf).__name__ for leaf in leaves]
+    return data_digest(data) or [type(leaf).__name__ for leaf in keras.tree.flatten(data)]
 
 
 def model_identity(model: keras.Model) -> dict[str, object]:
@@ -97,6 +105,21 @@ def plain_data(value: object) -> object:
     if isinstance(value, type) or inspect.isbuiltin(value):
         return f"{value.__module__}.{value.__qualname__}"
     return _callable_data(value) or _object_data(value)
+
+
+def _is_hashable(leaf: Nested) -> bool:
+    return hasattr(leaf, "__array__") or isinstance(leaf, _PLAIN) or is_sparse_or_ragged(leaf)
+
+
+def _content(array: NDArray[Any]) -> bytes | memoryview:
+    """Return all values of an array as bytes."""
+    if array.dtype.hasobject:  # text, or columns of different types: the bytes would be addresses
+        return json.dumps(array.tolist(), default=_item_data).encode()
+    return array.reshape(-1).view(np.uint8).data if array.size else b""
+
+
+def _item_data(item: object) -> str:
+    return array_digest(item) if isinstance(item, np.ndarray) else repr(item)
 
 
 def _with_first_module(config: Mapping[object, object]) -> Mapping[object, object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from onecycle.comparison.errors import SettingError
 from onecycle.comparison.statistics import t_interval
 from onecycle.results.metrics import Direction, check_mode, metric_direction, reaches
 from onecycle.results.runs import TIMES, MeasuredRun, RunRecord, finder_epochs
@@ -29,13 +30,13 @@ def choose_metric(names: Sequence[str], metric: str | None) -> str:
         The name. Without a requested metric and without validation data it is "loss".
 
     Raises:
-        ValueError: If `metric` is not one of `names`.
+        SettingError: If `metric` is not one of `names`.
     """
     if metric is None:
         validated = [name for name in names if name.startswith("val_")]
         return next((name for name in validated if name != "val_loss"), "val_loss" if validated else "loss")
     if metric not in names:
-        raise ValueError(f"Argument `metric` must be one of {', '.join(names)}. Received: metric={metric!r}")
+        raise SettingError(f"Argument `metric` must be one of {', '.join(names)}. Received: metric={metric!r}")
     return metric
 
 
@@ -47,14 +48,14 @@ def choose_mode(metric: str, mode: str) -> Direction:
         mode: "max", "min", or "auto" to infer the direction from the name.
 
     Raises:
-        ValueError: If `mode` is none of these, or the direction cannot be inferred.
+        ValueError: If `mode` is none of these; a `SettingError` if the direction cannot be inferred.
     """
     if check_mode(mode) != "auto":
         return "max" if mode == "max" else "min"
     direction = metric_direction(metric)
     if direction is not None:
         return direction
-    raise ValueError(
+    raise SettingError(
         f"The name {metric!r} does not show whether a higher or a lower value is better. "
         f'Pass `mode="max"` or `mode="min"`. Received: mode={mode!r}'
     )

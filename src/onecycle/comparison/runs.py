@@ -11,8 +11,10 @@ import keras
 
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.epoch_recorder import EpochRecorder
-from onecycle.comparison.identity import array_digest, digest, weights_digest
+from onecycle.comparison.errors import BuildError
+from onecycle.comparison.identity import data_digest, digest, weights_digest
 from onecycle.comparison.provenance import machine_description, package_versions
+from onecycle.comparison.splits import Data, TrainingSplit, data_for_seed, validation_argument
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_start import build_model
@@ -25,8 +27,6 @@ RECORD_FORMAT = 1  # part of every identity: raised when the same settings would
 RANGE_TEST_STEPS: int = inspect.signature(find_learning_rate).parameters["num_steps"].default
 
 RunKey: TypeAlias = tuple[str, int]  # (arm, seed)
-TrainingSplit: TypeAlias = tuple[tuple[Nested, Nested], tuple[Nested, Nested]]  # (x, y), (x_val, y_val)
-Data: TypeAlias = TrainingSplit | Callable[[int], TrainingSplit]
 
 
 @dataclass(frozen=True)
@@ -138,14 +138,6 @@ def run_record(settings: SharedSettings, arm: Arm, seed: int, run: TrainedRun) -
     )
 
 
-def data_for_seed(data: Data, seed: int) -> TrainingSplit:
-    """Return `((x, y), (x_val, y_val))` for a seed."""
-    if not callable(data):
-        return data
-    keras.utils.set_random_seed(seed)
-    return data(seed)
-
-
 def start_run(
     settings: SharedSettings, arm: Arm, seed: int, data: TrainingSplit
 ) -> tuple[keras.Model, dict[str, object]]:
@@ -170,23 +162,22 @@ def start_digests(model: keras.Model, x: Nested, y: Nested, validation: Nested) 
     Args:
         model: The model before training.
         x: Training data.
-        y: Targets, or None for data sets, whose rows cannot be read in advance: then the digest of the data is None.
+        y: Targets, or None.
         validation: The validation data.
     """
-    data = array_digest((x, y, validation)) if y is not None else None
-    return {"initial_weights": weights_digest(model), "data": data}
+    return {"initial_weights": weights_digest(model), "data": data_digest((x, y, validation))}
 
 
 def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
     """Seed all random generators and return the model that `build()` returns.
 
     Raises:
-        ValueError: If that is not a compiled model.
+        BuildError: If that is not a compiled model.
     """
     keras.utils.set_random_seed(seed)
     model = build()
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
-        raise ValueError(
+        raise BuildError(
             "Argument `build` must be a function that returns a compiled keras.Model. "
             f"Received: build() -> {type(model).__name__}"
         )
@@ -225,8 +216,7 @@ def _trained(settings: SharedSettings, arm: Arm, seed: int) -> TrainedRun:
         seed=seed,
         epochs=settings.epochs_of(arm),
         batch_size=settings.batch_size_of(arm),
-        # `fit` takes a data set without the None beside it.
-        validation_data=validation if y is not None else validation[0],
+        validation_data=validation_argument(validation),
         callbacks=[recorder],
         verbose=0,
     )

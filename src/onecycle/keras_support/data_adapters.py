@@ -46,6 +46,20 @@ def is_sparse_or_ragged(leaf: Nested) -> bool:
     return any(is_kind(leaf) for is_kind in kinds)
 
 
+def dense_parts(leaf: Nested) -> tuple[Nested, ...]:
+    """Return the dense arrays that an array consists of: itself, or the places and values of a sparse or ragged one."""
+    if is_scipy_sparse(leaf):
+        places = leaf.tocoo()
+        return places.row, places.col, places.data, places.shape
+    if is_tensorflow_sparse(leaf):
+        return leaf.indices, leaf.values, leaf.dense_shape
+    if is_tensorflow_ragged(leaf):
+        return leaf.flat_values, *leaf.nested_row_splits
+    if is_jax_sparse(leaf):
+        return leaf.indices, leaf.data, leaf.shape
+    return (keras.ops.convert_to_numpy(leaf) if keras.ops.is_tensor(leaf) else leaf,)
+
+
 def select_rows(data: Nested, rows: slice | NDArray[np.integer]) -> Nested:
     """Return some rows of nested arrays, as arrays of the same kinds.
 

@@ -58,6 +58,11 @@ def loss_and_metrics(model: keras.Model) -> tuple[keras.layers.Layer | None, ker
     return (model._compile_loss, model._compile_metrics)
 
 
+def has_unbuilt_metrics(model: keras.Model) -> bool:
+    """Return whether the loss or the metrics that `compile` made are yet to be built by a first batch."""
+    return any(part is not None and not part.built for part in loss_and_metrics(model))
+
+
 def has_unlisted_state(model: keras.Model) -> bool:
     """Return whether layers hold variables or tables that the model does not list among its variables.
 

@@ -106,6 +106,10 @@ class Comparison(Result):
         """Return the runs of one arm, ordered by seed."""
         return tuple(sorted((run for run in self.runs if run["arm"] == arm), key=lambda run: run["seed"]))
 
+    def diverged(self, arm: str) -> int:
+        """Return how many runs of an arm diverged."""
+        return sum(run["diverged"] is not None for run in self.of(arm))
+
     def rows(self) -> list[dict[str, str]]:
         """Return the rows of the table, one per arm: column name -> cell as text."""
         return [self._row(arm) for arm in self.arms]
@@ -122,6 +126,7 @@ class Comparison(Result):
         # Of all measures, the summary has the metric and one time; the report has all of them.
         lines = [self.verdicts[arm]["final"].sentence for arm in self.arms[1:]]
         lines += [self.verdicts[arm]["epochs"].sentence for arm in self.arms[1:]]
+        lines += [f"{arm} diverged with every seed." for arm in self.arms if self.diverged(arm) == len(self.seeds)]
         better = "higher" if self.mode == "max" else "lower"
         margin = "none was given" if self.margin is None else f"{self.margin:g}"
         lines += [

@@ -43,6 +43,12 @@ class CycleSchedules:
     momentum: LearningRateSchedule | None
     momentum_pair: MomentumPair | None
 
+    @property
+    def by_name(self) -> dict[str, LearningRateSchedule]:
+        """The schedules by the names of their columns in the history."""
+        rate = {"learning_rate": self.learning_rate}
+        return rate if self.momentum is None else {**rate, "momentum": self.momentum}
+
 
 @dataclass(frozen=True)
 class CycleSpec:
