@@ -99,8 +99,9 @@ def test_missing_suggestion_is_an_error():
     """If the range test suggests nothing, an error says why, and the model is unchanged."""
     model = compiled()
     before = set(vars(model.optimizer))
+    targets = keras.ops.convert_to_numpy(model(X))
     with pytest.raises(ValueError, match="learning rate"):
-        one_cycle(model, sample_weight=np.zeros(len(X)))  # the loss is 0 whatever the rate
+        one_cycle(model, X, targets)  # the loss is 0 from the start
     assert untouched(model)
     assert set(vars(model.optimizer)) == before
     assert "apply" not in vars(model.optimizer)

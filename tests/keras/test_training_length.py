@@ -118,8 +118,10 @@ def test_loss_that_never_rises(monkeypatch):
 def test_missing_peak_names_what_the_called_function_takes(monkeypatch):
     """Without a peak, `fit_one_cycle` asks for a number and names no argument that it does not have."""
     monkeypatch.setattr("onecycle.training.peak.WIDER_STEPS", 20)
+    model = compiled_model()
+    learned = keras.ops.convert_to_numpy(model(X))
     with pytest.raises(ValueError, match="Pass a number as `max_learning_rate`") as error:
-        fit_one_cycle(easy_model(), X, np.ones(ROWS), epochs=1, sample_weight=np.zeros(ROWS), verbose=0)
+        fit_one_cycle(model, X, learned, epochs=1, verbose=0)
     assert "raise `max_learning_rate`" not in str(error.value)
 
 

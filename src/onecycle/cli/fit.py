@@ -114,7 +114,9 @@ class FitOutcome:
             return f"Training diverged: its loss was NaN or infinite in {len(bad)} of {self.epochs} epochs. {remedy}"
         if last is not None and not math.isfinite(last):
             return f"Training diverged: the loss of the trained model is NaN or infinite. {remedy}"
-        if first is not None and last is not None and last - first > WORSE_FRACTION * abs(first):
+        # A short training may end on bad weights without divergence; then the mean over its last epoch is lower.
+        mean = self.history.get("loss", [None])[-1]
+        if None not in (first, last, mean) and min(last, mean) - first > WORSE_FRACTION * abs(first):
             return f"Training diverged: the loss was {first:.4g} before training and {last:.4g} after it. {remedy}"
         return None
 

@@ -170,8 +170,9 @@ class Installation:
             **kwargs: Further arguments of a user's own optimizer.
         """
         if trainable_variables is not None and not self._optimizer.built:
-            # TensorFlow cannot create variables inside the context below.
-            self._optimizer.build(list(trainable_variables))
+            # TensorFlow cannot create variables inside the context below. The name scope is that of `apply`.
+            with keras.name_scope(self._optimizer.name, caller=self._optimizer):
+                self._optimizer.build(list(trainable_variables))
         current = self._current_values()
         self._replace(current)
         try:
