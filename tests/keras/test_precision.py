@@ -24,11 +24,14 @@ OPTIMIZERS = {
     "scaled": lambda: optimizers.LossScaleOptimizer(optimizers.Adam()),
 }
 # What plain Keras cannot train either. Its Muon computes a part in float16 on TensorFlow, whatever the policy is. On
-# PyTorch, beta_2 is rounded to 1 in bfloat16, with which Adam and its relatives do not move.
+# JAX and PyTorch, beta_2 is rounded to 1 in bfloat16, with which Adam and its relatives do not move or become NaN.
 NOT_OF_KERAS = {
+    "jax": {(name, "bfloat16") for name in ("Adam", "AdamW", "Lamb", "scaled")},
     "tensorflow": {("Muon", "bfloat16")},
     "torch": {(name, "bfloat16") for name in ("Adam", "AdamW", "Nadam", "Lamb", "scaled")},
-}.get(keras.backend.backend(), set())
+}[keras.backend.backend()]
+# Without `jax_enable_x64`, JAX replaces float64 by float32 and warns.
+pytestmark = pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64:UserWarning")
 
 
 @pytest.fixture(params=["float64", "float16", "bfloat16"])

@@ -39,7 +39,7 @@ class TrainingState(NamedTuple):
     def of(cls, model: keras.Model) -> TrainingState:
         """Return the current state of a model."""
         values = [[compilation.frozen_value(variable) for variable in group] for group in _variable_groups(model)]
-        return cls._make((*values, ops.convert_to_tensor(True)))
+        return cls._make((*values, ops.convert_to_tensor(True, "bool")))
 
     def with_layers_of(self, model: keras.Model | None) -> TrainingState:
         """Return the state with the layer variables of another model, or unchanged for None."""
