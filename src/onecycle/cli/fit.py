@@ -116,7 +116,9 @@ class FitOutcome:
             return f"Training diverged: the loss of the trained model is NaN or infinite. {remedy}"
         # A short training may end on bad weights without divergence; then the mean over its last epoch is lower.
         mean = self.history.get("loss", [None])[-1]
-        if None not in (first, last, mean) and min(last, mean) - first > WORSE_FRACTION * abs(first):
+        if first is None or last is None or mean is None:
+            return None
+        if min(last, mean) - first > WORSE_FRACTION * abs(first):
             return f"Training diverged: the loss was {first:.4g} before training and {last:.4g} after it. {remedy}"
         return None
 
