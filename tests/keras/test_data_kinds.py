@@ -71,25 +71,29 @@ class Preprocessed(keras.Model):
         return (tf.cast(tf.strings.length(x), "float32")[:, None], *rest)
 
     def batches(self, x, y, sample_weight, batch_size):
-        """Return a `tf.data.Dataset` of preprocessed batches."""
+        """Return a `tf.data.Dataset` of batches that are not preprocessed yet."""
         import tensorflow as tf
 
         if not isinstance(x, tf.data.Dataset):
             parts = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
             parts = keras.tree.map_structure(lambda part: np.asarray(part) if hasattr(part, "shape") else part, parts)
-            x = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size or 32)
-        elif batch_size is not None:
+            return tf.data.Dataset.from_tensor_slices(parts).batch(batch_size or 32)
+        if batch_size is not None:
             raise ValueError("A data set comes in batches. Received: batch_size")
-        return x.map(self.preprocess)
+        return x
 
-    def fit(self, x=None, y=None, batch_size=None, sample_weight=None, **arguments):
-        """Train on preprocessed batches."""
-        return super().fit(self.batches(x, y, sample_weight, batch_size), **arguments)
+    def fit(self, x=None, y=None, batch_size=None, sample_weight=None, validation_data=None, **arguments):
+        """Train on preprocessed batches. Validation data is preprocessed by `evaluate`, which Keras' `fit` calls."""
+        if validation_data is not None:
+            vx, vy, vw = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self.batches(vx, vy, vw, None if vy is None else batch_size)
+        batches = self.batches(x, y, sample_weight, batch_size).map(self.preprocess)
+        return super().fit(batches, validation_data=validation_data, **arguments)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **arguments):
         """Evaluate on preprocessed batches."""
         arguments.pop("_use_cached_eval_dataset", None)
-        return super().evaluate(self.batches(x, y, sample_weight, batch_size), **arguments)
+        return super().evaluate(self.batches(x, y, sample_weight, batch_size).map(self.preprocess), **arguments)
 
 
 def preprocessed(inputs=True):
