@@ -40,9 +40,8 @@ def compiled_test(model, **options):
 def run_inside_fit(model, **options):
     """Run the same range test inside `fit`, on the rows in the same order."""
     weights = (options["sample_weight"],) if "sample_weight" in options else ()
-    data = reading.in_program_order(
-        (*arrays(), *weights), seed=5, batch_size=BATCH, epochs=27
-    )  # 3 batches per update where gradients accumulate
+    # Enough epochs for 3 batches per update, where gradients accumulate.
+    data = reading.in_program_order((*arrays(), *weights), seed=5, batch_size=BATCH, epochs=27)
     given = {name: data[name] for name in ("x", "y", "sample_weight", "batch_size") if name in data}
     return onecycle.find_learning_rate(model, **given, num_steps=90, seed=5, verbose=0, steps_per_execution=None)
 

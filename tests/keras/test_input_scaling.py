@@ -154,8 +154,9 @@ def test_the_range_test_names_raw_inputs():
     assert find_learning_rate(network(), x / 5000, y[:, :1], num_steps=20, seed=0, verbose=0).hints == ()
 
 
-def test_no_peak_above_1_for_adam():
+def test_no_peak_above_1_for_adam(monkeypatch):
     """Where only an absurd peak would stop a net on raw inputs from training, `fit_one_cycle` names the inputs."""
+    monkeypatch.setattr("onecycle.training.peak.WIDER_STEPS", 200)
     x = 5000 + 1000 * RNG.normal(size=(512, 4)).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
