@@ -88,7 +88,7 @@ class RangeTest(Result):
     versions: Mapping[str, str] = field(default_factory=dict)
     hints: tuple[str, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
     gradient_accumulation_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
-    training_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
+    training_steps: int | None = field(default=None, compare=False, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "losses", "smoothed"):

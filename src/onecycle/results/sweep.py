@@ -49,7 +49,7 @@ class Sweep(Result):
     steps: NDArray[np.float64]
     curves: NDArray[np.float64]
     pick: Pick
-    cost: float
+    cost: float = field(compare=False)
     range_test: RangeTest
     total_steps: int
     initial_score: float
