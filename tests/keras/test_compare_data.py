@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
 from oracles.comparisons import build, data_of
+from oracles.linear_models import autoencoder, dense
 
 from onecycle import compare
 from onecycle.comparison.identity import data_digest
@@ -19,32 +19,9 @@ HELD_OUT = X[:20], Y[:20]
 ARMS = {"plain": {}, "cycle": {"max_learning_rate": 0.05}}
 
 
-def dense(inputs=True):
-    """Return a compiled linear model, with its weights or without."""
-    model = keras.Sequential([*[keras.Input((4,))] * inputs, layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.01), "mse")
-    return model
-
-
-class Autoencoder(keras.Model):
-    """A model that adds its loss in `call`."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = layers.Dense(4)
-
-    def call(self, x):
-        """Return the reconstruction."""
-        result = self.layer(x)
-        self.add_loss(keras.ops.mean((result - x) ** 2))
-        return result
-
-
-def autoencoder():
-    """Return an autoencoder that is compiled without a loss."""
-    model = Autoencoder()
-    model.compile(keras.optimizers.SGD(0.1))
-    return model
+def quick_autoencoder():
+    """Return an autoencoder with a high learning rate."""
+    return autoencoder(learning_rate=0.1)
 
 
 class Batches(keras.utils.PyDataset):
@@ -62,7 +39,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def frames():
-    """Return a data frame with columns of two types and an index of its own, and targets as a Series."""
+    """Return a data frame with columns of two types and an unusual index, and targets as a Series."""
     frame = pd.DataFrame(X, index=np.arange(64)[::-1] + 7)
     return frame.assign(**{"1": (frame[1] * 10).astype(int)}).drop(columns=[1]), pd.Series(Y[:, 0])
 
@@ -83,11 +60,11 @@ def tf_sparse():
 
 # Name -> (function that builds the model, function that returns `data`)
 KINDS = {
-    "no targets": (autoencoder, lambda: ((X,), (X[:20],))),
-    "None as targets": (autoencoder, lambda: ((X, None), (X[:20], None))),
-    "no targets, frame": (autoencoder, lambda: ((pd.DataFrame(X),), (pd.DataFrame(X[:20]),))),
-    "no targets, data sets": (autoencoder, lambda: (Batches(X), Batches(X[:32]))),
-    "no targets, function": (autoencoder, lambda: lambda seed: ((X,), (X[:20],))),
+    "no targets": (quick_autoencoder, lambda: ((X,), (X[:20],))),
+    "None as targets": (quick_autoencoder, lambda: ((X, None), (X[:20], None))),
+    "no targets, frame": (quick_autoencoder, lambda: ((pd.DataFrame(X),), (pd.DataFrame(X[:20]),))),
+    "no targets, data sets": (quick_autoencoder, lambda: (Batches(X), Batches(X[:32]))),
+    "no targets, function": (quick_autoencoder, lambda: lambda seed: ((X,), (X[:20],))),
     "no weights yet": (lambda: dense(inputs=False), lambda: ((X, Y), HELD_OUT)),
     "frames": (dense, lambda: (frames(), tuple(part[:20] for part in frames()))),
     "CSR": (dense, lambda: ((sparse.csr_matrix(X), Y), (sparse.csr_matrix(X[:20]), Y[:20]))),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 from oracles import states
+from oracles.linear_models import autoencoder, dense
 
 import onecycle
 from onecycle.finding.sweep_data import prepare_sweep_data
@@ -23,34 +24,6 @@ Y = X[:, :1] - X[:, 1:2]
 WEIGHTS = RNG.uniform(0.5, 1.5, ROWS).astype("float32")
 INDEX = np.arange(ROWS)[::-1] + 7
 WORDS = np.array(["a b" if value > 0 else "c" for value in X[:, 0]])
-
-
-def dense(inputs=True):
-    """Return a compiled linear model, with its weights or without."""
-    model = keras.Sequential([*[keras.Input((4,))] * inputs, layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.01), "mse")
-    return model
-
-
-class Autoencoder(keras.Model):
-    """A model that adds its loss in `call`."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = layers.Dense(4)
-
-    def call(self, x):
-        """Return the reconstruction."""
-        result = self.layer(x)
-        self.add_loss(keras.ops.mean((result - x) ** 2))
-        return result
-
-
-def autoencoder():
-    """Return an autoencoder that is compiled without a loss."""
-    model = Autoencoder()
-    model.compile(keras.optimizers.SGD(0.01))
-    return model
 
 
 def two_inputs():

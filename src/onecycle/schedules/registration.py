@@ -36,7 +36,7 @@ SAVED_CLASSES = {
 def register_with_keras() -> None:
     """Register the schedules now if keras is imported, or else when it is. A second call does nothing."""
     keras = sys.modules.get("keras")
-    # In the middle of its own import, keras has no `saving` yet.
+    # While keras is being imported, it has no `saving` yet.
     if hasattr(keras, "saving"):
         _register()
     elif not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):
