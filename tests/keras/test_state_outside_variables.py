@@ -1,6 +1,7 @@
 """A range test restores the state that a model keeps outside Keras' variables, and that of its data."""
 
 import collections
+import time
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras import layers
 
 import onecycle
 from onecycle.engine import train_members
+from onecycle.keras_support.fit_start import start_fit
 from onecycle.keras_support.snapshot import preserving
 
 BACKEND = keras.backend.backend()
@@ -279,6 +281,24 @@ def test_a_data_set_is_restored(build):
     assert shuffled.state() == before
     onecycle.sweep_learning_rates(model, shuffled, epochs=25, verbose=0)
     assert shuffled.state() == before
+
+
+class ReadAhead(Shuffled):
+    """Batches of which a thread that reads ahead is still making one when `fit` stops."""
+
+    def __getitem__(self, index):
+        time.sleep(0.3)
+        return super().__getitem__(index)
+
+
+def test_a_data_set_is_restored_after_a_thread_has_read_ahead():
+    """`tf.data` does not read on after the state of a data set is restored."""
+    model, data_set = Noisy(), ReadAhead()
+    model.compile("sgd", "mse")
+    before = data_set.state()
+    start_fit(model, data_set)
+    time.sleep(0.5)
+    assert data_set.state() == before
 
 
 def test_the_generator_of_a_data_loader_is_restored():

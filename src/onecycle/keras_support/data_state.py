@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import keras
@@ -41,6 +42,10 @@ class DataSnapshot:
 
     def restore(self) -> None:
         """Restore the state."""
+        if self._objects and backends.name() == "tensorflow":
+            # A `fit` that stops within an epoch leaves its iterator in a reference cycle, and `tf.data` reads ahead
+            # for as long as the iterator exists.
+            gc.collect()
         for owner, before in self._objects:
             unset_untracked(owner, *[name for name in _plain(owner) if name not in before])
             set_untracked(owner, **before)
