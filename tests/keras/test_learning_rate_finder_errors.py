@@ -63,6 +63,24 @@ def test_conflicting_callbacks_are_refused(conflicting, order):
     assert unchanged(before, model)
 
 
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_begin", "on_epoch_end"])
+def test_a_rate_set_by_another_callback_is_an_error(hook):
+    """A rate that another callback sets, which the test would override, is an error that restores the model."""
+
+    class OwnScheduler(keras.callbacks.Callback):
+        pass
+
+    model = dropout_model()
+    setattr(OwnScheduler, hook, lambda self, *args, **logs: setattr(self.model.optimizer, "learning_rate", 0.5))
+    before = states.of_model(model)
+    with pytest.raises(
+        ValueError, match=r"learning rate .* set to 0.5 \(it was 0.01.*LearningRateFinder.*OwnScheduler"
+    ):
+        fit(model, [OwnScheduler(), finder()])
+    if hook == "on_train_batch_begin":  # the others set the rate also before the test begins or after its end
+        assert unchanged(before, model)
+
+
 def test_model_without_weights_is_refused_on_tensorflow():
     """On TensorFlow a model without weights is refused with advice, and once it is built the finder runs."""
     model = keras.Sequential([keras.layers.Dense(1)])

@@ -39,9 +39,10 @@ def test_an_early_end_is_reported_once(case):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         report = fit(compiled(), *callbacks(), cycle, validation_data=(X, Y), validation_freq=2).onecycle
-    assert [str(warning.message).split(",")[0] for warning in caught if warning.category is UserWarning] == [
-        f"Training ended after {done} of the {length} steps of the cycle"
-    ]
+    (message,) = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    assert message.startswith(f"Training ended after {done} of the {length} steps of the cycle, at the learning rate ")
+    assert ("EarlyStopping" in message) == bool(callbacks())
+    assert ("as long as this `fit`" in message) != bool(callbacks())
     assert (report.steps, report.total_steps, report.skipped_steps) == (done, length, 0)
 
 
@@ -116,6 +117,19 @@ def test_total_steps_continue_the_cycle_of_a_loaded_model(case, half_trained):
     model = load()
     report = fit(model, CONTINUED[case](), initial_epoch=2).onecycle
     assert (report.start_step, report.total_steps, report.steps) == (0, T, T)
+    assert weight_distance(model, finished) < 1e-6
+
+
+@pytest.mark.parametrize("picker", ["auto", "sweep"])
+def test_the_peak_of_a_continued_cycle_is_asked_for(half_trained, picker):
+    """`fit_one_cycle` does not search for another peak when it continues a cycle, and trains on with the given one."""
+    load, finished = half_trained
+    model = load()
+    arguments = {"epochs": EPOCHS, "initial_epoch": 2, "total_steps": T, "batch_size": networks.BATCH_SIZE}
+    arguments |= {"shuffle": False, "verbose": 0}
+    with pytest.raises(ValueError, match=rf"Pass the peak of that training as `max_learning_rate`.*{picker}"):
+        fit_one_cycle(model, X, Y, max_learning_rate=picker, **arguments)
+    fit_one_cycle(model, X, Y, max_learning_rate=0.1, **arguments)
     assert weight_distance(model, finished) < 1e-6
 
 

@@ -7,6 +7,7 @@ import keras
 from onecycle.finding.data_hints import noticed_order, with_hints
 from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
+from onecycle.hyperparameters.assignments import AssignmentCheck
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
@@ -22,7 +23,8 @@ class LearningRateFinder(keras.callbacks.Callback):
     From the first step on, the learning rate rises over `num_steps` steps, or over all steps of this `fit` if it has
     fewer. When the loss diverges or the ramp is complete, training ends, and the weights, the optimizer, the seed
     generators and the global random states are restored before any other callback or the validation sees them. The
-    result is in `result`.
+    result is in `result`. Of an error in reading the data Keras tells no callback, so that only `find_learning_rate`
+    restores the weights after one.
 
     The model must be built (have its weights) before `fit`; `find_learning_rate` builds it if necessary.
 
@@ -40,7 +42,8 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     Raises:
         ValueError: For invalid arguments. Also before training: for a model without weights, for a `fit` of fewer than
-            10 steps, and for another callback that sets the learning rate.
+            10 steps, and for another callback that sets the learning rate. During training: if a callback of the user
+            set the learning rate.
 
     Example:
 
@@ -77,7 +80,11 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._run: RampInFit | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return state_of_copy(self, "_run")
+        return state_of_copy(self, "_run", "_assignments")
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._assignments = AssignmentCheck(getattr(model, "optimizer", None))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         check_training_model(self.model)
@@ -90,6 +97,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._run, self.result = None, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._check_assignments()
         if self._run is not None:
             return
         per_epoch = self.params.get("steps")
@@ -108,6 +116,9 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._run, self._steps = run, steps
         run.start()  # last, since no error or interrupt after it would reach this hook
 
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._check_assignments()
+
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
             return
@@ -117,3 +128,6 @@ class LearningRateFinder(keras.callbacks.Callback):
         result = range_test_result(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self._steps)
         self.result = with_hints(result, [self._run], noticed_order(self._run.facts))
         self._run = None
+
+    def _check_assignments(self) -> None:
+        self._assignments.check("LearningRateFinder", other_callbacks(self))

@@ -21,15 +21,25 @@ class FitLength:
         epochs: Number of epochs to train.
         steps_per_epoch: Steps per epoch, where the data does not say it; else None.
         cycle_steps: Length of the cycle in steps; None if it is for `fit` or a ready schedule to say.
+        continues: Whether `initial_epoch` leaves fewer steps than the cycle has, so that the cycle is that of an
+            earlier training.
     """
 
     epochs: int
     steps_per_epoch: int | None
     cycle_steps: int | None
+    continues: bool = False
 
 
 def fit_length(
-    spec: CycleSpec, model: keras.Model, x: Nested, *, epochs: int, total_steps: int | None, arguments: FitArguments
+    spec: CycleSpec,
+    model: keras.Model,
+    x: Nested,
+    *,
+    epochs: int,
+    batch_size: int | None,
+    total_steps: int | None,
+    arguments: FitArguments,
 ) -> FitLength:
     """Return the length of a training.
 
@@ -38,6 +48,7 @@ def fit_length(
         model: The model.
         x: Training data, as `Model.fit` takes it.
         epochs: As in `fit`.
+        batch_size: As in `fit`.
         total_steps: The length of the cycle, if the user gave it.
         arguments: Other arguments of `fit`.
 
@@ -48,17 +59,19 @@ def fit_length(
         check_integer("total_steps", total_steps)
     if training_data.has_own_fit(model):
         x = training_data.lists_as_arrays(x)
-    epochs -= arguments.get("initial_epoch", 0)
+    first = arguments.get("initial_epoch", 0)
+    epochs -= first
     given = arguments.get("steps_per_epoch")
+    steps = training_data.steps_per_epoch(x, batch_size, given)
+    continues = bool(first and total_steps and total_steps > epochs * (steps or 0))
     if given or training_data.fit_knows_length(x):
-        return FitLength(epochs, given, total_steps)
-    steps = training_data.steps_per_epoch(x, None)
+        return FitLength(epochs, given, total_steps, continues)
     if total_steps is None and not spec.has_ready_schedule:
         if steps is None:
             raise ValueError(_UNKNOWN_LENGTH)
         return FitLength(epochs, None, steps * epochs)
     average = None if steps or total_steps is None else max(1, round(total_steps / epochs))
-    return FitLength(epochs, average, total_steps)
+    return FitLength(epochs, average, total_steps, continues)
 
 
 _UNKNOWN_LENGTH = (

@@ -32,7 +32,7 @@ from onecycle.training.fit_arguments import (
 )
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.kept_peak import KeptPeak
-from onecycle.training.peak import find_peak, refuse_one_shot
+from onecycle.training.peak import find_peak, refuse_one_shot, refuse_to_find_peak_again
 from onecycle.training.scheduler import OneCycleScheduler
 
 
@@ -123,7 +123,9 @@ def fit_one_cycle(
     # All refusals come before the search for the peak, which may take as long as the training.
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
-    length = fit_length(spec, model, x, epochs=epochs, total_steps=total_steps, arguments=fit_arguments)
+    length = fit_length(
+        spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
+    )
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=3)
@@ -133,6 +135,7 @@ def fit_one_cycle(
     kept_peak = KeptPeak(callbacks)
     evidence = kept_peak.load(spec)
     if evidence is None:
+        refuse_to_find_peak_again(spec, continues=length.continues)
         evidence = find_peak(
             spec, model, x, y, **data, **_length(length, validation_data, fit_arguments), seed=seed, verbose=verbose
         )

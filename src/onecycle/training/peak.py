@@ -98,6 +98,16 @@ def refuse_one_shot(spec: CycleSpec, x: object) -> None:
         )
 
 
+def refuse_to_find_peak_again(spec: CycleSpec, *, continues: bool) -> None:
+    """Raise a ValueError if a new peak would be sought for a cycle that continues an earlier training."""
+    if continues and spec.finds_peak:
+        raise ValueError(
+            "With `initial_epoch` and a `total_steps` longer than the remaining epochs, the cycle of an earlier "
+            "training is continued, and a new search would find another peak. Pass the peak of that training as "
+            f"`max_learning_rate`. Received: max_learning_rate={spec.max_learning_rate!r}"
+        )
+
+
 def _range_test(
     model: keras.Model, x: object, y: object, *, sample_weight: object, **options: Unpack[PickerOptions]
 ) -> RangeTest:

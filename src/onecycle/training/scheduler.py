@@ -184,7 +184,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if history is not None:
             history.onecycle = report
         self._run = None
-        warn_of_early_end(report, logs)
+        warn_of_early_end(report, logs, stopped=self.model.stop_training)
 
     def _check(self) -> None:
         """Raise an error for a training that cannot have this cycle."""
