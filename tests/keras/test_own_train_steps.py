@@ -16,6 +16,7 @@ from onecycle import (
     schedule_hyperparameters,
     unschedule_hyperparameters,
 )
+from onecycle.engine import train_members
 
 UNUSED = {
     "OneCycleScheduler": lambda model: fit(model, OneCycleScheduler(0.1)),
@@ -24,6 +25,7 @@ UNUSED = {
     "fit_one_cycle auto": lambda model: fit_one_cycle(model, X, Y, epochs=1, verbose=0),
     "find_learning_rate": lambda model: find_learning_rate(model, X, Y, num_steps=10, verbose=0),
     "LearningRateFinder": lambda model: fit(model, LearningRateFinder(num_steps=10)),
+    "train_members": lambda model: train_members(model, X, Y, members=[0.1], epochs=2),
 }
 
 

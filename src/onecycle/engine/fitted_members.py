@@ -14,9 +14,10 @@ from onecycle.engine.fit_schedules import FitSchedules
 from onecycle.engine.member_schedules import preserved_installation
 from onecycle.engine.members import Array, Member, Weights
 from onecycle.engine.shared_arguments import SharedFitArguments
+from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
-from onecycle.keras_support.optimizers import build_optimizer
+from onecycle.keras_support.optimizers import build_optimizer, raw_step, skips_updates
 from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
@@ -30,7 +31,7 @@ MAX_UNREAD_LOSSES = 1024  # kept on the device before they are read
 def train_by_fit(
     model: keras.Model, arguments: SharedFitArguments, members: Sequence[Member], *, weights: bool
 ) -> EngineOutput:
-    """Train each member with a call of `fit` from the same start. The caller restores the model.
+    """Train each member with a call of `fit` from the same start. The caller restores the model, also after an error.
 
     Args:
         model: A compiled model that has its weights.
@@ -40,6 +41,9 @@ def train_by_fit(
 
     Returns:
         The runs. Compiling is not timed separately.
+
+    Raises:
+        ValueError: If the optimizer of `compile` makes no step in the first epoch.
     """
     # A larger value set by the user stays.
     set_steps_per_execution(model, max(model.steps_per_execution, backends.fast_steps_per_execution(model)))
@@ -97,6 +101,7 @@ class _RecordedFit(keras.callbacks.Callback):
         self._recorder.attach()
         self._recorded_before = self._unread = self._seed = 0
         self._wrapper: object = None
+        self._first_step = raw_step(model.optimizer)
 
     def fit(self, arguments: SharedFitArguments, seed: int) -> History:
         """Call `fit` right after seeding and return its history."""
@@ -123,6 +128,9 @@ class _RecordedFit(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._unread = 0
+        optimizer = self._trained_model.optimizer
+        if epoch == 0 and raw_step(optimizer) == self._first_step and not skips_updates(optimizer):
+            raise unused_optimizer_error(self._trained_model)
         if not np.isfinite(self.losses()).all():
             self._trained_model.stop_training = True
 

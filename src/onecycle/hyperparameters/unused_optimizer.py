@@ -17,7 +17,7 @@ def unused_optimizer_error(model: keras.Model) -> ValueError:
     others = [_name(model, other) for other in held_optimizers(model) if other is not model.optimizer]
     example = others[0].split(" ")[0] if others else "optimizer"
     return ValueError(
-        f"The optimizer of `compile` ({optimizer}) made no step in the first batch, so a schedule has no effect on it: "
+        f"The optimizer of `compile` ({optimizer}) made no step in training, so a schedule has no effect on it: "
         f"the `train_step` of {kind} does not use it. "
         + (f"The model also has {' and '.join(others)}. " if others else "")
         + "Schedule the optimizer that trains by its name, before `fit` and without a callback of onecycle: "
