@@ -157,6 +157,10 @@ def test_zero_weights_of_a_data_set_are_named():
     """A data set whose weights are all zero is refused; one with some zero weights is not."""
     with pytest.raises(DataFault, match="All sample weights of the 50 batches were zero"):
         find_learning_rate(network(), Batches(sample_weight=lambda part, index: 0 * part), num_steps=50, verbose=0)
+    with pytest.warns(UserWarning, match="All sample weights of the first batch are zero"):
+        fit_one_cycle(
+            network(), Batches(sample_weight=lambda part, index: 0 * part), epochs=1, max_learning_rate=0.1, verbose=0
+        )
     some = Batches(sample_weight=lambda part, index: part * (index % 2))
     assert find_learning_rate(network(), some, num_steps=50, verbose=0).hints == ()
 

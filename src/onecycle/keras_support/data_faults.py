@@ -81,6 +81,13 @@ def first_batch_fault(dataset: Nested) -> DataFault:
     )
 
 
+def has_zero_weights(dataset: Nested) -> bool:
+    """Return whether the sample weights in the first batch of a data set are all zero. A generator is not read."""
+    leaves = [leaf for leaf in keras.tree.flatten(first_batch(dataset)[2]) if leaf is not None]
+    scans = [scan_values(leaf) for leaf in leaves]
+    return bool(scans) and all(scan is not None and scan.all_zero for scan in scans)
+
+
 def _message(faults: Mapping[str, ValueScan], part_of: str | None = None) -> str:
     owner = "" if part_of is None else f" of `{part_of}`"
     found = "; ".join(f"{name}{owner} has {scan.description}" for name, scan in faults.items())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import keras
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.data_faults import first_batch_fault
+from onecycle.keras_support.data_faults import first_batch_fault, has_zero_weights
 from onecycle.keras_support.optimizers import skips_updates
 from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.types import Nested
@@ -16,7 +17,8 @@ from onecycle.keras_support.types import Nested
 class FirstBatchCheck(keras.callbacks.Callback):
     """Ends training with an error if the loss of its first batch is NaN or infinite, and restores the variables.
 
-    That loss does not depend on the learning rate, so the cause is the data or the model.
+    That loss does not depend on the learning rate, so the cause is the data or the model. It warns if the loss is zero
+    because all sample weights of the batch are.
 
     Args:
         x: The data set, whose first batch is examined to name the fault. A generator is left alone.
@@ -41,7 +43,10 @@ class FirstBatchCheck(keras.callbacks.Callback):
             result = compiled(*args)
             model.train_function = compiled
             logs = result[0] if backends.is_functional() else result
-            if "loss" not in logs or math.isfinite(float(logs["loss"])):
+            loss = float(logs.get("loss", 1.0))
+            if loss == 0 and has_zero_weights(self._x):
+                warnings.warn(_ZERO_WEIGHTS, stacklevel=2)
+            if math.isfinite(loss):
                 return result
             backends.write_back_state(model, result)
             variables.restore()
@@ -49,3 +54,9 @@ class FirstBatchCheck(keras.callbacks.Callback):
             raise first_batch_fault(self._x)
 
         model.train_function = checked
+
+
+_ZERO_WEIGHTS = (
+    "All sample weights of the first batch are zero, so nothing is learned from it. If that is so in every batch, the "
+    "loss does not depend on the data: pass weights above 0."
+)
