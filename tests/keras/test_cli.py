@@ -162,7 +162,9 @@ def test_fit(user_folder, capsys):
     facts = json.loads(capsys.readouterr().out)
 
     assert code == 0
-    assert facts == json.loads((user_folder / "run.json").read_text())
+    report = onecycle.load(user_folder / "run.json")
+    assert (report.max_learning_rate, report.steps) == (0.02, 32)
+    assert report.history["loss"] == tuple(facts["history"]["loss"])
     assert (facts["max_learning_rate"], facts["reason"]) == (0.02, "set with --max-learning-rate")
     assert (facts["epochs"], facts["epochs_asked"]) == (4, 4)
     assert facts["history"]["loss"][-1] < facts["history"]["loss"][0]
@@ -200,7 +202,7 @@ def test_seed_sets_the_initial_weights(user_folder, capsys):
             "There is no function 'maker' in mine. Its functions are: arrays, broken, make, model_only, uncompiled,",
         ),
         (["find", "mine:uncompiled"], "must return a compiled model"),
-        (["fit", "mine:model_only"], "must return (model, x, y) or (model, dataset). Received: Sequential"),
+        (["fit", "mine:model_only"], "or (model, train, validation). Received: Sequential"),
         (["compare", "mine:make"], "must return (build, data, arms), with a dict of arms"),
         (["fit", "mine:arrays"], "with a Keras model. Received: ndarray"),
         (["find", "mine:make", "--min-learning-rate", "1", "--max-learning-rate", "0.1"], "than --max-learning-rate"),

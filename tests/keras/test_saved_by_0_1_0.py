@@ -162,14 +162,15 @@ def test_identities_of_the_article(task):
 
 
 def test_fit_saves_the_same_fields(parts, tmp_path, monkeypatch, capsys):
-    """`onecycle fit --save` writes the fields that it wrote, with values of the same types."""
+    """`onecycle fit --save` writes the fields that it wrote, with values of the same types, beside its report."""
     monkeypatch.setattr(parts, "subject", lambda: (parts.build(), *parts.data(0)[0]), raising=False)
     options = {"--epochs": "2", "--max-learning-rate": "0.5", "--save": str(tmp_path / "fit.json")}
 
     assert main(["fit", "comparison_parts:subject", *itertools.chain(*options.items())]) == 0
     assert capsys.readouterr().out
     now = json.loads((tmp_path / "fit.json").read_text(encoding="utf-8"))
-    assert types(now) == types(read("results/fit.json"))
+    before = types(read("results/fit.json"))
+    assert {name: kind for name, kind in types(now).items() if name in before} == before
 
 
 @pytest.fixture

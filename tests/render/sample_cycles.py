@@ -34,6 +34,7 @@ CYCLES = {
     "sweep": cycle(0.05, 500, evidence=SWEEPS["pretty"]),
     "given": cycle(0.1, 400, steps=150, momentum=None, skipped_steps=3, max_learning_rate=None),
     "short": cycle(0.1, 12, steps=5),
+    "with history": cycle(0.1, 90, history={"loss": (0.9, 0.4, 0.2), "val_loss": (0.8, 0.5, 0.3)}),
     "one step": cycle(0.1, 1),
     "no step made": cycle(0.1, 50, steps=0),
     "no curve": CycleReport("Custom", None, start_step=30, total_steps=None, steps=20, skipped_steps=None),

@@ -15,6 +15,7 @@ from render.sample_results import RESULTS, hostile_results
 from render.sample_sweeps import SWEEPS
 
 from onecycle.report import markup
+from onecycle.report.history import history_figure
 from onecycle.report.parts import DataTable
 from onecycle.report.sections import sections_of
 from onecycle.results import RangeTest, StopReason
@@ -49,6 +50,17 @@ def test_cycle_is_drawn_with_the_steps_made():
     assert made["x"] == [0, 1, 2, 3, 4]
     assert [trace["yaxis"] for trace in momentum] == ["y2", "y2"]
     assert [(shape["x0"], shape["x1"]) for shape in view.layout["shapes"]] == [(0, 5)]
+
+
+def test_metrics_of_a_training_are_drawn():
+    """A training's metrics have a figure with a view for each, which has those of the validation data too."""
+    _, figure = cycle_section(CYCLES["with history"]).figures
+    assert [(view.label, [trace["name"] for trace in view.traces]) for view in figure.views] == [
+        ("loss", ["training loss", "validation loss"])
+    ]
+    assert figure.tables[0].rows == [(1, 0.9, 0.8), (2, 0.4, 0.5), (3, 0.2, 0.3)]
+    assert history_figure({"learning_rate": (0.1,)}) is None
+    assert [view.label for view in history_figure({"loss": (1.0, 0.5), "val_auc": (0.7,)}).views] == ["loss", "val_auc"]
 
 
 def test_cycle_without_a_curve_has_no_figure():

@@ -1,4 +1,4 @@
-"""What every command prints, and its exit code: 0 for success, 1 for a failure, 2 for wrong usage."""
+"""What every command prints, and its exit code: 0 for success, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from onecycle.cli.ctrl_c import CtrlC
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 EXIT_FAILURE = 1
 EXIT_USAGE_ERROR = 2
+EXIT_INTERRUPTED = 130  # as in shells: 128 and the number of the signal
 
 
 class UsageError(Exception):
@@ -33,8 +36,10 @@ _SELF_EXPLANATORY = (UsageError, ValueError, OSError, ImportError)
 
 
 @contextmanager
-def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[None]:
+def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[CtrlC]:
     """Print an exception as one line on standard error, and exit with the code for it.
+
+    The context is the handler of Ctrl-C.
 
     Args:
         debug: Whether to print the traceback as well.
@@ -42,16 +47,18 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[No
             save no runs.
 
     Raises:
-        typer.Exit: With code 2 for a `UsageError`, and with code 1 for any other exception and for Ctrl-C.
+        typer.Exit: With code 2 for a `UsageError`, 130 for Ctrl-C, and 1 for any other exception.
     """
+    ctrl_c = CtrlC()
     try:
-        yield
+        with ctrl_c:
+            yield ctrl_c
     except typer.Exit:
         # It has its exit code already.
         raise
     except KeyboardInterrupt as interrupt:
-        typer.echo(_interruption(run_directory), err=True)
-        raise typer.Exit(EXIT_FAILURE) from interrupt
+        typer.echo(_interruption(run_directory, training=ctrl_c.deferred), err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -59,7 +66,9 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[No
         raise typer.Exit(EXIT_USAGE_ERROR if isinstance(error, UsageError) else EXIT_FAILURE) from error
 
 
-def _interruption(run_directory: Path | None) -> str:
+def _interruption(run_directory: Path | None, *, training: bool) -> str:
+    if training:
+        return "Interrupted at once. The requested files were not all written."
     if run_directory is None:
         return "Interrupted. Nothing was saved."
     return f"Interrupted. The finished runs are in {run_directory}. Run the same command again to continue."
@@ -157,6 +166,12 @@ def print_result(
         # Without markup and highlighting, because the summary is plain text.
         console.print(_without_table(summary), markup=False, highlight=False, soft_wrap=True)
         console.print(_rich_table(table))
+
+
+def print_next(step: str, *, as_json: bool) -> None:
+    """Print what to do next, unless standard output is for JSON."""
+    if not as_json:
+        typer.echo(f"\nNext: {step}.")
 
 
 def _without_table(summary: str) -> str:

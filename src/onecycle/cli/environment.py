@@ -106,6 +106,22 @@ def check_output_folder(path: Path, option: str) -> None:
     _try_to_write(existing, path.name, option)
 
 
+def check_backup_folder(path: Path) -> None:
+    """Raise a `UsageError` if a folder cannot hold a backup, or holds other files, which would be deleted with it."""
+    check_output_folder(path, "--backup-dir")
+    others = [found.name for found in path.iterdir() if not _is_of_backup(found.name)] if path.is_dir() else []
+    if others:
+        raise UsageError(
+            "Option --backup-dir must be a folder for the backup alone, since it is deleted when training has "
+            f"finished. {path} also has {others[0]}."
+        )
+
+
+def _is_of_backup(name: str) -> bool:
+    """Return whether `BackupAndRestore` or `KeptPeak` writes a file of this name."""
+    return name.removeprefix(".").startswith(("latest.weights", "training_metadata", "onecycle_peak"))
+
+
 def _try_to_write(folder: Path, prefix: str, option: str) -> None:
     try:
         # With a name as long as that of the draft that `write_atomically` makes.

@@ -15,7 +15,8 @@ UserFunction = Annotated[
     str,
     typer.Argument(
         metavar="MODULE:FUNCTION",
-        help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (model, x, y) or (model, dataset).",
+        help="Your function, as MODULE:FUNCTION or FILE.py:FUNCTION. It returns (model, x, y), "
+        "(model, dataset) or (model, train, validation).",
     ),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size for arrays. Default: 32, as in Keras.")]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onecycle.cli import console
 from onecycle.cli.console import UsageError
@@ -18,22 +18,26 @@ from onecycle.cli.console import UsageError
 if TYPE_CHECKING:
     import keras
 
-RETURN_FORMS = "(model, x, y) or (model, dataset)"
+RETURN_FORMS = "(model, x, y), (model, train) or (model, train, validation)"
 
 
 @dataclass(frozen=True)
 class ModelAndData:
-    """A compiled model and its training data.
+    """A compiled model and its data.
 
     Attributes:
         model: The compiled model.
         x: The inputs, or a data set that includes the targets.
         y: The targets; None if `x` includes them.
+        sample_weight: The weights of the rows, or None.
+        validation_data: As in `fit`, or None.
     """
 
     model: keras.Model
-    x: object
-    y: object
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+    validation_data: Any = None
 
 
 def load_model_and_data(name: str, seed: int | None = None) -> ModelAndData:
@@ -61,12 +65,24 @@ def check_batch_size(user: ModelAndData, batch_size: int | None) -> None:
         )
 
 
-def call_user_function(name: str, seed: int | None = None) -> object:
-    """Import and call the user's function, and return what it returns. Arguments as in `load_model_and_data`."""
+def check_function_name(name: str) -> None:
+    """Raise a `UsageError` for a name of another form, and for a file that does not exist, before Keras is imported."""
     # From the right, because a path on Windows has a colon too.
     module_or_file, _, function_name = name.rpartition(":")
     if not module_or_file or not function_name:
         raise UsageError(f"The function must have the form MODULE:FUNCTION or FILE.py:FUNCTION. Received: {name!r}")
+    if module_or_file.endswith(".py"):
+        check_file(Path(module_or_file))
+    elif module_or_file.startswith("."):
+        raise UsageError(f"The module must have its full name, without a dot at the start. Received: {name!r}")
+    elif "." not in module_or_file and not _is_module(module_or_file):
+        raise UsageError(no_module_message(module_or_file))
+
+
+def call_user_function(name: str, seed: int | None = None) -> object:
+    """Import and call the user's function, and return what it returns. Arguments as in `load_model_and_data`."""
+    check_function_name(name)
+    module_or_file, _, function_name = name.rpartition(":")
     function = find_function(import_user_module(module_or_file), function_name, module_or_file)
     if seed is not None:
         import keras
@@ -100,28 +116,48 @@ def import_user_module(module_or_file: str) -> ModuleType:
 
 def import_by_name(module_name: str) -> ModuleType:
     """Import a module by its dotted name from the current folder or `sys.path`."""
-    if module_name.startswith("."):
-        raise UsageError(f"The module must have its full name, without a dot at the start. Received: {module_name!r}")
-    current = str(Path.cwd())
-    if current not in sys.path:
-        sys.path.insert(0, current)
+    find_in_current_folder()
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         # A module that the user's module imports in turn is an error in the user's code.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise UsageError(
-            f"There is no module {module_name!r}. Run the command from the folder of the module, or give the path "
-            "of the file, such as path/to/file.py:function."
-        ) from error
+        raise UsageError(no_module_message(module_name)) from error
+
+
+def _is_module(name: str) -> bool:
+    find_in_current_folder()
+    return name in sys.modules or importlib.util.find_spec(name) is not None
+
+
+def find_in_current_folder() -> None:
+    """Let Python find modules in the current folder, as `python -m` does."""
+    current = str(Path.cwd())
+    if current not in sys.path:
+        sys.path.insert(0, current)
+
+
+def no_module_message(name: str) -> str:
+    """Return the message for a module that does not exist."""
+    return (
+        f"There is no module {name!r}. Run the command from the folder of the module, or give the path of the file, "
+        "such as path/to/file.py:function."
+    )
+
+
+def check_file(path: Path) -> None:
+    """Raise a `UsageError` if there is no such file."""
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}. Give the path of a Python file, such as path/to/file.py:function.")
 
 
 def import_file(path: Path) -> ModuleType:
     """Import a Python file, which may import the modules beside it."""
+    check_file(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"There is no file {path}. Give the path of a Python file, such as path/to/file.py:function.")
+    if spec is None or spec.loader is None:  # only for other suffixes than .py
+        raise UsageError(f"{path} is not a Python file.")
     # As for a script that Python runs.
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)
@@ -175,12 +211,32 @@ def check_model_and_data(returned: object, name: str) -> ModelAndData:
 
     if not isinstance(returned, tuple) or len(returned) not in (2, 3):
         raise UsageError(f"{name} must return {RETURN_FORMS}. Received: {describe_returned(returned)}")
-    model, x, *targets = returned
+    model, *data = returned
     if not isinstance(model, keras.Model):
         raise UsageError(f"{name} must return {RETURN_FORMS}, with a Keras model. Received: {type(model).__name__}")
     if not model.compiled:
         raise UsageError(f"{name} must return a compiled model. Call model.compile(optimizer, loss) in it first.")
-    return ModelAndData(model, x, targets[0] if targets else None)
+    return _read_data(model, *data)
+
+
+def _read_data(model: keras.Model, first: object, second: object = None) -> ModelAndData:
+    """Return the data in its parts: `first` and `second` are x and y, or the training data and the validation data."""
+    from onecycle.keras_support.training_data import is_arrays
+
+    if not is_arrays(first):  # a data set includes its targets
+        return ModelAndData(model, first, validation_data=second)
+    if _is_split(model, first) and (second is None or _is_split(model, second) or not is_arrays(second)):
+        return ModelAndData(model, *first, validation_data=second)  # type: ignore[misc]  # a tuple, as checked
+    return ModelAndData(model, first, second)
+
+
+def _is_split(model: keras.Model, data: object) -> bool:
+    """Return whether data is a tuple (x, y) or (x, y, sample_weight), and not the inputs of a model with several."""
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        return False
+    inputs = getattr(model, "inputs", None)
+    # A model with several inputs takes them as a tuple too, but as one of arrays.
+    return inputs is None or len(inputs) == 1 or isinstance(data[0], tuple | list | dict)
 
 
 def describe_returned(returned: object) -> str:

@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from onecycle.plot.schedule_info import CyclePicture, cycle_picture
+from onecycle.report.history import history_figure
 from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Section, Style, Toggle, View
 from onecycle.report.traces import NUMBER, all_positive, scatter, shaded_range
 from onecycle.results.cycle_report import CycleReport
@@ -20,12 +21,13 @@ OURS = r"(OneCycle(\.\w+)?|WarmupLinearDecay|WarmupStableDecay|CyclicalLearningR
 def cycle_section(result: CycleReport) -> Section:
     """Return the report's section on a cycle."""
     picture = cycle_picture(result)
+    figures = (_figure(picture) if len(picture.steps) else None, history_figure(result.history))
     return Section(
         title="Training cycle",
         verdict=result.verdict,
         details=() if result.reason is None else (result.reason,),
         main_table=_facts(result),
-        figures=(_figure(picture),) if len(picture.steps) else (),
+        figures=tuple(figure for figure in figures if figure is not None),
         code=_code(result),
         peak=result.max_learning_rate,
     )

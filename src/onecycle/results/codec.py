@@ -36,18 +36,25 @@ def storable(cls: Class) -> Class:
     return cls
 
 
-def save_object(result: object, path: str | os.PathLike[str]) -> None:
+def save_object(
+    result: object, path: str | os.PathLike[str], *, beside: Mapping[str, object] = MappingProxyType({})
+) -> None:
     """Write a storable dataclass as JSON. An existing file is replaced as a whole, or left as it is after an error.
 
     The file is `{"format": "onecycle-result", "version": 1, "type": ..., "fields": {...}}`. NaN and infinities are
     stored as null with a mask that says which is which. An array is stored as its shape and its values in row order.
+
+    Args:
+        result: The dataclass.
+        path: File to write.
+        beside: More keys of the file and their JSON values, for other readers. They are not loaded.
 
     Raises:
         TypeError: If the result contains an object that could not be loaded.
         OSError: If the file cannot be written.
     """
     encoded = _encode(result)
-    document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
+    document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"], **beside}
     write_atomically(
         check_path("path", path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class CycleReport(Result):
             the cycle. At most 200, and empty where the curve is unknown.
         learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
         momenta: float64 array, `(k,)`, momentum at `steps_shown`, or None if it was left unchanged.
+        history: Metric name -> its value after each epoch, as in Keras' `History`. Empty where it is unknown.
     """
 
     schedule: str
@@ -51,6 +53,7 @@ class CycleReport(Result):
     steps_shown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     learning_rates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     momenta: NDArray[np.float64] | None = None
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         self._freeze("steps_shown", np.int64)
@@ -103,12 +106,7 @@ class CycleReport(Result):
     @property
     def reason(self) -> str | None:
         """What picked the peak, at what cost, and why this peak; None if the peak was given."""
-        if isinstance(self.evidence, Sweep):
-            return f"Picked by a sweep that cost {self.evidence.cost:.2g} of a run. {self.evidence.pick.reason}"
-        if isinstance(self.evidence, RangeTest):
-            steps = len(self.evidence.learning_rates) * (self.evidence.gradient_accumulation_steps or 1)
-            return f"Picked by a range test of {steps} steps. {self.evidence.suggestion.reason}"
-        return None
+        return reason_of_peak(self.evidence)
 
     @property
     def description(self) -> str:
@@ -137,3 +135,13 @@ class CycleReport(Result):
     def _headline(self) -> str:
         length = "unknown length" if self.total_steps is None else f"{self.total_steps} steps"
         return f"{self.schedule}, {self.steps} of {length}"
+
+
+def reason_of_peak(evidence: RangeTest | Sweep | None) -> str | None:
+    """Return what picked a peak, at what cost, and why this peak; None if the peak was given."""
+    if isinstance(evidence, Sweep):
+        return f"Picked by a sweep that cost {evidence.cost:.2g} of a run. {evidence.pick.reason}"
+    if isinstance(evidence, RangeTest):
+        steps = len(evidence.learning_rates) * (evidence.gradient_accumulation_steps or 1)
+        return f"Picked by a range test of {steps} steps. {evidence.suggestion.reason}"
+    return None

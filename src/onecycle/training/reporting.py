@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
+
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +49,16 @@ def make_cycle_report(
         learning_rates=np.empty(0) if rates is None else rates,
         momenta=momenta,
     )
+
+
+def recorded_numbers(history: keras.callbacks.History | None) -> dict[str, tuple[float, ...]]:
+    """Return the columns of a `History` that are numbers, since callbacks may add others; none without a `History`."""
+    columns = {} if history is None else history.history
+    return {
+        str(name): tuple(float(value) for value in values)
+        for name, values in columns.items()
+        if all(isinstance(value, numbers.Real) for value in values)
+    }
 
 
 def _steps_shown(schedules: CycleSchedules, start_step: int, length: int | None) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, ScheduleMaker, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.progress_bar import ProgressBarRate
-from onecycle.training.reporting import make_cycle_report
+from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.resumption import Resumption, cycle_length
 from onecycle.training.tracked_config import TrackedConfig, describe_hyperparameters
 
@@ -131,6 +131,11 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # A ready schedule may have no peak at all.
         callback._peak, callback._evidence = None if spec.has_ready_schedule else peak, evidence
         return callback
+
+    @property
+    def evidence(self) -> RangeTest | Sweep | None:
+        """The result that picked the peak, or None if the peak was given."""
+        return self._evidence
 
     def __getstate__(self) -> dict[str, object]:
         return state_of_copy(self, "_run", "_resumption", "_assignments", "_shown", "_report", "_config")
@@ -266,7 +271,10 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # A schedule with a `start_step` may begin later than the training ends.
         steps = max(raw_step(self.model.optimizer) - self._report.start_step, 0)
         return replace(
-            self._report, steps=steps, skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps"))
+            self._report,
+            steps=steps,
+            skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps")),
+            history=recorded_numbers(getattr(self.model, "history", None)),
         )
 
 

@@ -1,0 +1,141 @@
+"""What `onecycle fit` prints and writes after training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+    from onecycle.results.cycle_report import CycleReport
+
+# Training that ended with a loss higher by more than this part of the loss before it has failed.
+WORSE_FRACTION = 0.5
+SCHEDULED = ("learning_rate", "momentum")  # columns of the history that are no metrics
+
+
+@dataclass(frozen=True)
+class FitOutcome:
+    """A training run, finished or ended early with Ctrl-C.
+
+    Attributes:
+        max_learning_rate: Peak of the cycle.
+        reason: Where the peak comes from.
+        epochs: Number of finished epochs, with those of the run that was continued.
+        requested_epochs: Number of epochs to train.
+        interrupted: Whether Ctrl-C came.
+        seconds: Wall time, with the search for the peak.
+        history: Metric name -> its value after each epoch, and at the point of an interruption within an epoch; None
+            for NaN and infinities.
+        losses: Loss of some training rows before and after training; None where it is unknown.
+        report: The report of the cycle, or None if no epoch was left to train.
+        model: The trained model.
+        backup: Folder of the backup from which another run continues, or None if there is none.
+    """
+
+    max_learning_rate: float | None
+    reason: str
+    epochs: int
+    requested_epochs: int
+    interrupted: bool
+    seconds: float
+    history: dict[str, list[float | None]]
+    losses: tuple[float | None, float | None]
+    report: CycleReport | None = field(repr=False)
+    model: keras.Model = field(repr=False)
+    backup: Path | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """A sentence on training that diverged, or None."""
+        first, last = self.losses
+        remedy = "Lower --max-learning-rate, and look for NaN and for values on unusual scales in the data."
+        values = self.history.get("loss", [])
+        bad = [epoch for epoch, loss in enumerate(values, start=1) if loss is None]
+        if bad:
+            return f"Training diverged: its loss was NaN or infinite in {len(bad)} of {len(values)} epochs. {remedy}"
+        if last is not None and not math.isfinite(last):
+            return f"Training diverged: the loss of the trained model is NaN or infinite. {remedy}"
+        # A short training may end on bad weights without divergence; then the mean over its last epoch is lower.
+        mean = values[-1] if values else None
+        if first is None or last is None or mean is None:
+            return None
+        if min(last, mean) - first > WORSE_FRACTION * abs(first):
+            return f"Training diverged: the loss was {first:.4g} before training and {last:.4g} after it. {remedy}"
+        return None
+
+    def interruption(self, written: list[Path]) -> str:
+        """Describe how far training got, which files were written and how to go on."""
+        files = ", ".join(map(str, written))
+        if self.backup is not None and self.epochs:
+            how = "Run the same command again to continue after the last finished epoch."
+        else:
+            how = "" if written else "Nothing was saved: use --model, --save or --backup-dir."
+        saved = f"Saved: {files}." if written else ""
+        return " ".join(
+            filter(None, [f"Interrupted after {self.epochs} of {self.requested_epochs} epochs.", saved, how])
+        )
+
+    def facts(self) -> dict[str, object]:
+        """Return everything but the model as JSON values."""
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "reason": self.reason,
+            "epochs": self.epochs,
+            # The key in the output of version 0.1.0, kept for scripts that read it.
+            "epochs_asked": self.requested_epochs,
+            "interrupted": self.interrupted,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def summary(self) -> str:
+        """Return the length and the final metrics of training in one line. The peak was printed before."""
+        values = {name: values[-1] for name, values in self.history.items() if not name.startswith(SCHEDULED)}
+        final = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
+        return f"Trained {self.epochs} epochs in {self.seconds:.1f} s. " + (f"Final values: {final}." if final else "")
+
+    def write(self, *, save: Path | None, plot: Path | None, model: Path | None) -> list[Path]:
+        """Write the requested files.
+
+        Args:
+            save: JSON file for the report, or None.
+            plot: Image file for the training loss, or None.
+            model: Keras file for the model, or None.
+
+        Returns:
+            The files that were written. Without a report there is no file for it, and without a loss no image.
+        """
+        written = []
+        # First what took longest to get.
+        if model is not None:
+            self.model.save(model)
+            written.append(model)
+        if save is not None and self.report is not None:
+            from onecycle.results.codec import save_object
+
+            # With the keys that version 0.1.0 wrote, for scripts that read them.
+            save_object(self.report, save, beside=self.facts())
+            written.append(save)
+        if plot is not None and self.history.get("loss"):
+            self._plot_loss(plot)
+            written.append(plot)
+        return written
+
+    def next_step(self, written: list[Path], *, save: Path | None, model: Path | None) -> str:
+        """Return the step to take after training."""
+        if model is not None:
+            return f'in Python, `model = keras.saving.load_model("{model}")`'
+        if save in written:
+            return f"`onecycle report {save}` for a page with the cycle and the curves"
+        return "the same command with `--model trained.keras`, which keeps the trained model"
+
+    def _plot_loss(self, path: Path) -> None:
+        from onecycle.plot import plot_training_curves, save_figure
+
+        curves = {"training": "loss", "validation": "val_loss"}
+        runs = {label: self.history[name] for label, name in curves.items() if self.history.get(name)}
+        save_figure(plot_training_curves(runs, "loss"), path)
