@@ -54,7 +54,8 @@ def test_cycle_is_drawn_with_the_steps_made():
 
 def test_metrics_of_a_training_are_drawn():
     """A training's metrics have a figure with a view for each, which has those of the validation data too."""
-    _, figure = cycle_section(CYCLES["with history"]).figures
+    (section,) = sections_of(CYCLES["with history"])
+    _, figure = section.figures
     assert [(view.label, [trace["name"] for trace in view.traces]) for view in figure.views] == [
         ("loss", ["training loss", "validation loss"])
     ]

@@ -9,7 +9,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, load_model_and_data
+from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
 
 if TYPE_CHECKING:
     from onecycle.results import RangeTest
@@ -39,6 +39,7 @@ def find_command(
     with console.exit_codes(debug=debug):
         check_learning_rates(min_learning_rate, max_learning_rate)
         check_output_files(save=save, plot=plot)
+        check_function_name(function)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             from onecycle import find_learning_rate
@@ -46,7 +47,8 @@ def find_command(
             user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
             result = find_learning_rate(
-                user.model, user.x, user.y, batch_size=batch_size, min_learning_rate=min_learning_rate,
+                user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=batch_size,
+                min_learning_rate=min_learning_rate,
                 max_learning_rate=max_learning_rate, num_steps=num_steps, seed=seed,
                 verbose=console.keras_verbosity(as_json=as_json),
             )  # fmt: skip
@@ -56,6 +58,9 @@ def find_command(
         # After the result, which has the reason.
         if result.suggestion.learning_rate is None:
             raise typer.Exit(console.EXIT_FAILURE)
+        peak = save or f"{result.learning_rate:.3g}"
+        step = f"`onecycle fit {function} --epochs 10 --max-learning-rate {peak}` trains with this rate as the peak"
+        console.print_next(step, as_json=as_json)
 
 
 def check_learning_rates(min_learning_rate: float, max_learning_rate: float) -> None:

@@ -9,7 +9,7 @@ import typer
 from onecycle.cli import console
 from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, load_model_and_data
+from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
 
 if TYPE_CHECKING:
     from onecycle.results import Sweep
@@ -44,6 +44,7 @@ def sweep_command(
             with console.options_named():
                 check_number("budget", budget, above=0)
         check_output_files(save=save, plot=plot)
+        check_function_name(function)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             from onecycle import sweep_learning_rates
@@ -53,13 +54,16 @@ def sweep_command(
             # The default is defined beside code that imports Keras, too late for the help text.
             budget_argument: dict[str, Any] = {} if budget is None else {"budget": budget}
             result = sweep_learning_rates(
-                user.model, user.x, user.y, epochs=epochs, batch_size=batch_size, seed=seed,
-                verbose=console.keras_verbosity(as_json=as_json), **budget_argument,
+                user.model, user.x, user.y, sample_weight=user.sample_weight, epochs=epochs, batch_size=batch_size,
+                seed=seed, verbose=console.keras_verbosity(as_json=as_json), **budget_argument,
             )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(result.summary(), sweep_facts(result), as_json=as_json, table=sweep_table(result))
         if result.pick.learning_rate is None:
             raise typer.Exit(console.EXIT_FAILURE)
+        peak = save or f"{result.learning_rate:.3g}"
+        step = f"`onecycle fit {function} --epochs {epochs} --max-learning-rate {peak}` trains with this peak"
+        console.print_next(step, as_json=as_json)
 
 
 def sweep_facts(result: Sweep) -> dict[str, object]:
