@@ -17,6 +17,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # Compilation takes most of the time on JAX. With fewer optimizations it takes two thirds as long.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
+# The networks are too small to share their work between threads, which wait for one another and for those of other test
+# processes. With one thread PyTorch's tests need half the processor time.
+if os.environ.get("KERAS_BACKEND") == "torch":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import keras
 
 
