@@ -9,7 +9,7 @@ from oracles import networks
 from oracles.cycles import EPOCHS, OPTIMIZERS, STEPS, T, X, Y, compiled, fit, scheduled, weight_distance
 from oracles.optimizers import make
 
-from onecycle import OneCycle, OneCycleScheduler
+from onecycle import OneCycle, OneCycleScheduler, find_learning_rate, unschedule_hyperparameters
 from onecycle.keras_support.optimizers import raw_step
 
 
@@ -138,6 +138,27 @@ def test_end_of_data_of_unknown_length_is_no_step(steps_per_execution, scheduled
     assert weight_distance(model, by_hand) < 1e-6
     if callbacks:
         assert (history.onecycle.steps, history.onecycle.total_steps) == (T, T)
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("scheduled_by", ["callback", "hand", "loss scaling"])
+def test_end_of_data_is_no_step_of_several_optimizers(scheduled_by):
+    """With data of unknown length, a `MultiOptimizer` and the optimizers inside it count the same steps."""
+    inner = keras.optimizers.SGD(0.02, momentum=0.9), keras.optimizers.SGD(0.01, momentum=0.9)
+    multi = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(inner[0], {".*bias": inner[1]}))
+    optimizer = keras.optimizers.LossScaleOptimizer(multi, initial_scale=2.0) if "loss" in scheduled_by else multi
+    model = compiled(optimizer)
+    if scheduled_by == "hand":
+        scheduled(model)  # before it is built
+    fit(model, *[OneCycleScheduler(0.1, total_steps=T)] * (scheduled_by != "hand"), x=tf_dataset(known=False), y=None)
+    assert [raw_step(one) for one in (optimizer, multi, *inner)] == [T] * 4
+    assert ("apply" in vars(multi)) == (scheduled_by == "hand")
+    unschedule_hyperparameters(model)
+    assert "apply" not in vars(multi)
+    result = find_learning_rate(model, tf_dataset(known=False), num_steps=12, verbose=0)  # reads the data again
+    assert len(result.losses) == 12
+    assert raw_step(multi) == T
 
 
 def test_last_values_are_kept_after_the_cycle():

@@ -32,6 +32,7 @@ from onecycle.keras_support.optimizers import (
     raw_step,
     shared_dtype,
     step_counter,
+    stepping_optimizers,
     unscheduled_learning_rate,
 )
 from onecycle.keras_support.running_fit import trains
@@ -70,20 +71,41 @@ def install(optimizer: keras.optimizers.Optimizer, plan: Mapping[str, NumberOrSc
     )
 
 
+def count_batches_only(optimizer: keras.optimizers.Optimizer) -> None:
+    """Have a `MultiOptimizer` count no step without a batch, as the optimizers with schedules inside it do.
+
+    Args:
+        optimizer: A `MultiOptimizer`.
+    """
+    if _is_changed(optimizer):
+        return
+    apply = optimizer.apply
+
+    def counted(
+        grads: Sequence[Nested], trainable_variables: Sequence[keras.Variable] | None = None, **kwargs: object
+    ) -> object:
+        _build(optimizer, trainable_variables)
+        with backends.after(grads):
+            return apply(grads, trainable_variables, **kwargs)
+
+    # Under the key there are no schedules: they are those of the optimizers inside.
+    set_untracked(optimizer, **{_KEY: None, "apply": backends.exclude_from_compilation(counted)})
+
+
 def uninstall(optimizer: keras.optimizers.Optimizer) -> bool:
     """Restore the original hyperparameters of one optimizer.
 
     Returns:
         Whether anything was installed.
     """
-    if installed(optimizer) is None:
+    if not _is_changed(optimizer):
         return False
     _set_installed(optimizer, {})
     return True
 
 
 def installed(optimizer: keras.optimizers.Optimizer) -> Installation | None:
-    """Return what is installed in one optimizer, or None."""
+    """Return the schedules that are installed in one optimizer, or None."""
     return vars(optimizer).get(_KEY)
 
 
@@ -109,20 +131,24 @@ class InstalledState:
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         self._states = [
-            (inner, {name: vars(inner)[name] for name in _INSTALLED if name in vars(inner)})
-            for inner in inner_optimizers(optimizer)
+            (one, {name: vars(one)[name] for name in _INSTALLED if name in vars(one)})
+            for one in stepping_optimizers(optimizer)
         ]
 
     def restore(self) -> None:
         """Restore the recorded state, replacing anything installed since."""
-        for inner, state in self._states:
-            _set_installed(inner, state)
+        for one, state in self._states:
+            _set_installed(one, state)
 
     def restore_where_installed(self) -> None:
         """Restore the recorded state where something is installed. What was removed in the meantime stays removed."""
-        for inner, state in self._states:
-            if installed(inner) is not None:
-                _set_installed(inner, state)
+        for one, state in self._states:
+            if _is_changed(one):
+                _set_installed(one, state)
+
+
+def _is_changed(optimizer: keras.optimizers.Optimizer) -> bool:
+    return _KEY in vars(optimizer)
 
 
 def _set_installed(optimizer: keras.optimizers.Optimizer, state: Mapping[str, object]) -> None:
@@ -130,6 +156,13 @@ def _set_installed(optimizer: keras.optimizers.Optimizer, state: Mapping[str, ob
     set_untracked(optimizer, **state)
     # The key comes last: while it is there, the optimizer counts as scheduled and can be restored again.
     unset_untracked(optimizer, *[name for name in reversed(_INSTALLED) if name not in state])
+
+
+def _build(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable] | None) -> None:
+    """Build an optimizer as `apply` does, since TensorFlow cannot create variables inside `backends.after`."""
+    if variables is not None and not optimizer.built:
+        with keras.name_scope(optimizer.name, caller=optimizer):
+            optimizer.build(list(variables))
 
 
 class Installation:
@@ -169,10 +202,7 @@ class Installation:
             trainable_variables: The same.
             **kwargs: Further arguments of a user's own optimizer.
         """
-        if trainable_variables is not None and not self._optimizer.built:
-            # TensorFlow cannot create variables inside the context below. The name scope is that of `apply`.
-            with keras.name_scope(self._optimizer.name, caller=self._optimizer):
-                self._optimizer.build(list(trainable_variables))
+        _build(self._optimizer, trainable_variables)
         current = self._current_values()
         self._replace(current)
         try:

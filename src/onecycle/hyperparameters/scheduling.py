@@ -10,7 +10,13 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.evaluation import NumberOrSchedule, evaluate
-from onecycle.hyperparameters.installation import InstalledState, install, installed, uninstall
+from onecycle.hyperparameters.installation import (
+    InstalledState,
+    count_batches_only,
+    install,
+    installed,
+    uninstall,
+)
 from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.keras_support import backends
@@ -22,6 +28,7 @@ from onecycle.keras_support.optimizers import (
     is_multi_optimizer,
     learning_rate_setting,
     raw_step,
+    stepping_optimizers,
 )
 from onecycle.keras_support.stale_functions import retrace_functions
 from onecycle.keras_support.train_function import remake_train_function
@@ -90,6 +97,8 @@ def schedule_hyperparameters(
     def run() -> None:
         for inner, plan in plans:
             install(inner, plan)
+        for one in filter(is_multi_optimizer, stepping_optimizers(optimizer)):
+            count_batches_only(one)
         _retrace(optimizer, model)
 
     def undo() -> None:
@@ -119,12 +128,11 @@ def unschedule_hyperparameters(model_or_optimizer: T) -> T:
         ValueError: If the model is not compiled.
     """
     optimizer, model = _resolve(model_or_optimizer)
-    inners = inner_optimizers(optimizer)
-    scheduled = any(installed(inner) for inner in inners)
+    scheduled = any(installed(inner) for inner in inner_optimizers(optimizer))
 
     def run() -> None:
-        for inner in inners:
-            uninstall(inner)
+        for one in stepping_optimizers(optimizer):
+            uninstall(one)
         if scheduled:
             _retrace(optimizer, model)
 

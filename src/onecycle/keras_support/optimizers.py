@@ -30,6 +30,13 @@ def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optim
     return (optimizer,)
 
 
+def stepping_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, ...]:
+    """Return the optimizers whose `apply` counts steps: those that update variables, and a `MultiOptimizer` last."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return stepping_optimizers(optimizer.inner_optimizer)
+    return (*inner_optimizers(optimizer), optimizer) if is_multi_optimizer(optimizer) else (optimizer,)
+
+
 def held_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """Return every optimizer that a model holds, that of `compile` first: attributes of it or of what it holds.
 
