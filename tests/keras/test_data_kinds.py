@@ -277,6 +277,72 @@ def test_total_steps_give_a_length(backend):
         onecycle.fit_one_cycle(dense(), X, Y, epochs=2, total_steps=0, **options)
 
 
+def nothing():
+    """Return a `tf.data.Dataset` of unknown length that has no batch."""
+    return tf_dataset(X, Y).filter(lambda *batch: False)
+
+
+def nothing_loaded():
+    """Return a `DataLoader` of unknown length that has no batch."""
+    import torch
+
+    class Nothing(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    return torch.utils.data.DataLoader(Nothing(), batch_size=BATCH)
+
+
+ON_NOTHING = {
+    "find": lambda model, x: onecycle.find_learning_rate(model, x, verbose=0),
+    "fit": lambda model, x: onecycle.fit_one_cycle(
+        model, x, epochs=2, total_steps=8, max_learning_rate=0.01, verbose=0
+    ),
+    "find and fit": lambda model, x: onecycle.fit_one_cycle(model, x, epochs=2, total_steps=8, verbose=0),
+    "sweep": lambda model, x: onecycle.sweep_learning_rates(model, x, epochs=60, steps_per_epoch=4, verbose=0),
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "make_data", "state"),
+    [
+        *((function, nothing, state) for function in ("find", "fit") for state in ("unbuilt", "trained")),
+        *((function, nothing, "built") for function in ON_NOTHING),
+        *((function, nothing_loaded, "built") for function in ("find", "fit", "sweep")),
+    ],
+)
+def test_data_that_turns_out_to_have_no_batch(function, make_data, state):
+    """If data of unknown length has no batch, each function says so, on each backend, and has trained nothing."""
+    model = dense(inputs=state != "unbuilt")
+    if state == "trained":
+        model.fit(X, Y, verbose=0)
+    before = states.of_model(model)
+    with pytest.raises(ValueError, match="Argument `x` must have at least one batch"):
+        ON_NOTHING[function](model, make_data())
+    if state != "unbuilt":
+        after = states.of_model(model)
+        names = ["model"] if function == "fit" else list(before)  # `fit` prepares the optimizer and the metrics
+        assert states.difference({k: before[k] for k in names}, {k: after[k] for k in names}) == []
+
+
+CALLBACKS = {
+    "cycle": lambda: onecycle.OneCycleScheduler(0.1, total_steps=8),
+    "finder": lambda: onecycle.LearningRateFinder(num_steps=12),
+}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_notice_that_there_was_no_batch(name):
+    """In a `fit` without a batch, the callbacks raise the error, and the model keeps its weights."""
+    model = dense()
+    model.fit(X, Y, verbose=0)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="Argument `x` must have at least one batch"):
+        model.fit(nothing(), epochs=12, verbose=0, callbacks=[CALLBACKS[name]()])
+    assert "make_train_function" not in vars(model)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
 def test_endless_data_is_swept():
     """With `steps_per_epoch`, the peak of a cycle on endless data is found by a sweep."""
     report = onecycle.fit_one_cycle(

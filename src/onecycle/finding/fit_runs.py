@@ -56,8 +56,6 @@ def run_in_fit(
             validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
         )
         _fit(model, run, ramp, data, seed)
-        if not run.steps_made:
-            raise ValueError("Argument `x` must have at least one batch. Received: data without batches")
         progress.finish()
         runs.append(run)
     return runs
@@ -66,7 +64,7 @@ def run_in_fit(
 def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: int | None) -> None:
     callback = _RampCallback(run, one_epoch=training_data.is_one_shot(data["x"]), seed=seed)
     try:
-        with without_data_warnings(), batches_required():
+        with without_data_warnings(), batches_required(data["x"]):
             set_seed(seed)
             # An epoch has at least one step, so this many epochs are enough; the run ends `fit` itself.
             model.fit(**data, epochs=ramp.total_steps, verbose=0, callbacks=[callback])

@@ -15,6 +15,7 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
 from onecycle.keras_support.batch_facts import BatchFacts
+from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.loss_capture import LossRecorder
@@ -29,6 +30,7 @@ from onecycle.keras_support.optimizers import (
     velocities,
 )
 from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
+from onecycle.keras_support.train_function import first_call
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
 # Each read of the losses waits for the device, but a diverged run trains on until they are read. So they are read
@@ -145,7 +147,11 @@ class RampInFit:
             counter.assign(int(backends.to_numpy(counter)) // length * length)
 
     def finish(self) -> None:
-        """End a test whose `fit` ended first, because it ran out of data or epochs."""
+        """End a test whose `fit` has ended, perhaps before the ramp because it ran out of data or epochs.
+
+        Raises:
+            ValueError: If there was no batch at all.
+        """
         self._ended = True
         try:
             if self._running:
@@ -154,6 +160,8 @@ class RampInFit:
                 self.stop_reason = self.stop_reason or StopReason.DATA_ENDED
         finally:
             self.stop()
+        if not self._calls:
+            raise ValueError(no_batch_message("x"))
 
     def stop(self) -> None:
         """Remove everything and restore; a second call restores the variables once more."""
@@ -210,7 +218,7 @@ class RampInFit:
     def _guarded_step(self, *args: object) -> object:
         self._recorder.recording = True
         try:
-            result = self._compiled(*args)
+            result = self._compiled(*args) if self._calls else first_call(self._model, self._compiled, *args)
             self._recorder.recording = False
             self._calls += 1
             self._steps_called += self._model.steps_per_execution

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import keras
@@ -49,13 +49,22 @@ def check_validation_data(model: keras.Model, validation_data: Nested, batch_siz
 
 
 @contextmanager
-def batches_required() -> Iterator[None]:
-    """Raise a ValueError where Keras finds, within the block, data without a batch, or with one it cannot split."""
+def batches_required(x: Nested) -> Iterator[None]:
+    """Raise a ValueError where Keras finds, within the block, data without a batch, or with one it cannot split.
+
+    Args:
+        x: The data that is read. A batch is read again if Keras raises an error that may be due to a lack of batches.
+    """
     try:
         with even_batches_required():
             yield
     except StopIteration as error:
         raise ValueError(no_batch_message("x")) from error
+    except ValueError as error:
+        # On some backends Keras goes on without a batch, and its error does not name the cause.
+        if _has_no_batch(x):
+            raise ValueError(no_batch_message("x")) from error
+        raise
 
 
 def no_batch_message(name: str) -> str:
@@ -108,6 +117,15 @@ def check_rows(name: str, x: Nested, y: Nested = None, sample_weight: Nested = N
         raise ValueError(f"Argument `{name}` must have at least one row. Received: empty arrays")
     if not leaves and (not keras.tree.flatten(x) or _length(x) == 0):
         raise ValueError(no_batch_message(name))
+
+
+def _has_no_batch(x: Nested) -> bool:
+    """Return whether a data set of unknown length turns out to be empty when its first batch is read."""
+    if is_arrays(x) or isinstance(x, Iterator) or _length(x) is not None:
+        return False
+    with suppress(Exception):  # of which the user has seen the first
+        return next(iter(x), None) is None
+    return False
 
 
 def _length(dataset: Nested) -> int | None:

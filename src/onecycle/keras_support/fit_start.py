@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from onecycle.keras_support.data_adapters import first_batch_of_fit
-from onecycle.keras_support.data_checks import batches_required
+from onecycle.keras_support.data_checks import batches_required, no_batch_message
 from onecycle.keras_support.model_checks import check_loss, check_trainable
 from onecycle.keras_support.model_state import flattened_layers, loss_and_metrics
 from onecycle.keras_support.running_fit import without_data_warnings
@@ -77,7 +77,7 @@ def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nest
     """
 
     def run() -> None:
-        with without_data_warnings(), batches_required(), suppress(_Started):
+        with without_data_warnings(), batches_required(x), suppress(_Started):
             model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
 
     preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not _is_built(model))
@@ -96,7 +96,10 @@ class _StopBeforeTraining(keras.callbacks.Callback):
         self.model.train_function = self._build
 
     def _build(self, iterator: Nested) -> None:
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(next(iterator))
+        batch = next(iterator, None)
+        if batch is None:  # the end of the data would end only the epoch
+            raise ValueError(no_batch_message("x"))
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         self.model(x)
         raise _Started
 

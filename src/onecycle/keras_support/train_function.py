@@ -14,6 +14,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
+from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.model_state import is_overridden
 from onecycle.keras_support.training_data import count_rows
 
@@ -67,6 +68,25 @@ def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> N
             override.undo()
     finally:
         override.undo()  # again, in case an interrupt has ended the first call
+
+
+def first_call(model: keras.Model, train_function: Callable[..., Nested], *arguments: Nested) -> Nested:
+    """Call a compiled training function for the first time in a `fit`, and return what it returns.
+
+    Args:
+        model: The model whose `fit` runs.
+        train_function: The function.
+        *arguments: Its arguments.
+
+    Raises:
+        ValueError: If the data has no batch, of which Keras says nothing on TensorFlow. On JAX it loses the weights.
+    """
+    try:
+        return train_function(*arguments)
+    except backends.end_of_data_errors() as error:
+        # On JAX, the first argument is the state, which the variables do not have while `fit` runs.
+        backends.write_back_state(model, (None, arguments[0]))
+        raise ValueError(no_batch_message("x")) from error
 
 
 def overridden_method(model: keras.Model, *others: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import keras
 
@@ -13,11 +13,13 @@ from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import undo_unless_finished
 from onecycle.keras_support.optimizers import raw_step, skips_updates
+from onecycle.keras_support.train_function import first_call
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules
 from onecycle.training.step_check import StepCheck
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class CycleRun:
@@ -127,7 +129,10 @@ class CycleRun:
 
     def _counting(self, train_function: Callable[..., Nested]) -> Callable[..., Nested]:
         def counted(*args: object) -> Nested:
-            result = train_function(*args)
+            if not self.calls:
+                result = self._or_end(first_call, self._model, train_function, *args)
+            else:
+                result = train_function(*args)
             self.calls += 1  # not for a call that found no batch
             if self.calls == 1 and self._check is not None:
                 self._or_end(self._check.check_first_call, result)
@@ -135,10 +140,10 @@ class CycleRun:
 
         return counted
 
-    def _or_end(self, check: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call a check, and remove the cycle if it raises."""
+    def _or_end(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function, and remove the cycle if it raises a ValueError."""
         try:
-            check(*args, **kwargs)
+            return function(*args, **kwargs)
         except ValueError:
             self.end()
             raise

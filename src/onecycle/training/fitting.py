@@ -160,7 +160,7 @@ def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
 
 def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
     """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
-    with batches_required():
+    with batches_required(x):
         return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
 
 

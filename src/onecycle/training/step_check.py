@@ -6,6 +6,7 @@ import keras
 
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends
+from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.optimizers import loss_scale, raw_step, skips_updates, step_counter
 from onecycle.keras_support.types import Nested
 
@@ -55,12 +56,16 @@ class StepCheck:
             calls: Calls of the compiled training function in the epoch.
 
         Raises:
-            ValueError: If the optimizer made no step, or another number of steps than there were batches.
+            ValueError: If there was no batch, or the optimizer made no step, or another number than there were batches.
         """
         optimizer, per_call = self._model.optimizer, self._model.steps_per_execution
         steps = raw_step(optimizer) - self._first_step
-        if not calls or (self._may_skip and loss_scale(optimizer) != self._scale):
+        if self._may_skip and loss_scale(optimizer) != self._scale:
             return
+        if not calls:
+            if steps == 0:
+                raise ValueError(no_batch_message("x"))
+            return  # another callback has replaced the function
         most = calls * per_call
         least = 0 if self._may_skip else most - per_call + 1
         if steps == 0 or not (self._length_given or least <= steps <= most):
