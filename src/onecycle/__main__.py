@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise
-        sys.stderr.write("The command line needs typer and rich. Install them with: pip install 'onecycle[cli]'\n")
+        sys.stderr.write("The command line needs typer and rich. Install them with: pip install typer rich\n")
         return 2
     return run(arguments)
 

@@ -25,7 +25,7 @@ def browser():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _missing("playwright is not installed: pip install 'onecycle[dev]'")
+        _missing("playwright is not installed: pip install playwright")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         _missing(f"none of {', '.join(NAMES)} is on the path: on Debian, apt-get install chromium")

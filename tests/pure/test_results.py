@@ -175,9 +175,9 @@ def test_result_can_be_pickled(result):
 
 
 def test_plot_without_matplotlib_says_what_to_install(result, monkeypatch):
-    """The error names the extra."""
+    """The error names the package."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install onecycle\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         result.plot()
 
 

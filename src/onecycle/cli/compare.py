@@ -13,7 +13,7 @@ from onecycle.cli import console
 from onecycle.cli.environment import (
     check_output_files,
     check_output_folder,
-    name_missing_extra,
+    name_missing_packages,
     select_backend,
     write_result,
 )
@@ -67,7 +67,7 @@ def compare_command(
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             code = load_comparison_code(function)
-            with name_missing_extra(), setting_errors_as_usage_errors():
+            with name_missing_packages(), setting_errors_as_usage_errors():
                 from onecycle import compare
 
                 check_data_and_arms(code)

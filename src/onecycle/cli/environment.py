@@ -47,7 +47,7 @@ def select_backend(backend: Backend | None, *, default: Backend | None = None) -
     # Found but not imported, which takes seconds. Other names are left to Keras.
     if name in Backend.__members__ and find_spec(name) is None:
         raise UsageError(
-            f"The backend {name} is not installed. Install it with: pip install 'onecycle[{name}]', "
+            f"The backend {name} is not installed. Install it with: pip install {name}, "
             "or choose another one with --backend."
         )
     # Keras is already imported if the command line runs inside another program.
@@ -76,7 +76,7 @@ def check_output_files(*, save: Path | None, plot: Path | None, model: Path | No
     """
     if plot is not None:
         if find_spec("matplotlib") is None:
-            raise UsageError("Plots need matplotlib. Install it with: pip install 'onecycle[plot]', or omit --plot.")
+            raise UsageError("Plots need matplotlib. Install it with: pip install matplotlib, or omit --plot.")
         if plot.suffix.lower() not in PLOT_SUFFIXES:
             raise UsageError(f"Option --plot must end in .png, .svg or .pdf. Received: --plot {plot}")
     if model is not None and model.suffix != ".keras":
@@ -142,14 +142,13 @@ def write_result(result: Result, *, save: Path | None, plot: Path | None) -> Non
 
 
 @contextmanager
-def name_missing_extra() -> Iterator[None]:
-    """Raise a `UsageError` that names the extra to install if an optional package of comparisons is missing."""
+def name_missing_packages() -> Iterator[None]:
+    """Raise a `UsageError` that says what to install if an optional package of comparisons is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in ("scipy", "joblib", "cloudpickle", "distributed", "ray"):
             raise
-        extra = "ray" if error.name == "ray" else "studies"
-        raise UsageError(
-            f"This command needs {error.name}. Install it with: pip install 'onecycle[{extra}]'"
-        ) from error
+        # Together with the others that the same command needs.
+        packages = {"ray": "ray", "distributed": "distributed"}.get(error.name, "scipy joblib cloudpickle")
+        raise UsageError(f"This command needs {error.name}. Install it with: pip install {packages}") from error

@@ -50,7 +50,7 @@ def check_report_files(results: Sequence[Path], output: Path) -> None:
         UsageError: If plotly or a result is missing, or the report cannot be written to that file.
     """
     if find_spec("plotly") is None:
-        raise console.UsageError("Reports need plotly. Install it with: pip install 'onecycle[report]'")
+        raise console.UsageError("Reports need plotly. Install it with: pip install plotly")
     # A result that was named as the output by mistake must not be overwritten.
     if output.suffix.lower() not in (".html", ".htm"):
         raise console.UsageError(f"Option --output must end in .html. Received: --output {output}")

@@ -14,7 +14,7 @@ from onecycle.cli.environment import (
     Backend,
     check_output_files,
     check_output_folder,
-    name_missing_extra,
+    name_missing_packages,
     select_backend,
 )
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, ResultFile
@@ -61,7 +61,7 @@ def reproduce_command(
             os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend, default=Backend.tensorflow)
-            with name_missing_extra():
+            with name_missing_packages():
                 from onecycle.comparison.article.reproduction import reproduce
 
                 result = reproduce(

@@ -23,6 +23,6 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "scipy":
             raise
-        message = "Comparisons need scipy and joblib. Install them with: pip install 'onecycle[studies]'"
+        message = "Comparisons need scipy and joblib. Install them with: pip install scipy joblib cloudpickle"
         raise ModuleNotFoundError(message, name=error.name) from error
     return compare

@@ -215,4 +215,4 @@ def _require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install onecycle[plot]") from error
+        raise ImportError("Plots need matplotlib: pip install matplotlib") from error

@@ -71,7 +71,7 @@ def plotly_js() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
-        raise ImportError("Reports need plotly: pip install 'onecycle[report]'") from error
+        raise ImportError("Reports need plotly: pip install plotly") from error
     code: str = get_plotlyjs()
     # The browser computes the hash of a script after it has normalized the ends of lines.
     return code.replace("\r\n", "\n")

@@ -30,7 +30,7 @@ def load_digits(directory: Path | None) -> TrainTestSplit:
         from sklearn import datasets
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "The task `digits` needs scikit-learn. Install it with: pip install 'onecycle[studies]'", name="sklearn"
+            "The task `digits` needs scikit-learn. Install it with: pip install scikit-learn", name="sklearn"
         ) from error
     images, labels = datasets.load_digits(return_X_y=True)
     x, y = images.reshape(-1, 8, 8, 1), labels.astype(np.int64)
