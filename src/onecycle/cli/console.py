@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from onecycle.cli.ctrl_c import CtrlC
+from onecycle.cli.error_text import cause, describe_error
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -26,13 +27,6 @@ EXIT_INTERRUPTED = 130  # as in shells: 128 and the number of the signal
 
 class UsageError(Exception):
     """Wrong usage of a command. The message is one sentence, with a remedy if there is one."""
-
-
-MAX_MESSAGE = 600  # characters; the traceback of --debug has the rest
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_STACK_OF_TENSORFLOW = ("Detected at node", "<stack traces", "Stack trace for op")
-# The message of these is a whole sentence, so it is printed without the name of the class.
-_SELF_EXPLANATORY = (UsageError, ValueError, OSError, ImportError)
 
 
 @contextmanager
@@ -62,7 +56,8 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[Ct
     except Exception as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"Error: {_message(error)}", err=True)
+        text = " ".join(str(error).split()) if isinstance(error, UsageError) else describe_error(error)
+        typer.echo(f"Error: {text}", err=True)
         raise typer.Exit(EXIT_USAGE_ERROR if isinstance(error, UsageError) else EXIT_FAILURE) from error
 
 
@@ -74,33 +69,13 @@ def _interruption(run_directory: Path | None, *, training: bool) -> str:
     return f"Interrupted. The finished runs are in {run_directory}. Run the same command again to continue."
 
 
-def cause(error: BaseException) -> str:
-    """Return the message of an error on one line, with the cause that Keras and TensorFlow put further below."""
-    text = _TERMINAL_CODES.sub("", str(error))
-    # Keras lists the arguments of the call at the end.
-    lines = [line.rstrip() for line in text.partition("Arguments received by")[0].splitlines() if line.strip()]
-    # TensorFlow quotes the lines of code that led there, indented, before the cause.
-    kept = [line for line in lines if not line.startswith((" ", "\t")) and not line.startswith(_STACK_OF_TENSORFLOW)]
-    message = " ".join(" ".join(kept or lines).split())
-    return f"{message[:MAX_MESSAGE]} ..." if len(message) > MAX_MESSAGE else message or "no message"
-
-
-def _message(error: Exception) -> str:
-    message = cause(error)
-    if isinstance(error, _SELF_EXPLANATORY):
-        return message
-    # RuntimeError says no more than "Error" does.
-    name = "" if type(error) is RuntimeError else f"{type(error).__name__}: "
-    return f"{name}{message} (use --debug to see the traceback)"
-
-
 @contextmanager
 def value_errors_as_usage_errors() -> Iterator[None]:
     """Raise a `UsageError` for a `TypeError` or `ValueError`. For code that only checks values of options."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise UsageError(_message(error)) from error
+        raise UsageError(cause(error)) from error
 
 
 @contextmanager

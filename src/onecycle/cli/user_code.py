@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from onecycle.cli import console
 from onecycle.cli.console import UsageError
+from onecycle.cli.error_text import cause
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +93,7 @@ def call_user_function(name: str, seed: int | None = None) -> object:
             return function()
         except Exception as error:
             # A ValueError of the user's code is not wrong usage of the command.
-            raise RuntimeError(f"{name} raised {type(error).__name__}: {console.cause(error)}") from error
+            raise RuntimeError(f"{name} raised {cause(error, named=True)}") from error
 
 
 def import_user_module(module_or_file: str) -> ModuleType:

@@ -142,10 +142,21 @@ def prepare_sweep_data(
     if joined is None:
         data = _split_batches(BatchList(batches, x), steps, validation_data, random)
     else:
+        _check_equal_rows(joined)
         size = training_data.count_rows(batches[0])
         check_full_batches(joined[0], size)
         data = _split_rows(joined, size, steps, validation_data, random)
     return replace(data, hint=order_hint_of(batches))
+
+
+def _check_equal_rows(data: Rows) -> None:
+    """Raise a ValueError if the joined batches have other numbers of rows, as single samples have."""
+    rows = sorted({int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if leaf is not None})
+    if len(rows) > 1:
+        raise ValueError(
+            "A data set must yield batches with the same number of rows of inputs and of targets. Put single samples "
+            f"in batches. Received: {' and '.join(map(str, rows))} rows"
+        )
 
 
 def _split_rows(data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder) -> SweepData:
