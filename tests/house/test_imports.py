@@ -1,5 +1,6 @@
 """`import onecycle` loads no heavy package, and its public names exist."""
 
+import json
 import re
 
 import pytest
@@ -35,6 +36,44 @@ def test_help_is_light(python):
 
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(command in done.stdout for command in ("demo", "find", "fit"))
+
+
+LIGHT = [
+    "preview",
+    "preview fastai --json",
+    "preview --shape round",
+    "preview fastai --shape cosine",
+    "find nowhere.py:make",
+    "find nowhere:make --seed 0",
+    "find mine --num-steps 20",
+    "sweep mine.py:make --epochs 9 --budget -1",
+    "sweep mine.py:make",
+    "fit mine.py:make --max-learning-rate large",
+    "fit mine.py:make --save nowhere/run.json",
+    "fit nowhere.py:make",
+    "compare mine.py:arms --mode sideways",
+    "compare nowhere.py:arms",
+    "report nowhere.json",
+    "reproduce digits",
+    "demo --seed -1",
+]
+
+
+def test_previews_and_wrong_usage_are_light(python):
+    """Previews and wrong usage answer at once, since neither Keras nor a backend is imported for them."""
+    program = f"""
+import contextlib, io, json, sys
+from onecycle.__main__ import main
+codes = {{}}
+for line in {LIGHT!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        codes[line] = [main(line.split()), sorted(set({HEAVY!r}) & set(sys.modules))]
+print(json.dumps(codes))
+"""
+    codes = json.loads(python(program).stdout)
+    expected = {line: [0 if line in ("preview", "preview fastai --json") else 2, []] for line in LIGHT}
+
+    assert codes == expected
 
 
 def test_command_line_without_its_packages(python):

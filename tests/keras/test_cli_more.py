@@ -43,6 +43,35 @@ def test_preview_shows_the_values_of_the_schedule(capsys, tmp_path):
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("steps", [1, 7, 100])
+@pytest.mark.parametrize(
+    ("options", "schedule"),
+    [
+        (["one-cycle", "--warmup-fraction", "0.3", "--shape", "cosine"], {"warmup_fraction": 0.3, "shape": "cosine"}),
+        (["one-cycle", "--final-fraction", "0", "--initial-divisor", "3", "--final-divisor", "7"],
+         {"final_fraction": 0.0, "initial_divisor": 3.0, "final_divisor": 7.0}),
+        (["pytorch"], lambda peak, steps: onecycle.OneCycle.pytorch(peak, steps)),
+        (["fastai"], lambda peak, steps: onecycle.OneCycle.fastai(peak, steps)),
+        (["optax"], lambda peak, steps: onecycle.OneCycle.optax(steps, peak)),
+        (["warmup-linear"], onecycle.WarmupLinearDecay),
+        (["warmup-linear", "--warmup-fraction", "0.4"],
+         lambda peak, steps: onecycle.WarmupLinearDecay(peak, steps, warmup_fraction=0.4)),
+        (["warmup-stable"], onecycle.WarmupStableDecay),
+        (["warmup-stable", "--final-fraction", "0.5"],
+         lambda peak, steps: onecycle.WarmupStableDecay(peak, steps, decay_fraction=0.5)),
+        (["cyclical"], lambda peak, steps: onecycle.CyclicalLearningRate(peak / 10, peak, max(1, steps // 8))),
+    ],
+)  # fmt: skip
+def test_preview_shows_what_the_schedule_does(options, schedule, steps, capsys):
+    """The curves, which are made without Keras, are those of the schedules, with their momentum."""
+    assert main(["preview", *options, "--total-steps", str(steps), "--max-learning-rate", "0.2", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    made = onecycle.OneCycle(0.2, steps, **schedule) if isinstance(schedule, dict) else schedule(0.2, steps)
+    np.testing.assert_allclose(facts["learning_rates"], made.values(steps), rtol=1e-12)
+    momenta = made.momentum(high=0.95, low=0.85).values(steps) if hasattr(made, "momentum") else []
+    np.testing.assert_allclose(facts["momenta"], momenta, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "name", ["one-cycle", "pytorch", "fastai", "optax", "warmup-linear", "warmup-stable", "cyclical"]
 )

@@ -18,7 +18,7 @@ from onecycle.cli.environment import (
     write_result,
 )
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, PlotFile, ResultFile
-from onecycle.cli.user_code import call_user_function, describe_returned
+from onecycle.cli.user_code import call_user_function, check_function_name, describe_returned
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +64,7 @@ def compare_command(
     with console.exit_codes(debug=debug, run_directory=directory):
         check_output_files(save=save, plot=plot)
         check_comparison_options(mode=mode, target=target, margin=margin, directory=directory)
+        check_function_name(function)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             code = load_comparison_code(function)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,8 +15,7 @@ from onecycle.cli.options import AsJson, Debug, PlotFile
 from onecycle.schedules.sampling import corner_steps, shown_steps
 
 if TYPE_CHECKING:
-    from onecycle.schedules.base import Schedule
-    from onecycle.schedules.momentum import MomentumSchedule
+    from onecycle.cli.preview_curves import ShownCurve
 
 # A column of the chart is one of these characters per row, an eighth of a row apart.
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -66,82 +64,17 @@ def preview_command(
             "final_divisor": final_divisor, "shape": shape,
         }  # fmt: skip
         with console.reserve_stdout(as_json=as_json), console.value_errors_as_usage_errors():
-            learning_rate = make_schedule(schedule, max_learning_rate, total_steps, options)
-            momentum = matching_momentum_schedule(learning_rate, high=high_momentum, low=low_momentum)
+            # Imported here, as NumPy is.
+            from onecycle.cli.preview_curves import learning_rate_curve, momentum_curve
+
+            learning_rate = learning_rate_curve(schedule, max_learning_rate, total_steps, options)
+            momentum = momentum_curve(learning_rate, high=high_momentum, low=low_momentum)
             if plot is not None:
-                save_schedule_plot(learning_rate, momentum, plot)
+                from onecycle.plot import plot_schedule, save_figure
+
+                save_figure(plot_schedule(learning_rate, momentum), plot)
             preview = SchedulePreview(learning_rate, momentum, total_steps)
         console.print_result(preview.text(), preview.facts(), as_json=as_json)
-
-
-def make_schedule(
-    name: ScheduleName, max_learning_rate: float, total_steps: int, options: Mapping[str, float | str | None]
-) -> Schedule:
-    """Return a new schedule.
-
-    Args:
-        name: Which schedule.
-        max_learning_rate: The peak.
-        total_steps: Length of the schedule in training steps.
-        options: Option name -> its value; None if the option was not given.
-
-    Raises:
-        UsageError: If an option was given that the schedule does not have.
-        ValueError: If an argument is out of its range.
-    """
-    make, names = _factories()[name]
-    given = {option: value for option, value in options.items() if value is not None}
-    unknown = [f"--{option.replace('_', '-')}" for option in given if option not in names]
-    if unknown:
-        raise console.UsageError(f"The schedule {name.value} has no option {', '.join(unknown)}.")
-    return make(max_learning_rate, total_steps, **{names[option]: value for option, value in given.items()})
-
-
-def _factories() -> dict[ScheduleName, tuple[Callable[..., Schedule], dict[str, str]]]:
-    """Return for each schedule what makes it, and the name of the argument for each option it has."""
-    from onecycle import CyclicalLearningRate, OneCycle, WarmupLinearDecay, WarmupStableDecay
-
-    one_cycle_options = ("warmup_fraction", "final_fraction", "initial_divisor", "final_divisor", "shape")
-    return {
-        ScheduleName.one_cycle: (OneCycle, {name: name for name in one_cycle_options}),
-        ScheduleName.pytorch: (OneCycle.pytorch, {}),
-        ScheduleName.fastai: (OneCycle.fastai, {}),
-        ScheduleName.optax: (lambda peak, steps: OneCycle.optax(steps, peak), {}),
-        ScheduleName.warmup_linear: (WarmupLinearDecay, {"warmup_fraction": "warmup_fraction"}),
-        ScheduleName.warmup_stable: (
-            WarmupStableDecay,
-            {"warmup_fraction": "warmup_fraction", "final_fraction": "decay_fraction"},
-        ),
-        # Four complete cycles.
-        ScheduleName.cyclical: (lambda peak, steps: CyclicalLearningRate(peak / 10, peak, max(1, steps // 8)), {}),
-    }
-
-
-def matching_momentum_schedule(schedule: Schedule, *, high: float, low: float) -> MomentumSchedule | None:
-    """Return the momentum that goes with a schedule of cycles; None for other schedules.
-
-    Args:
-        schedule: The learning rate.
-        high: Momentum at low learning rates, less than 1.
-        low: Momentum at the peak, 0 to `high`.
-
-    Raises:
-        ValueError: If a momentum is out of its range.
-    """
-    return schedule.momentum(high=high, low=low) if hasattr(schedule, "momentum") else None
-
-
-def save_schedule_plot(schedule: Schedule, momentum: MomentumSchedule | None, path: Path) -> None:
-    """Save a plot of a schedule and its momentum.
-
-    Args:
-        schedule: The learning rate.
-        momentum: The momentum, or None.
-        path: Image file to write.
-    """
-    from onecycle.plot import plot_schedule, save_figure
-
-    save_figure(plot_schedule(schedule, momentum), path)
 
 
 class SchedulePreview:
@@ -153,10 +86,10 @@ class SchedulePreview:
         steps: Number of steps to show, from the first.
     """
 
-    def __init__(self, schedule: Schedule, momentum: MomentumSchedule | None, steps: int) -> None:
+    def __init__(self, schedule: ShownCurve, momentum: ShownCurve | None, steps: int) -> None:
         self._schedule, self._momentum, self._last_step = schedule, momentum, steps - 1
         self._steps = shown_steps(steps, corner_steps(schedule, steps))
-        self._phases = [(phase.name, phase.start, phase.stop) for phase in getattr(schedule, "phases", ())]
+        self._phases = [(phase.name, phase.start, phase.stop) for phase in schedule.phases]
 
     def facts(self) -> dict[str, object]:
         """Return the values as JSON values: at all steps, or if there are many, at those of the plot."""
@@ -183,13 +116,13 @@ class SchedulePreview:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
-    def _chart(self, title: str, schedule: Schedule) -> str:
+    def _chart(self, title: str, schedule: ShownCurve) -> str:
         shown = _values(schedule, self._steps)
         columns = _values(schedule, [round(k * self._last_step / (_COLUMNS - 1)) for k in range(_COLUMNS)])
         return _bar_chart(title, columns, low=min(shown), high=max(shown), last_step=self._last_step)
 
 
-def _values(schedule: Schedule | None, steps: Sequence[int]) -> list[float]:
+def _values(schedule: ShownCurve | None, steps: Sequence[int]) -> list[float]:
     return [] if schedule is None else [schedule.value_at(step) for step in steps]
 
 
