@@ -1,34 +1,40 @@
 """`onecycle demo` on the digits of scikit-learn."""
 
+import os
+import re
+
 import matplotlib.pyplot as plt
 import pytest
 
 import onecycle
 from onecycle.__main__ import main
-from onecycle.cli import demo
+from onecycle.cli import demo_runs
+from onecycle.cli.environment import without_log_lines
 
-PLOTS = ("range_test.png", "schedule.png", "training_curves.png")
+PLOTS = ("range_test.png", "training_curves.png")
 
 
 @pytest.fixture
 def few_epochs(monkeypatch):
     """Shorten the training runs of the demo."""
-    monkeypatch.setattr(demo, "BASELINE_EPOCHS", 3)
-    monkeypatch.setattr(demo, "CYCLE_EPOCHS", 2)
+    monkeypatch.setattr(demo_runs, "EPOCHS", 2)
+    monkeypatch.setattr(demo_runs, "GUESSES", (0.001, 1.0))
 
 
 @pytest.mark.lower_bound
-def test_demo(few_epochs, tmp_path, capsys, backend):
-    """`demo` prints the learning rate it found and a table of both runs, and writes three plots and the range test."""
+def test_demo(few_epochs, tmp_path, capfd, backend):
+    """`demo` prints a table of all runs and what they show, and writes two plots, a report and the range test."""
     folder = tmp_path / "demo"
     code = main(["demo", "--output", str(folder), "--backend", backend])
-    output = capsys.readouterr().out
+    output, errors = capfd.readouterr()
     result = onecycle.load(folder / "range_test.json")
 
     assert code == 0
-    assert f"Found learning rate: {result.learning_rate:.3g}" in output
-    assert "plain SGD" in output
-    assert "1cycle" in output
+    assert errors == ""
+    assert "guess 0.001" in output
+    assert f"found {result.learning_rate:.2g}, one cycle" in output
+    assert re.search(r"2 guesses: \d+, \d+ %. No guess: \d+ %.", output)
+    assert "<!DOCTYPE html>" in (folder / "report.html").read_text()[:100]
     for name in PLOTS:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     plt.close("all")
@@ -37,4 +43,14 @@ def test_demo(few_epochs, tmp_path, capsys, backend):
 @pytest.mark.parametrize(("target", "epoch"), [(0.5, 1), (0.9, 3), (0.95, None)])
 def test_epochs_to_target(target, epoch):
     """Epochs to a target are counted from 1; a run that does not reach it has None."""
-    assert demo.DemoRun("run", 0.1, (0.5, 0.7, 0.9, 0.8), 1.0).epochs_to(target) == epoch
+    assert demo_runs.DemoRun(0.1, (0.5, 0.7, 0.9, 0.8), 1.0).epochs_to(target) == epoch
+
+
+def test_log_lines_of_libraries_are_hidden_unless_there_is_an_error(capfd):
+    """What is written to standard error, also by C++ code, is hidden; with an exception it is shown."""
+    with without_log_lines():
+        os.write(2, b"noise")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(IndexError), without_log_lines():
+        [][os.write(2, b"a cause")]
+    assert capfd.readouterr().err == "a cause"

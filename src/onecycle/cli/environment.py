@@ -58,6 +58,30 @@ def select_backend(backend: Backend | None, *, default: Backend | None = None) -
     import keras  # noqa: F401
 
 
+@contextmanager
+def without_log_lines() -> Iterator[None]:
+    """Hide what libraries write to standard error while they are imported, unless an exception ends it.
+
+    TensorFlow writes some lines at its import from C++, which no setting of its log level turns off. Keras imports it
+    on every backend where it is installed.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as hidden:
+        original = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+            if failed:
+                hidden.seek(0)
+                os.write(2, hidden.read())
+
+
 def use_noninteractive_plots() -> None:
     """Let matplotlib draw into files, so that no command needs a display."""
     os.environ.setdefault("MPLBACKEND", "Agg")

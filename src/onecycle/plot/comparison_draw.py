@@ -10,12 +10,12 @@ from onecycle.plot.comparison_info import ArmCurve, ArmDifferences, ComparisonPi
 from onecycle.plot.drawing import (
     BLACK,
     GRAY,
-    RUN_STYLES,
     SMALL,
     TEXT,
     add_title_and_grid,
     axes_or_new,
     draw_target,
+    run_style,
     use_epoch_axis,
     wrap_name,
 )
@@ -28,7 +28,7 @@ def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
     """Draw the training curves on Axes, or on those of a new figure."""
     ax = axes_or_new(ax)
     for number, curve in enumerate(picture.curves):
-        _draw_arm(ax, curve, _style(number), each_run=picture.each_run)
+        _draw_arm(ax, curve, run_style(number), each_run=picture.each_run)
     draw_target(ax, picture.target)
     ax.set_ylabel(picture.metric.replace("_", " "))
     use_epoch_axis(ax, max((len(curve.mean) for curve in picture.curves if np.isfinite(curve.mean).any()), default=0))
@@ -49,7 +49,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         ax.axvspan(*picture.margin, color=GRAY, alpha=0.15, linewidth=0, label="does not matter")
     ax.axvline(picture.zero, color=GRAY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
-        _draw_row(ax, row, arm, _style(row + 1))
+        _draw_row(ax, row, arm, run_style(row + 1))
     ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)  # from top to bottom, with room for the first verdict
     ax.set_xlabel(f"{picture.label}   ({picture.better_label})")
@@ -62,14 +62,6 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         ax.annotate("nothing to compare", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GRAY)
         ax.tick_params(bottom=False, labelbottom=False, which="both")
     return ax
-
-
-def _style(number: int) -> tuple[str, str, str]:
-    """Return color, line and marker of an arm. After the last color, the combinations differ from the first ones."""
-    # Each further turn shifts lines and markers against the colors.
-    turns, count = number // len(RUN_STYLES), len(RUN_STYLES)
-    color, line, marker = (RUN_STYLES[(number + part * turns) % count][part] for part in range(3))
-    return color, line, marker
 
 
 def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_run: bool) -> None:

@@ -25,12 +25,27 @@ PURPLE = "#CC79A7"
 GRAY = "#767676"  # the lightest gray with a contrast of 4.5 on white (WCAG 2.1)
 TEXT = "#444444"  # of captions and names on the plot
 GRID = "#e4e4e4"
-RUN_STYLES = ((BLUE, "-", "o"), (RED, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, "--", "v"))
+_RUN_STYLES = (
+    *((BLUE, "-", "o"), (RED, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, "--", "v")),
+    (BLACK, "-", "P"),
+)
 SIZE = (7.2, 4.4)  # inches
 SMALL = 8.5  # points
 CHARACTER_WIDTH = 0.53  # average, relative to the font size, in matplotlib's default font
 EDGE = 0.985  # height of marks at the top edge, as a fraction of the Axes
 SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def run_style(number: int) -> tuple[str, str, str]:
+    """Return color, line and marker of a run or an arm. After the last color, the combinations differ from the first.
+
+    Args:
+        number: Its number, from 0.
+    """
+    # Each further turn shifts lines and markers against the colors.
+    turns, count = number // len(_RUN_STYLES), len(_RUN_STYLES)
+    color, line, marker = (_RUN_STYLES[(number + part * turns) % count][part] for part in range(3))
+    return color, line, marker
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

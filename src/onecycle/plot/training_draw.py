@@ -6,14 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from onecycle.plot.drawing import (
-    RUN_STYLES,
     SMALL,
     add_title_and_grid,
     axes_or_new,
     draw_target,
+    run_style,
     use_epoch_axis,
 )
 from onecycle.plot.training_info import TrainingPicture, TrainingRun
+
+MAX_LABELS_INSIDE = 4
 
 
 def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
@@ -22,7 +24,7 @@ def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
     styles: dict[str, tuple[str, str, str]] = {}
     for run in picture.runs:
         label = None if run.name in styles else picture.labels[run.name]
-        style = styles.setdefault(run.name, RUN_STYLES[len(styles) % len(RUN_STYLES)])
+        style = styles.setdefault(run.name, run_style(len(styles)))
         _draw_run(ax, run, style, label)
     draw_target(ax, picture.target)
     ax.set_ylabel(picture.metric.replace("_", " "))
@@ -31,7 +33,10 @@ def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
         ax.set_ylim(picture.limits)
     add_title_and_grid(ax)
     if picture.runs:
-        ax.legend(frameon=False, fontsize=SMALL)
+        legend = ax.legend(frameon=False, fontsize=SMALL)
+        if len(picture.labels) > MAX_LABELS_INSIDE:  # a longer legend would cover the curves
+            legend.set_loc("upper left")
+            legend.set_bbox_to_anchor((1, 1))
     return ax
 
 
