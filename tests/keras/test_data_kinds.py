@@ -1,5 +1,7 @@
 """Tests of `find_learning_rate`, `fit_one_cycle` and the sweep with each kind of data, compared with plain `fit`."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -361,6 +363,13 @@ class WithLength:
         return iter([Batches(X, Y)[k] for k in range(len(self))])
 
 
+class Endless(WithLength):
+    """Batches without an end, with the length that Grain gives for them."""
+
+    def __len__(self):
+        return sys.maxsize
+
+
 class ReadsIterables(keras.Model):
     """A model whose `fit` takes any iterable."""
 
@@ -376,3 +385,5 @@ def test_length_of_the_data_is_that_of_the_cycle():
     model.compile(keras.optimizers.SGD(0.01), "mse")
     report = onecycle.fit_one_cycle(model, WithLength(), epochs=1, max_learning_rate=0.01, verbose=0).onecycle
     assert (report.steps, report.total_steps) == (4, 4)
+    with pytest.raises(ValueError, match="The length of this data is unknown"):
+        onecycle.fit_one_cycle(model, Endless(), epochs=1, max_learning_rate=0.01, verbose=0)

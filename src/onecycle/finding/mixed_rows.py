@@ -7,9 +7,10 @@ import numpy as np
 
 from onecycle.finding.data_order import Order
 from onecycle.finding.fit_runs import FitData
-from onecycle.finding.spread_batches import known_length, spread_batches
+from onecycle.finding.spread_batches import spread_batches
 from onecycle.keras_support import training_data
 from onecycle.keras_support.array_rows import numeric_rows
+from onecycle.keras_support.data_adapters import known_length
 from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.types import Nested
 

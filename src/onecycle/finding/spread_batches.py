@@ -13,6 +13,7 @@ from onecycle.finding.data_hints import noticed_order, order_hint
 from onecycle.keras_support import backends
 from onecycle.keras_support.array_rows import numeric_rows
 from onecycle.keras_support.batch_facts import BatchFacts, batch_facts
+from onecycle.keras_support.data_adapters import known_length
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
@@ -52,14 +53,6 @@ def spread_batches(dataset: Nested, steps: int) -> Iterator[Nested]:
 def order_hint_of(batches: Sequence[Nested]) -> str | None:
     """Return a sentence on the order of batches (x, y, sample_weight), with the remedy; None if they look shuffled."""
     return order_hint(noticed_order(facts_of(batches)))
-
-
-def known_length(dataset: Nested) -> int | None:
-    """Return the number of batches of a data set; None if it is unknown or infinite."""
-    try:
-        return len(dataset)
-    except TypeError:
-        return None
 
 
 def facts_of(batches: Sequence[Nested]) -> BatchFacts:

@@ -7,6 +7,7 @@ Private names of Keras, checked on Keras 3.15.1: of `keras.src.trainers.data_ada
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -117,10 +118,16 @@ def number_of_batches(x: Nested) -> int | None:
         x: Data that `fit` takes and that comes in batches. Keras does not ask all of them for their length.
     """
     batches = batches_known_to_keras(x)
+    return known_length(x) if batches is None else batches
+
+
+def known_length(dataset: Nested) -> int | None:
+    """Return the length that a data set gives for itself, or None if it is unknown or infinite."""
     try:
-        return len(x) if batches is None else batches
-    except TypeError:  # also for a `tf.data.Dataset` of infinite or unknown length
+        length = len(dataset)
+    except (TypeError, NotImplementedError):  # `tf.data` raises a TypeError for infinite data too
         return None
+    return None if length == sys.maxsize else length  # a repeated data set of Grain
 
 
 def batches_known_to_keras(x: Nested) -> int | None:

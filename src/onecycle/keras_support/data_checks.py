@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from onecycle.keras_support.data_adapters import check_unsupported_arguments, count_rows, is_arrays
+from onecycle.keras_support.data_adapters import check_unsupported_arguments, count_rows, is_arrays, known_length
 from onecycle.keras_support.data_sharding import check_all_batches, even_batches_required
 from onecycle.keras_support.model_checks import check_targets
 from onecycle.keras_support.model_state import is_overridden
@@ -115,21 +115,14 @@ def check_rows(name: str, x: Nested, y: Nested = None, sample_weight: Nested = N
         )
     if any(leaf.shape[0] == 0 for leaf in leaves):
         raise ValueError(f"Argument `{name}` must have at least one row. Received: empty arrays")
-    if not leaves and (not keras.tree.flatten(x) or _length(x) == 0):
+    if not leaves and (not keras.tree.flatten(x) or known_length(x) == 0):
         raise ValueError(no_batch_message(name))
 
 
 def _has_no_batch(x: Nested) -> bool:
     """Return whether a data set of unknown length turns out to be empty when its first batch is read."""
-    if is_arrays(x) or isinstance(x, Iterator) or _length(x) is not None:
+    if is_arrays(x) or isinstance(x, Iterator) or known_length(x) is not None:
         return False
     with suppress(Exception):  # of which the user has seen the first
         return next(iter(x), None) is None
     return False
-
-
-def _length(dataset: Nested) -> int | None:
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError):  # of unknown length, or infinite
-        return None
