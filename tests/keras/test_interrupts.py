@@ -13,6 +13,7 @@ from oracles.interrupts import lines, lines_of
 
 import onecycle
 from onecycle.finding.ramp_in_fit import RampInFit
+from onecycle.finding.sweep_data import prepare_sweep_data
 from onecycle.hyperparameters.installation import installed
 from onecycle.keras_support import interrupts, snapshot
 from onecycle.keras_support.snapshot import preserving
@@ -65,6 +66,12 @@ def find_by_callback(model):
     """Run a range test in a `fit` of the user's."""
     finder = onecycle.LearningRateFinder(num_steps=10)
     model.fit(*data(), epochs=5, batch_size=16, verbose=0, callbacks=[finder])
+
+
+def sweep(model):
+    """Run a sweep: a range test, short runs, and evaluations on held-out data."""
+    options = {"validation_data": data(), "batch_size": 16, "seed": 0, "verbose": 0}
+    onecycle.sweep_learning_rates(model, *data(), epochs=55, **options)
 
 
 def run_cycle(model):
@@ -144,6 +151,21 @@ def test_an_interrupt_while_installing_leaves_no_trace(run):
     """At whatever line of the installation the interrupt comes, nothing stays installed."""
     begin, what = INSTALLING[run]
     check(run, begin, what, sample(begin, run, within=True), within=True)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="takes a minute; a long test runs it")
+def test_an_interrupt_of_a_sweep_leaves_no_trace(monkeypatch):
+    """Whether it comes in the range test, in a run, in an evaluation or in the restoration, everything is restored."""
+    monkeypatch.setitem(globals(), "SAMPLE", min(SAMPLE, 4))
+    check(sweep, prepare_sweep_data, "everything", sample(prepare_sweep_data, sweep))
+
+
+@pytest.mark.long
+def test_an_interrupt_at_many_lines_of_a_sweep():
+    """The same at many lines."""
+    count = lines_of(prepare_sweep_data, sweep, make())
+    runs = 40 if keras.backend.backend() == "torch" else 8
+    check(sweep, prepare_sweep_data, "everything", np.linspace(1, 0.9 * count, runs).astype(int).tolist())
 
 
 @pytest.mark.long

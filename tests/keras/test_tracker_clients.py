@@ -1,5 +1,6 @@
-"""MLflow and Weights & Biases log a training with a cycle, and nothing else."""
+"""MLflow, Comet and Weights & Biases log a training with a cycle, and nothing else."""
 
+import importlib.util
 import json
 
 import pytest
@@ -38,6 +39,21 @@ cycle = history.onecycle.parameters()
 print(json.dumps([len(runs), runs[0].data.params, cycle, values, history.history]))
 """
 
+COMET = """
+import zipfile
+quiet = {name: False for name in ("log_code", "log_env_details", "log_git_metadata", "log_git_patch")}
+experiment = comet_ml.OfflineExperiment(offline_directory=".", project_name="p", workspace="w", **quiet)
+history = onecycle.fit_one_cycle(compiled(), Batches(), epochs=2, seed=0, verbose=0)
+experiment.end()
+messages = zipfile.ZipFile(experiment.get_key() + ".zip").read("messages.json").decode().splitlines()
+logged = [one.get("payload", {}).get("metric") for one in map(json.loads, messages)]
+values = {
+    name: [one["metricValue"] for one in logged if one and one["metricName"] == name]
+    for name in ("loss", "learning_rate", "momentum")
+}
+print(json.dumps([values, history.history]))
+"""
+
 WANDB = """
 import wandb
 with wandb.init(mode="disabled"):
@@ -56,7 +72,9 @@ def logged(python, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": (tmp_path / "runs").as_uri()}
     environment |= {"WANDB_SILENT": "true", "WANDB_DIR": str(tmp_path)}
-    return lambda program: json.loads(python(PROGRAM + program, **environment).stdout.splitlines()[-1])
+    return lambda program, first="": json.loads(
+        python(f"{first}\n{PROGRAM}{program}", **environment).stdout.splitlines()[-1]
+    )
 
 
 def test_mlflow(logged):
@@ -72,6 +90,14 @@ def test_mlflow(logged):
         parameters["optimizer_learning_rate"]
         == f"OneCycle(max_learning_rate={cycle['max_learning_rate']}, total_steps=8)"
     )
+
+
+def test_comet(logged):
+    """An offline experiment of Comet has the epochs of the training, and none of the range test."""
+    if importlib.util.find_spec("comet_ml") is None:  # an import would patch Keras in this process
+        pytest.skip("needs comet_ml")
+    values, history = logged(COMET, first="import comet_ml")  # it patches Keras only if it comes before
+    assert values == {name: pytest.approx(history[name]) for name in values}
 
 
 def test_weights_and_biases(logged):
