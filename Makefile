@@ -78,7 +78,8 @@ docs-pictures: $(READY)
 	@KERAS_BACKEND=jax $(BIN)/python docs/pictures.py
 
 wheel: $(READY)
-	@$(BIN)/python -m hatchling build --target wheel
+	@$(BIN)/python -m hatchling build
+	@$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) dist build site

@@ -1,4 +1,4 @@
-"""The wheel: its files, its metadata, and the package installed from it outside the checkout."""
+"""The wheel and the sdist: their files, their metadata, and the package installed from the wheel elsewhere."""
 
 import os
 import subprocess
@@ -9,16 +9,18 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory):
-    """The wheel, built from the checkout with the pinned hatchling."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
-        cwd=root,
-        check=True,
-        capture_output=True,
-    )
-    return next(folder.glob("*.whl"))
+def built(root, tmp_path_factory):
+    """A folder with the wheel and the sdist, built from the checkout with the pinned hatchling."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    """The wheel."""
+    return next(built.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,15 @@ def run(installed, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=installed, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_metadata_is_fit_for_an_index(built):
+    """twine finds no fault in the wheel and the sdist, a README that an index cannot show included."""
+    files = sorted(built.iterdir())
+    assert [path.suffix for path in files] == [".whl", ".gz"]
+    done = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
 
 
 def test_wheel_files(wheel, root):
@@ -60,7 +71,7 @@ def test_wheel_metadata(wheel):
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Python: >=3.11" in metadata
     assert sorted(line.split()[1].split(">")[0] for line in required) == ["keras", "numpy"]
-    for extra in ("tensorflow", "jax", "torch", "plot", "cli", "studies", "all"):
+    for extra in ("tensorflow", "jax", "torch", "plot", "report", "cli", "demo", "studies", "ray", "all"):
         assert f"Provides-Extra: {extra}\n" in metadata
 
 
