@@ -31,15 +31,19 @@ class Negative(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def data_sets():
-    return build, (Batches(), Batches()), {"a": {}}
+    return build, (Batches(), Batches()), {"a": {}, "b": {}}
+
+
+def one_arm():
+    return build, data, {"a": {}}
 
 
 def not_compiled():
-    return dict, data, {"a": {}}
+    return dict, data, {"a": {}, "b": {}}
 
 
 def without_validation():
-    return build, data(0)[0], {"a": {}}
+    return build, data(0)[0], {"a": {}, "b": {}}
 
 
 def unknown_key():
@@ -49,7 +53,7 @@ def unknown_key():
 def with_nan():
     (x, y), held_out = data(0)
     x[3, 1] = np.nan
-    return build, ((x, y), held_out), {"a": {}}
+    return build, ((x, y), held_out), {"a": {}, "b": {}}
 
 
 def negative_rates():
@@ -60,7 +64,7 @@ def unreadable():
     def read(seed):
         raise ValueError("no such file")
 
-    return build, read, {"a": {}}
+    return build, read, {"a": {}, "b": {}}
 
 
 def wild():
@@ -82,6 +86,7 @@ def test_writes_requested_files(user_folder, tmp_path, capsys):
     arguments = ["compare", "user_code:parts", "--seeds", "2", "--epochs", "1", "--margin", "0.01"]
     assert main([*arguments, *files]) == 0
     output = capsys.readouterr().out
+    assert output.startswith("2 seeds and 1 arm beside the baseline: no verdict and no interval.")
     assert "cycle compared with plain: cannot tell yet (2 seeds are too few" in output
     assert "differences that do not matter: 0.01" in output
     assert len(list(runs.glob("*.json"))) == 4
@@ -114,6 +119,7 @@ def test_arm_that_always_diverges_is_a_result(faulty_folder, capsys):
         (["user_code:nothing"], 2, "There is no function 'nothing'"),
         (["user_code"], 2, "MODULE:FUNCTION"),
         (["user_code:data"], 1, "user_code:data raised TypeError"),
+        (["faulty_code:one_arm"], 2, "`arms` must have at least two arms"),
         (["user_code:parts", "--margin", "-1"], 2, "Option --margin must be > 0"),
         (["user_code:parts", "--mode", "up"], 2, "Option --mode must be"),
         (["user_code:parts", "--jobs", "2", "--cluster", "ray"], 2, "either `jobs` or `cluster`"),

@@ -171,8 +171,8 @@ def test_other_processes_use_global_settings_of_keras(restored_keras):
 
     change_settings(keras)
     options = {"seeds": 1, "epochs": 1, "verbose": 0}
-    here = compare(settings_dependent, (rows, rows), {"plain": {}}, **options)
-    spread = compare(settings_dependent, (rows, rows), {"plain": {}}, **options, jobs=2)
+    here = compare(settings_dependent, (rows, rows), {"plain": {}, "again": {}}, **options)
+    spread = compare(settings_dependent, (rows, rows), {"plain": {}, "again": {}}, **options, jobs=2)
 
     assert without_times(here) == without_times(spread)
 
@@ -232,7 +232,7 @@ def test_error_in_another_process_names_run(user_code):
         raise OSError("no more")
 
     with pytest.raises(RuntimeError, match="Arm 'plain' with seed 0: OSError: no more"):
-        compared(user_code, arms={"plain": {"callbacks": broken}}, seeds=1, jobs=2)
+        compared(user_code, arms={"plain": {"callbacks": broken}, "other": {}}, seeds=1, jobs=2)
 
 
 @pytest.fixture

@@ -49,15 +49,19 @@ def ends():
 
 
 def arms():
-    return model, ((x, y), (x, y)), {"plain": {}}
+    return model, ((x, y), (x, y)), {"plain": {}, "other": {}}
 
 
 def arms_of_other_lengths():
-    return model, ((x, y), (x, y[:5])), {"plain": {}}
+    return model, ((x, y), (x, y[:5])), {"plain": {}, "other": {}}
 
 
 def arms_of_no_model():
-    return dict, ((x, y), (x, y)), {"plain": {}}
+    return dict, ((x, y), (x, y)), {"plain": {}, "other": {}}
+
+
+def one_arm():
+    return model, ((x, y), (x, y)), {"plain": {}}
 
 
 def arms_with_lr():
@@ -116,6 +120,7 @@ LINES = [
     ("compare mine:arms --metric val_auc --seeds 2 --epochs 1", 2, "val_auc"),
     ("compare mine:arms_of_other_lengths", 1, "'x' sizes: 64 'y' sizes: 5"),
     ("compare mine:arms_of_no_model", 2, "must be a function that returns a compiled keras.Model"),
+    ("compare mine:one_arm", 2, "`arms` must have at least two arms"),
     ("compare mine:arms_with_lr", 2, "Did you mean `max_learning_rate`?"),
     ("reproduce boston-housing --data-dir nowhere", 2, "There is no folder nowhere"),
     ("reproduce boston-housing --directory a_file", 2, "is a file"),

@@ -118,10 +118,9 @@ def test_arms_of_a_seed_see_rows_in_same_order():
 
 def test_cost_of_finder_is_counted():
     """A rate that is found gives the same history as the same rate given, and the finder's steps and time are added."""
-    auto = {"max_learning_rate": "auto"}
-    found = compared({"auto": auto}, target=0.0).runs[0]
+    found = compared({"auto": {"max_learning_rate": "auto"}, "plain": {}}, target=0.0).runs[0]
     rate = found["finder"]["learning_rate"]
-    given = compared({"auto": {"max_learning_rate": rate}}, target=0.0).runs[0]
+    given = compared({"given": {"max_learning_rate": rate}, "plain": {}}, target=0.0).runs[0]
     assert found["history"] == given["history"]
     assert found["steps"] == given["steps"]
     assert found["finder"]["steps"] >= 10
@@ -243,10 +242,10 @@ def test_unseeded_build_is_reported():
 )
 def test_every_kind_of_arm_trains(arm):
     """Each schedule and each form of an optimizer gives a finite loss, and the same loss when it is repeated."""
-    one, two = (compared({"arm": arm}).runs[0] for _ in range(2))
+    one, two = compared({"arm": arm, "again": arm}).runs
     assert np.isfinite(one["history"]["loss"]).all()
     assert one["history"] == two["history"]
-    assert one["identity"] == two["identity"]
+    assert one["config"] == two["config"]
 
 
 def test_constant_schedule_equals_constant_rate():
@@ -266,9 +265,9 @@ def test_callbacks_are_made_for_each_run():
         made.append(keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=1e9))
         return [made[-1]]
 
-    comparison = compared({"stopping": {"callbacks": callbacks}}, seeds=2, epochs=5)
+    comparison = compared({"plain": {}, "stopping": {"callbacks": callbacks}}, seeds=2, epochs=5)
     assert len(made) == 2
-    assert [len(run["steps"]) for run in comparison.runs] == [2, 2]
+    assert [len(run["steps"]) for run in comparison.of("stopping")] == [2, 2]
 
 
 def test_diverged_run_is_kept_and_counts_as_worst():
@@ -303,8 +302,8 @@ def test_data_are_read_once_per_run_after_seeding():
 def test_incomparable_times_are_reported(tmp_path):
     """Added seeds trained in one program take less time per run than a seed trained alone, which is reported."""
     options = {"epochs": 1, "directory": tmp_path, "verbose": 0}
-    compare(build, data_of(), {"one": {}}, seeds=1, **options)
-    comparison = compare(build, data_of(), {"one": {}}, seeds=3, **options)
+    compare(build, data_of(), {"one": {}, "two": {}}, seeds=1, **options)
+    comparison = compare(build, data_of(), {"one": {}, "two": {}}, seeds=3, **options)
     assert comparison.problems[0].startswith("Some runs were trained in one compiled program")
 
 

@@ -133,7 +133,7 @@ def test_data_in_another_form_is_refused(data):
 )
 def test_what_fit_refuses_is_refused_before_any_run(data):
     """The error is that of Keras."""
-    arms = {"arm": {"callbacks": lambda: pytest.fail("a run was started")}}
+    arms = {"arm": {"callbacks": lambda: pytest.fail("a run was started")}, "other": {}}
     with pytest.raises(ValueError, match=r"Invalid dtype|cardinality|same number of samples") as caught:
         compare(dense, data, arms, seeds=1, epochs=1)
     assert "Arm" not in str(caught.value)

@@ -34,6 +34,12 @@ def test_invalid_arm_is_refused(arm, message):
         compare(lambda: pytest.fail("built"), data_of(), {"arm": arm}, seeds=1, epochs=1)
 
 
+def test_one_arm_is_refused():
+    """A baseline alone has nothing to be compared with; the error says what to add, and nothing is built."""
+    with pytest.raises(ValueError, match=r"`arms` must have at least two arms.* Add .*Received: one arm, 'cycle'"):
+        compare(lambda: pytest.fail("built"), data_of(), {"cycle": {"max_learning_rate": 0.1}}, seeds=6, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -56,19 +62,19 @@ def test_invalid_arguments_are_refused(options, message):
     """The error has Keras' form, and nothing is built."""
     arguments = {"seeds": 1, "epochs": 1, **options}
     with pytest.raises((TypeError, ValueError), match=message):
-        compare(lambda: pytest.fail("built"), data_of(), {"arm": {}}, **arguments)
+        compare(lambda: pytest.fail("built"), data_of(), {"arm": {}, "other": {}}, **arguments)
 
 
 def test_uncompiled_model_is_refused():
     """The error says what `build` must return."""
     with pytest.raises(ValueError, match="returns a compiled keras"):
-        compare(lambda: keras.Sequential([keras.Input((4,))]), data_of(), {"arm": {}}, seeds=1, epochs=1)
+        compare(lambda: keras.Sequential([keras.Input((4,))]), data_of(), {"arm": {}, "other": {}}, seeds=1, epochs=1)
 
 
 def test_data_without_validation_are_refused():
     """The error says which form `data` must have."""
     with pytest.raises(ValueError, match=r"`data` must be \(\(x, y\), \(x_val, y_val\)\)"):
-        compare(build, data_of()[0], {"arm": {}}, seeds=1, epochs=1)
+        compare(build, data_of()[0], {"arm": {}, "other": {}}, seeds=1, epochs=1)
 
 
 UNTRAINED = {"optimizer": lambda: pytest.fail("a run was started")}
@@ -79,7 +85,7 @@ UNTRAINED_CALLBACKS = {"callbacks": lambda: pytest.fail("a run was started")}
 def test_unknown_metric_is_refused(metric):
     """The error lists the metrics before any training."""
     with pytest.raises(ValueError, match="must be one of accuracy, loss, val_accuracy, val_loss"):
-        compared({"arm": UNTRAINED}, metric=metric)
+        compared({"arm": UNTRAINED, "other": UNTRAINED}, metric=metric)
 
 
 SHARED_OPTIMIZER = keras.optimizers.SGD(0.1)
@@ -106,14 +112,14 @@ def test_arm_that_cannot_train_is_refused(arm, message):
         compared({"first": UNTRAINED_CALLBACKS, "second": arm})
 
 
-@pytest.mark.parametrize("options", [{"arms": {"arm": {"batch_size": 16}}}, {"batch_size": 16}])
+@pytest.mark.parametrize("options", [{"arms": {"arm": {}, "other": {"batch_size": 16}}}, {"batch_size": 16}])
 def test_batch_size_for_data_sets_is_refused(options):
     """A batch size for data that come in batches is an error, as it is in Keras."""
     (x, y), _ = data_of()
     batched = [(x[:32], y[:32]), (x[32:64], y[32:64])]
     data = ((batched_set(batched), None), (batched_set(batched), None))
     with pytest.raises(ValueError, match=r"has no effect on data sets.*16"):
-        compare(build, data, **{"arms": {"arm": UNTRAINED}, "seeds": 1, "epochs": 1, **options})
+        compare(build, data, **{"arms": {"arm": UNTRAINED, "other": UNTRAINED}, "seeds": 1, "epochs": 1, **options})
 
 
 class Negative(keras.optimizers.schedules.LearningRateSchedule):
@@ -158,7 +164,7 @@ def test_nan_in_the_data_is_refused(part):
     data = data_of()
     data[part][0][3, 1] = float("nan")
     with pytest.raises(ValueError, match=r"`x`( of `validation_data`)? has NaN in 1 of .* first in row 3"):
-        compare(build, data, {"arm": UNTRAINED_CALLBACKS}, seeds=1, epochs=1)
+        compare(build, data, {"arm": UNTRAINED_CALLBACKS, "other": {}}, seeds=1, epochs=1)
 
 
 def batched_set(batched):
@@ -178,7 +184,7 @@ def test_generator_is_refused():
     """A generator, which only one run could read, is refused, and the error suggests a function that makes one."""
     (x, y), held_out = data_of()
     with pytest.raises(ValueError, match=r"`data` is a generator.*a function of the seed"):
-        compare(build, ((iter([(x, y)]), None), held_out), {"arm": UNTRAINED}, seeds=1, epochs=1)
+        compare(build, ((iter([(x, y)]), None), held_out), {"arm": UNTRAINED, "other": UNTRAINED}, seeds=1, epochs=1)
 
 
 def fanciness(y, y_predicted):
@@ -196,9 +202,12 @@ def fancy():
 def test_metric_of_unknown_direction_is_refused():
     """A metric whose direction cannot be inferred needs a mode, even if it is the default metric."""
     with pytest.raises(ValueError, match="'val_fanciness' does not show whether a higher or a lower value is better"):
-        compare(fancy, data_of(), {"arm": UNTRAINED}, seeds=1, epochs=1)
+        compare(fancy, data_of(), {"arm": UNTRAINED, "other": UNTRAINED}, seeds=1, epochs=1)
 
-    assert compare(fancy, data_of(), {"arm": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric == "val_fanciness"
+    assert (
+        compare(fancy, data_of(), {"arm": {}, "other": {}}, seeds=1, epochs=1, mode="max", verbose=0).metric
+        == "val_fanciness"
+    )
 
 
 def counting():
@@ -212,7 +221,9 @@ def counting():
 
 def test_metric_added_by_callbacks_may_be_compared():
     """A metric that callbacks add is accepted if every arm has callbacks, and refused otherwise."""
-    comparison = compared({"arm": {"callbacks": counting}}, metric="val_score", mode="max")
+    comparison = compared(
+        {"arm": {"callbacks": counting}, "other": {"callbacks": counting}}, metric="val_score", mode="max"
+    )
     assert comparison.runs[0]["final"] == 2.0
 
     with pytest.raises(ValueError, match="must be one of accuracy"):

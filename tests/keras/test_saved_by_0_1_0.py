@@ -15,7 +15,7 @@ from keras.saving import deserialize_keras_object, load_model
 
 import onecycle
 from onecycle.__main__ import main
-from onecycle.comparison.arms import read_arms
+from onecycle.comparison.arms import Arm
 from onecycle.comparison.article.protocol import PROTOCOLS
 from onecycle.comparison.article.task_runs import held_out_split, task_model, task_split
 from onecycle.comparison.identity import data_identity, model_identity
@@ -187,7 +187,8 @@ def identities(build, data, arms, *, epochs, batch_size, seeds=(0,)):
     """Return arm -> the identities of its runs, by seed."""
     known = {"model": model_identity(build()), "data": data_identity(data)}
     settings = SharedSettings(build, data, epochs, batch_size, known)
-    return {arm.name: [settings.identity(arm, seed) for seed in seeds] for arm in read_arms(arms)}
+    parsed = [Arm.from_dict(name, options) for name, options in arms.items()]
+    return {arm.name: [settings.identity(arm, seed) for seed in seeds] for arm in parsed}
 
 
 def arrays():

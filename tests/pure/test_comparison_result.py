@@ -63,7 +63,7 @@ def test_one_seed_is_too_few():
     """A single pair has no interval and no verdict, and the sentence says how many seeds are needed."""
     verdict = COMPARISONS["one seed"].verdicts["cycle"]["final"]
     assert verdict.kind == "cannot tell"
-    assert "1 seed is too few for 2 arms; about 6 more seeds would be needed" in verdict.sentence
+    assert "1 seed is too few; about 2 more seeds would be needed" in verdict.sentence
     assert "interval" not in verdict.sentence
 
 

@@ -101,7 +101,7 @@ def test_tables_of_a_comparison_are_exact(tmp_path):
     for row in seeds[1:]:
         for measure, value in zip(seeds[0][2:], row[2:], strict=True):
             assert value == result.verdicts[row[0]][measure].differences[int(row[1])]
-    verdicts = page.tables["Every verdict, against plain"][1:]
+    verdicts = page.tables["Every verdict, against plain, with the 95 % interval for both arms together"][1:]
     effects = {(row[0], row[1].removesuffix(" (ratio)")): row[3] for row in verdicts}
     assert effects == {(arm, m): v.effect for arm, of in result.verdicts.items() for m, v in of.items()}
 

@@ -104,7 +104,8 @@ def test_code_repeats_a_range_test():
 def test_verdict_of_a_comparison_is_one_sentence():
     """It names the baseline, the metric, the seeds, and each arm with its effect."""
     verdict = sections_of(COMPARISONS["pretty"])[0].verdict
-    assert verdict.startswith("Against plain, in val_accuracy after the last epoch over 8 seeds: cycle (")
+    level = "95 % interval for both arms together"
+    assert verdict.startswith(f"Against plain, in val_accuracy after the last epoch over 8 seeds ({level}): cycle (")
     assert "is better; other (" in verdict
     assert verdict.endswith("makes no practical difference.")
     assert "nothing to compare it with" in sections_of(COMPARISONS["one arm"])[0].verdict

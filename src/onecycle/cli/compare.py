@@ -35,7 +35,7 @@ def compare_command(
         ),
     ],
     seeds: Annotated[
-        int, typer.Option(min=1, help="Number of seeds per arm. With fewer than 6, no difference is significant.")
+        int, typer.Option(min=1, help="Number of seeds per arm. With fewer than 3 there is no verdict.")
     ] = 10,
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per run.")] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Batch size.")] = 32,
@@ -75,7 +75,7 @@ def compare_command(
                 result = compare(
                     *code, seeds=seeds, epochs=epochs, batch_size=batch_size, metric=metric, mode=mode, target=target,
                     margin=margin, directory=directory, jobs=jobs, cluster=cluster,
-                    verbose=console.keras_verbosity(as_json=as_json),
+                    verbose=console.keras_verbosity(as_json=as_json, lines=True),
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(result.summary(), comparison_facts(result), as_json=as_json, table=result.rows())
@@ -179,6 +179,7 @@ def verdict_facts(verdict: Verdict) -> dict[str, object]:
         "effect": console.finite_or_none(verdict.effect),
         "low": console.finite_or_none(verdict.low),
         "high": console.finite_or_none(verdict.high),
+        "interval": verdict.interval_name,
         "p": console.finite_or_none(verdict.p),
         "probability": console.finite_or_none(verdict.probability),
         "more_seeds": verdict.more_seeds,

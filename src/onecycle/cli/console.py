@@ -99,19 +99,19 @@ def reserve_stdout(*, as_json: bool) -> redirect_stdout[TextIO] | nullcontext[No
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
-def keras_verbosity(*, as_json: bool, epoch_lines: bool = False) -> int:
+def keras_verbosity(*, as_json: bool, lines: bool = False) -> int:
     """Return the `verbose` argument for Keras: a progress bar on a terminal, and little or nothing elsewhere.
 
     Args:
         as_json: Whether `--json` was given, which means no progress output at all.
-        epoch_lines: Whether to print one line per epoch if standard output is not a terminal.
+        lines: Whether to print the lines of `verbose=2` if standard output is not a terminal.
 
     Returns:
-        1 for a progress bar, 2 for one line per epoch, 0 for no output.
+        1 for a progress bar, 2 for plain lines, 0 for no output.
     """
     if as_json:
         return 0
-    return 1 if sys.stdout.isatty() else 2 if epoch_lines else 0
+    return 1 if sys.stdout.isatty() else 2 if lines else 0
 
 
 def print_result(

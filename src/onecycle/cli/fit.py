@@ -164,7 +164,7 @@ def train_with_one_cycle(
             user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
             epochs=epochs, max_learning_rate=max_learning_rate, batch_size=batch_size, seed=seed,
             callbacks=[stop, *([] if backup is None else [backup]), announcement],
-            verbose=console.keras_verbosity(as_json=quiet, epoch_lines=True),
+            verbose=console.keras_verbosity(as_json=quiet, lines=True),
         )  # fmt: skip
     report: CycleReport | None = getattr(history, "onecycle", None)
     return FitOutcome(

@@ -217,14 +217,20 @@ def read_arms(arms: Mapping[str, Mapping[str, object]]) -> tuple[Arm, ...]:
     """Return the arms of a comparison, checked, with the baseline first.
 
     Raises:
-        TypeError, ValueError: If there is no arm, or an arm is invalid.
+        TypeError, ValueError: If there are fewer than two arms, or an arm is invalid.
     """
     if not isinstance(arms, Mapping) or not arms:
         raise ValueError(
-            "Argument `arms` must be a dict of name -> dict, the baseline first, with at least one arm. "
+            "Argument `arms` must be a dict of name -> dict, the baseline first, with at least two arms. "
             f"Received: arms={arms!r}"
         )
-    return tuple(Arm.from_dict(name, options) for name, options in arms.items())
+    parsed = tuple(Arm.from_dict(name, options) for name, options in arms.items())
+    if len(parsed) == 1:
+        raise ValueError(
+            "Argument `arms` must have at least two arms: the first one is the baseline of the others. Add a baseline, "
+            f"for example {{}} for a plain `fit`. Received: one arm, {parsed[0].name!r}"
+        )
+    return parsed
 
 
 def _new_optimizer(spec: ArmOptimizer) -> keras.optimizers.Optimizer:

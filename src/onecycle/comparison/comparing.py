@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import keras
@@ -18,6 +19,7 @@ from onecycle.comparison.resuming import reusable_records
 from onecycle.comparison.runs import RunKey, SharedSettings
 from onecycle.comparison.splits import Data, checked_data
 from onecycle.comparison.store import Store
+from onecycle.comparison.verdict_sentences import plan_sentence
 from onecycle.results.comparison import Comparison
 from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
@@ -56,11 +58,11 @@ def compare(
             with each seed, and for data that worker processes should read themselves. Each array may be of any kind
             that `fit` takes. A model that needs no targets has `((x,), (x_val,))`. Data sets that contain their targets
             stand alone: `(train, validation)`; `compare` does not control their order.
-        arms: Name -> dict, the baseline first. A dict may have the keys `schedule`, `max_learning_rate`, `optimizer`,
-            `batch_size`, `momentum`, `epochs` and `callbacks`, see `onecycle.comparison.arms.Arm`. An empty dict is a
-            plain `fit` of the model as it was compiled.
-        seeds: The number of seeds (n stands for 0 ... n-1), or the seeds. With fewer than 6 seeds no difference can be
-            significant.
+        arms: Name -> dict, the baseline first and at least one other arm. A dict may have the keys `schedule`,
+            `max_learning_rate`, `optimizer`, `batch_size`, `momentum`, `epochs` and `callbacks`, see
+            `onecycle.comparison.arms.Arm`. An empty dict is a plain `fit` of the model as it was compiled.
+        seeds: The number of seeds (n stands for 0 ... n-1), or the seeds. With fewer than 3 there is no verdict and no
+            interval.
         epochs: Epochs of each run, for arms that do not set their own.
         batch_size: Batch size, for arms that do not set their own. It has no effect on data sets.
         metric: The metric to compare, a key of `History.history`. The default is the first one on validation data that
@@ -72,8 +74,8 @@ def compare(
             including those of the finder. The default is the mean over seeds of the baseline's best value, without runs
             that diverged if there are others. A run that never reaches the target is censored at its length, not
             dropped. A run that diverged is worse than any that reached the target.
-        margin: Largest difference of the metric that is of no practical interest, chosen before the runs. Without it
-            the verdict is never "no practical difference".
+        margin: Largest difference of the metric that is of no practical interest, > 0, chosen before the runs. Without
+            it the verdict is never "no practical difference".
         directory: Folder for the records, one file per run, written when the run ends. If the comparison is started
             again with the same folder, only the missing runs are trained. Without a folder, only the result is kept.
         jobs: Number of processes on this machine, each with its share of the cores and, if there are GPUs, with a GPU.
@@ -82,7 +84,8 @@ def compare(
         cluster: "dask://host:port", "ray" or "ray://host:port" instead of `jobs`: a cluster whose workers have onecycle
             and the backend installed. Each run uses a separate process there. With a folder that the workers share, a
             run is kept even if this process is killed.
-        verbose: 0 for no output, 1 for a progress bar. "auto" is 1.
+        verbose: 0 for no output, 2 for one line before the first run, which says how large a difference these seeds can
+            show, and 1 for that line and a progress bar. "auto" is 1.
 
     Returns:
         A `Comparison`.
@@ -145,8 +148,14 @@ def _missing_records(
     cluster: str | None,
     verbose: int | str,
 ) -> dict[RunKey, RunRecord]:
-    """Train the runs that have no record yet, show the progress, and return the records."""
-    bar = keras.utils.Progbar(len(keys), unit_name="run") if verbose else None
+    """Train the runs that have no record yet, show the progress, and return the records.
+
+    Before the first run, the number of seeds can still be changed, so the output begins with what it will show.
+    """
+    if verbose and len(records) < len(keys):
+        sys.stdout.write(plan_sentence(len({seed for _, seed in keys}), len(setup.arms) - 1) + "\n")
+        sys.stdout.flush()
+    bar = keras.utils.Progbar(len(keys), unit_name="run") if verbose and verbose != 2 else None
     if bar is not None and records:
         bar.update(len(records))
     made: dict[RunKey, RunRecord] = {}

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from onecycle.comparison.statistics import BETTER, MOST_SEEDS, SAME, WORSE, fewest_seeds
+from onecycle.comparison.planning import (
+    MOST_SEEDS,
+    detectable_effect,
+    fewest_seeds_without_interval,
+    seeds_for_effect,
+)
+from onecycle.comparison.statistics import BETTER, FEWEST_SEEDS, SAME, WORSE
 from onecycle.results.comparison import Verdict
 from onecycle.results.runs import TIMES
 
@@ -34,10 +40,42 @@ class RunCounts:
     valid_pairs: int
 
 
-def verdict_sentence(verdict: Verdict, counts: RunCounts) -> str:
-    """Return the verdict in words, with its numbers and what limits them."""
-    conclusion, effect = _conclusion(verdict, counts), _effect(verdict)
+def verdict_sentence(verdict: Verdict, counts: RunCounts, fewest: int) -> str:
+    """Return the verdict in words, with its numbers and what limits them.
+
+    Args:
+        verdict: The verdict. Its own sentence is ignored.
+        counts: How many runs have no value.
+        fewest: Number of seeds below which no such verdict is possible.
+    """
+    conclusion, effect = _conclusion(verdict, counts, fewest), _effect(verdict)
     return f"{conclusion}: {effect}{_evidence(verdict, counts)}.{_caveats(verdict, counts)}"
+
+
+def plan_sentence(seeds: int, arms: int) -> str:
+    """Return what a comparison will be able to tell, before its first run.
+
+    Args:
+        seeds: Number of seeds.
+        arms: Number of arms that are compared with the baseline.
+    """
+    given = f"{_seeds(seeds)} and {arms} arm{'s' if arms > 1 else ''} beside the baseline: "
+    if seeds < FEWEST_SEEDS:
+        first, *others = (f"{detectable_effect(count, arms):.2g}" for count in (FEWEST_SEEDS, 6, 10))
+        return (
+            f"{given}no verdict and no interval. With at least {FEWEST_SEEDS} `seeds` (--seeds), a mean difference of "
+            f"{first} standard deviations over seeds is found in 4 of 5 cases, with 6 one of {others[0]} and with 10 "
+            f"one of {others[1]}."
+        )
+    effect = detectable_effect(seeds, arms)
+    smaller = seeds_for_effect(effect / 2, arms)
+    advice = f", one of {effect / 2:.2g} with {smaller} `seeds` (--seeds)" if smaller else ""
+    fewest = fewest_seeds_without_interval(arms)
+    diverging = f" A verdict on runs that diverge needs {fewest}." if seeds < fewest else ""
+    return (
+        f"{given}a mean difference of {effect:.2g} standard deviations over seeds is found in 4 of 5 cases"
+        f"{advice}.{diverging}"
+    )
 
 
 def not_measured_sentence(arm: str, measure: str) -> str:
@@ -53,13 +91,13 @@ def not_measured_sentence(arm: str, measure: str) -> str:
     )
 
 
-def _conclusion(verdict: Verdict, counts: RunCounts) -> str:
+def _conclusion(verdict: Verdict, counts: RunCounts, fewest: int) -> str:
     arm, baseline = counts.arm, counts.baseline
     if verdict.kind in (BETTER, WORSE):
         return f"{arm} is {verdict.kind} than {baseline}"
     if verdict.kind == SAME:
         return f"{arm} makes no practical difference compared with {baseline} (margin {verdict.margin:.3g})"
-    return f"{arm} compared with {baseline}: cannot tell yet ({_advice(verdict, counts)})"
+    return f"{arm} compared with {baseline}: cannot tell yet ({_advice(verdict, counts, fewest)})"
 
 
 def _effect(verdict: Verdict) -> str:
@@ -72,26 +110,28 @@ def _effect(verdict: Verdict) -> str:
 
 
 def _evidence(verdict: Verdict, counts: RunCounts) -> str:
-    if verdict.seeds < 2:  # no interval and no test
+    if verdict.seeds < FEWEST_SEEDS:  # no interval and no test
         return ""
-    interval = "" if math.isnan(verdict.low) else f"95 % interval {verdict.low:.3g} to {verdict.high:.3g}; "
-    adjusted = f", adjusted for {counts.tested_arms} arms" if counts.tested_arms > 1 else ""
-    return f" ({interval}p = {verdict.p:.2g}{adjusted})"
+    several = counts.tested_arms > 1
+    p = "p < 0.0001" if verdict.p < 1e-4 else f"p = {verdict.p:.2g}"
+    if math.isnan(verdict.low):
+        return f" ({p}{f', adjusted for {counts.tested_arms} arms' if several else ''})"
+    adjusted = f"; both adjusted for {counts.tested_arms} arms" if several else ""
+    return f" (95 % interval {verdict.low:.3g} to {verdict.high:.3g}; {p}{adjusted})"
 
 
-def _advice(verdict: Verdict, counts: RunCounts) -> str:
+def _advice(verdict: Verdict, counts: RunCounts, fewest: int) -> str:
     """Return what would lead to a verdict."""
-    arms = counts.tested_arms
     if verdict.more_seeds is None:
         # Only the metric has a margin that the user may choose, and equivalence needs a value of every run.
         equivalence = verdict.margin is None and verdict.measure != "loss" and not any(counts.missing)
         remedy = "; with a `margin`, the arms might be shown to be equivalent" if equivalence else ""
         return f"more than {MOST_SEEDS} seeds would be needed{remedy}"
     needed = f"about {verdict.more_seeds} more seed{'s' if verdict.more_seeds != 1 else ''} would be needed"
-    if verdict.seeds >= fewest_seeds(arms):
+    if verdict.seeds >= fewest:
         return needed
-    for_arms = f" for {arms} arms" if arms > 1 else ""
-    return f"{_seeds(verdict.seeds)} {'is' if verdict.seeds == 1 else 'are'} too few{for_arms}; {needed}"
+    cause = " where runs have no value" if any(counts.missing) and verdict.seeds >= FEWEST_SEEDS else ""
+    return f"{_seeds(verdict.seeds)} {'is' if verdict.seeds == 1 else 'are'} too few{cause}; {needed}"
 
 
 def _caveats(verdict: Verdict, counts: RunCounts) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.comparison import statistics
 from onecycle.comparison.censoring import censored_differences, fill_failed_pairs
-from onecycle.comparison.statistics import UNKNOWN, PairedTest
+from onecycle.comparison.planning import fewest_seeds, more_seeds
+from onecycle.comparison.resolution import metric_resolution, time_resolution
+from onecycle.comparison.statistics import UNKNOWN, PairedTest, paired_test, verdict_kind
 from onecycle.comparison.verdict_sentences import RunCounts, not_measured_sentence, verdict_sentence
 from onecycle.results.comparison import Verdict
 from onecycle.results.runs import MEASURES, TIMES, MeasuredRun, time_or_length, time_to_target
@@ -52,6 +53,7 @@ class MeasureTable:
             than any other.
         lengths: Array of shape (arms, seeds), the logarithm of the time that a run took to the target or, where it did
             not reach it, of its length. NaN if the measure is not a time.
+        epochs: Array of shape (arms, seeds), the epochs to the target. NaN where it was not reached.
         sign: 1 where higher is better, -1 where lower is.
         margin: Largest difference that is of no practical interest, in the units of `values`, or None.
     """
@@ -61,6 +63,7 @@ class MeasureTable:
     values: Array
     failed: NDArray[np.bool_]
     lengths: Array
+    epochs: Array
     sign: float
     margin: float | None
 
@@ -84,6 +87,7 @@ class MeasureTable:
         values = np.where(np.isfinite(values), values, np.nan)
         diverged = np.array([[run["diverged"] is not None for run in row] for row in rows])
         lengths = np.array([[_log_length(run, measure) for run in row] for row in rows], dtype=np.float64)
+        epochs = np.array([[time_to_target(run, "epochs") for run in row] for row in rows], dtype=np.float64)
         return cls(
             measure=measure,
             arms=tuple(arms),
@@ -91,6 +95,7 @@ class MeasureTable:
             # A run that missed the target has no time either, but it did not fail: it is censored.
             failed=diverged if is_time else np.isnan(values),
             lengths=lengths,
+            epochs=epochs,
             sign=-1.0 if is_time or measure == "loss" or mode == "min" else 1.0,
             # The margin is one of the metric: it says nothing about the loss.
             margin=math.log(TIME_MARGIN) if is_time else None if measure == "loss" else margin,
@@ -102,17 +107,11 @@ class MeasureTable:
         return self.measure in TIMES
 
     def verdicts(self) -> dict[str, Verdict]:
-        """Return the verdict on each arm but the baseline, with p values adjusted for the number of arms."""
+        """Return the verdict on each arm but the baseline, adjusted for the number of arms."""
         tested = range(1, len(self.arms))
         if np.isnan(self.values).all():
-            return {self.arms[arm]: _not_measured(self.arms[arm], self.measure) for arm in tested}
-        differences = [self._differences(arm) for arm in tested]
-        tests = [self._test(arm, row) for arm, row in zip(tested, differences, strict=True)]
-        adjusted = statistics.adjusted_p_values(tests)
-        return {
-            self.arms[arm]: self._verdict(arm, row, test, p_values)
-            for arm, row, test, p_values in zip(tested, differences, tests, adjusted, strict=True)
-        }
+            return {self.arms[arm]: self._not_measured(arm) for arm in tested}
+        return {self.arms[arm]: self._verdict(arm, self._differences(arm)) for arm in tested}
 
     def _differences(self, arm: int) -> Array:
         ours, theirs = self.values[arm], self.values[0]
@@ -126,46 +125,54 @@ class MeasureTable:
 
     def _test(self, arm: int, differences: Array) -> PairedTest:
         # Multiplied by the sign, positive differences are better for every measure.
-        return statistics.paired_test(self.sign * differences, self._equivalence_margin(arm))
+        return paired_test(
+            self.sign * differences,
+            arms=len(self.arms) - 1,
+            resolution=self._resolution(arm, differences),
+            missing=bool(np.isnan(self.values[[arm, 0]]).any()),
+        )
 
-    def _verdict(self, arm: int, differences: Array, test: PairedTest, p_values: tuple[float, float]) -> Verdict:
-        kind = statistics.verdict_kind(test, *p_values)
-        tested_arms = len(self.arms) - 1
-        more = statistics.more_seeds(test, self._equivalence_margin(arm), tested_arms) if kind == UNKNOWN else None
-        effect, low, high = self._effect(arm, differences, test)
+    def _resolution(self, arm: int, differences: Array) -> float:
+        if self.is_time:
+            return time_resolution(self.epochs[[arm, 0]])
+        return metric_resolution(self.values[[arm, 0]], differences)
+
+    def _verdict(self, arm: int, differences: Array) -> Verdict:
+        test = self._test(arm, differences)
+        kind = verdict_kind(test, self.margin)
+        low, high = (test.low, test.high) if self.sign > 0 else (-test.high, -test.low)
+        has_interval = not math.isnan(low)
         verdict = Verdict(
             measure=self.measure,
             kind=kind,
-            effect=effect,
-            low=low,
-            high=high,
-            p=p_values[0],
+            effect=self._reported(self._mean(arm, differences)),
+            low=self._reported(low),
+            high=self._reported(high),
+            p=test.p,
             probability=test.probability,
             seeds=test.seeds,
             margin=None if self.margin is None else self._reported(self.margin),
-            more_seeds=more,
+            # Equivalence is never claimed without an interval.
+            more_seeds=more_seeds(test, self.margin if has_interval else None) if kind == UNKNOWN else None,
             sentence="",
             differences=tuple(self._reported(number) for number in differences),
             censored=tuple(np.isnan(self.values[arm] + self.values[0]).tolist()),
+            interval_arms=test.arms,
         )
-        return replace(verdict, sentence=verdict_sentence(verdict, self._counts(arm)))
+        return replace(verdict, sentence=verdict_sentence(verdict, self._counts(arm), fewest_seeds(test)))
 
-    def _effect(self, arm: int, differences: Array, test: PairedTest) -> tuple[float, float, float]:
-        """Return the mean effect and the ends of its interval, in the units of a verdict."""
-        low, high = (test.low, test.high) if self.sign > 0 else (-test.high, -test.low)
+    def _not_measured(self, arm: int) -> Verdict:
+        nan = math.nan
+        return Verdict(
+            measure=self.measure, kind=NOT_MEASURED, effect=nan, low=nan, high=nan, p=nan, probability=nan, seeds=0,
+            margin=None, more_seeds=None, sentence=not_measured_sentence(self.arms[arm], self.measure),
+            interval_arms=len(self.arms) - 1,
+        )  # fmt: skip
+
+    def _mean(self, arm: int, differences: Array) -> float:
+        """Return the mean over the seeds at which no run failed."""
         failed = self._failed_pairs(arm)
-        # The spread of censored times says nothing about that of the true times.
-        if failed.any() or (self.is_time and self._has_missing(arm)):
-            low = high = math.nan
-        mean = math.nan if failed.all() else float(differences[~failed].mean())
-        return self._reported(mean), self._reported(low), self._reported(high)
-
-    def _equivalence_margin(self, arm: int) -> float | None:
-        # A value that stands in for a missing one is no evidence of equivalence.
-        return None if self._has_missing(arm) else self.margin
-
-    def _has_missing(self, arm: int) -> bool:
-        return bool(np.isnan(self.values[[arm, 0]]).any())
+        return math.nan if failed.all() else float(differences[~failed].mean())
 
     def _failed_pairs(self, arm: int) -> NDArray[np.bool_]:
         """Return for each seed whether at least one of the two runs failed."""
@@ -200,11 +207,3 @@ def _log_length(run: MeasuredRun, measure: str) -> float:
 
 def _log(time: float | None) -> float:
     return math.log(time) if time else math.nan
-
-
-def _not_measured(arm: str, measure: str) -> Verdict:
-    nan = math.nan
-    return Verdict(
-        measure=measure, kind=NOT_MEASURED, effect=nan, low=nan, high=nan, p=nan, probability=nan, seeds=0,
-        margin=None, more_seeds=None, sentence=not_measured_sentence(arm, measure),
-    )  # fmt: skip

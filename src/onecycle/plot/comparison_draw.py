@@ -49,7 +49,8 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         ax.axvspan(*picture.margin, color=GRAY, alpha=0.15, linewidth=0, label="does not matter")
     ax.axvline(picture.zero, color=GRAY, linewidth=1.2)
     for row, arm in enumerate(picture.arms):
-        _draw_row(ax, row, arm, run_style(row + 1))
+        # One entry in the legend is enough.
+        _draw_row(ax, row, arm, run_style(row + 1), f"mean, {picture.interval_name}" if row == 0 else None)
     ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)  # from top to bottom, with room for the first verdict
     ax.set_xlabel(f"{picture.label}   ({picture.better_label})")
@@ -88,14 +89,13 @@ def _draw_arm(ax: Axes, curve: ArmCurve, style: tuple[str, str, str], *, each_ru
         ax.plot(*curve.crossing, marker, ms=12, mfc="none", mec=color, mew=1.8, zorder=4)
 
 
-def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str]) -> None:
+def _draw_row(ax: Axes, row: int, arm: ArmDifferences, style: tuple[str, str, str], label: str | None) -> None:
     color, _, marker = style
     _draw_seeds(ax, row, arm, color, marker)
     if arm.interval is not None:
         ax.plot(arm.interval, (row, row), color=BLACK, linewidth=2.2, solid_capstyle="butt", zorder=3)
         ax.plot(arm.interval, (row, row), linestyle="none", marker="|", color=BLACK, ms=11, mew=2.2, zorder=3)
-    mean = "mean, 95 % interval" if row == 0 else None  # one entry in the legend is enough
-    ax.plot(arm.effect, row, marker="D", ms=7, color=BLACK, mec="white", linestyle="none", label=mean, zorder=4)
+    ax.plot(arm.effect, row, marker="D", ms=7, color=BLACK, mec="white", linestyle="none", label=label, zorder=4)
     ax.annotate(
         arm.verdict,
         (0.01, row - 0.42),

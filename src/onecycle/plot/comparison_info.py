@@ -104,6 +104,7 @@ class DifferencesPicture:
         ratios: Whether the values are ratios, which need a logarithmic axis.
         margin: (low, high) of the differences that do not matter, or None.
         better: Side on which an arm is better than the baseline, "right" or "left".
+        interval_name: The level of the intervals in words.
     """
 
     arms: tuple[ArmDifferences, ...]
@@ -112,6 +113,7 @@ class DifferencesPicture:
     ratios: bool
     margin: tuple[float, float] | None
     better: str
+    interval_name: str
 
     @property
     def better_label(self) -> str:
@@ -124,7 +126,9 @@ def comparison_picture(result: Comparison) -> ComparisonPicture:
     curves = tuple(_curve(result, arm) for arm in result.arms)
     target = result.target if np.isfinite(result.target) else None
     each_run = len(result.seeds) > 1 and len(result.runs) <= MAX_LINES
-    caption = "thick: mean over seeds, with its 95 % interval" if len(result.seeds) > 1 else "one seed: no interval"
+    caption = (
+        "thick: mean over seeds, each with its own 95 % interval" if len(result.seeds) > 1 else "one seed: no interval"
+    )
     caption += "; thin: each seed" if each_run else ""
     return ComparisonPicture(curves, result.metric, target, _limits(curves, target, result.mode), caption, each_run)
 
@@ -153,7 +157,13 @@ def differences_picture(result: Comparison, measure: str = "final") -> Differenc
         ratios=ratios,
         margin=_margin(next((verdict.margin for verdict in verdicts.values()), None), ratios),
         better="left" if lower_is_better else "right",
+        interval_name=interval_name(result),
     )
+
+
+def interval_name(result: Comparison) -> str:
+    """Return the level of the intervals of the differences in words."""
+    return next((verdict.interval_name for arm in result.arms[1:] for verdict in result.verdicts[arm].values()), "")
 
 
 def _curve(result: Comparison, arm: str) -> ArmCurve:

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping
 
+from onecycle.plot.comparison_info import interval_name
 from onecycle.report.comparison_curves import curves_figure
 from onecycle.report.differences import differences_figure
 from onecycle.report.parts import Cell, DataTable, Section
@@ -53,7 +54,10 @@ def comparison_verdict(result: Comparison) -> str:
         verdict = result.verdicts[arm]["final"]
         by_kind.setdefault(verdict.kind, []).append(f"{arm}{_effect(verdict)}")
     parts = [f"{_enumeration(arms)} {_kind_phrase(kind, len(arms))}" for kind, arms in by_kind.items()]
-    return f"Against {result.baseline}, in {result.metric} after the last epoch over {seeds}: {'; '.join(parts)}."
+    level = f" ({interval_name(result)})" if len(result.arms) > 2 else ""
+    return (
+        f"Against {result.baseline}, in {result.metric} after the last epoch over {seeds}{level}: {'; '.join(parts)}."
+    )
 
 
 def _enumeration(names: list[str]) -> str:
@@ -88,7 +92,10 @@ def _verdicts(result: Comparison) -> tuple[DataTable, ...]:
         for v in result.verdicts[arm].values()
     ]  # fmt: skip
     headings = ("arm", "measure", "verdict", "effect", "95 % from", "to", "p", "chance to be better", "seeds")
-    return (DataTable(f"Every verdict, against {result.baseline}", headings, rows, folded=True),) if rows else ()
+    if not rows:
+        return ()
+    caption = f"Every verdict, against {result.baseline}, with the {interval_name(result)}"
+    return (DataTable(caption, headings, rows, folded=True),)
 
 
 def _runs(result: Comparison) -> DataTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from onecycle.plot.comparison_info import ArmDifferences, DifferencesPicture, differences_picture
+from onecycle.plot.comparison_info import ArmDifferences, DifferencesPicture, differences_picture, interval_name
 from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Style, Toggle, View
 from onecycle.report.traces import NUMBER, arm_style, literal_text, scatter, shaded_range, straight_line
 from onecycle.results.comparison import Comparison
@@ -18,12 +18,12 @@ def differences_figure(result: Comparison) -> Figure:
     measures = list(result.verdicts[result.arms[1]])
     arms = [Toggle(f"arm {number}", arm, arm_style(number)) for number, arm in enumerate(result.arms) if number]
     shown = [Toggle("seeds", "each seed", Style("gray", marker="circle"))]
-    shown.append(Toggle("means", "mean and 95 % interval", Style("ink", dash="solid", marker="diamond")))
+    shown.append(Toggle("means", f"mean and {interval_name(result)}", Style("ink", dash="solid", marker="diamond")))
     return Figure(
         title=f"Paired differences to {result.baseline}",
-        description="One point for each seed; the diamond is their mean, its line the 95 % interval. Hollow points are "
-        "bounds: one of the two runs did not reach the target, or diverged. The difference to a run that diverged has "
-        "no size and is drawn at the edge.",
+        description=f"One point for each seed; the diamond is their mean, its line the {interval_name(result)}. Hollow "
+        "points are bounds: one of the two runs did not reach the target, or diverged. The difference to a run that "
+        "diverged has no size and is drawn at the edge.",
         views=[_view(result, measure) for measure in measures],
         toggles={"Arms": arms, "Shown": shown},
         tables=(_table(result, measures),),

@@ -26,11 +26,13 @@ class Verdict:
         kind: "better", "worse", "no practical difference", "cannot tell" or "not measured".
         effect: Mean paired difference, arm minus baseline. For a time, the geometric mean of the ratios, arm over
             baseline. Seeds with a diverged run are left out of the mean but not of the test. NaN if no seed is left.
-        low: Lower end of the 95 % interval of the effect. NaN with fewer than 2 seeds, if any run diverged, and for
-            times if any is censored.
+        low: Lower end of the 95 % interval of the effect, on which the kind of verdict rests. With several arms the
+            intervals of a measure are wider, so that all of them hold together with 95 %. NaN with fewer than 3 seeds,
+            if any run diverged, and for times if any is censored.
         high: Upper end of the interval.
-        p: Two-sided p-value of the sign-flip test, adjusted for the number of arms (Holm). If any run diverged, the
-            test uses signed ranks.
+        p: Two-sided p-value of Student's test, adjusted for the number of arms (Bonferroni), at most 0.05 where the
+            interval excludes no difference. Without an interval, that of the sign-flip test, of signed ranks if any run
+            diverged.
         probability: Fraction of the seeds with which the arm is better; ties count half.
         seeds: Number of pairs.
         margin: Difference (for times: ratio) that does not matter, or None. It does not apply where a run lacks a
@@ -41,6 +43,8 @@ class Verdict:
             (for times also 0) where one of the two runs diverged and the other did not.
         censored: For each seed, whether one of the two runs diverged or did not reach the target. Its difference is
             then closer to a tie than the true one, or infinite.
+        interval_arms: Number of arms whose intervals hold together. 0 in comparisons saved by onecycle 0.1.0, whose
+            intervals hold one by one.
     """
 
     measure: str
@@ -56,6 +60,15 @@ class Verdict:
     sentence: str
     differences: tuple[float, ...] = ()
     censored: tuple[bool, ...] = ()
+    interval_arms: int = field(default=0, metadata=codec.OMITTED_IF_EMPTY)
+
+    @property
+    def interval_name(self) -> str:
+        """The level of the interval in words."""
+        if self.interval_arms < 2:
+            return "95 % interval"
+        arms = "both" if self.interval_arms == 2 else f"all {self.interval_arms}"
+        return f"95 % interval for {arms} arms together"
 
 
 @codec.storable
