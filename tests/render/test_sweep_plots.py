@@ -32,7 +32,9 @@ def test_summary_has_pick_cost_and_runs(result):
     assert ("no learning rate" if rate is None else f"{rate:.3g}") in summary.splitlines()[0]
     for part in (result.pick.reason, "0.5 of such a run", result.held_out):
         assert part in summary
-    assert summary.count(" steps  ") == len(result.steps)
+    *_, heading, table = summary.partition("     peak    steps  held-out loss\n")
+    assert heading
+    assert len(table.splitlines()) == len(result.steps)
 
 
 @EACH
@@ -46,13 +48,31 @@ def test_limits_show_the_better_half(result):
 
 
 def test_runs_outside_the_plot_are_marked_at_its_edge():
-    """Runs that diverged or ended above the plot count as outside, and the legend mentions them."""
-    picture = sweep_picture(SWEEPS["extreme"])
-    assert picture.outside(picture.lines[0]).tolist() == [False, False, False, True]
+    """A run that ended above the plot and a run that diverged have marks of their own."""
+    extreme = SWEEPS["extreme"]
+    picture = sweep_picture(dataclasses.replace(extreme, scores=[1e30, *extreme.scores[1:-1], np.nan]))
+    assert picture.above.tolist() == [extreme.learning_rates[0]]
+    assert picture.diverged.tolist() == [extreme.learning_rates[-1]]
     texts = [entry.get_text() for entry in plot_sweep(SWEEPS["pretty"]).get_legend().get_texts()]
-    assert "diverged or above the plot" in texts
     assert f"picked {SWEEPS['pretty'].learning_rate:.3g}" in texts
     assert {"20 steps", "60 steps"} <= set(texts)
+
+
+@EACH
+def test_only_runs_that_diverged_are_called_so(result):
+    """The plot and the text say "diverged" of a run if, and only if, it has no finite score."""
+    diverged = bool(np.isnan(result.scores).any())
+    texts = [entry.get_text() for entry in plot_sweep(result).get_legend().get_texts()]
+    assert ("diverged" in texts) == diverged
+    assert sum("diverged" in row["loss"] for row in result.rows()) == np.isnan(result.scores).sum()
+
+
+@EACH
+def test_legend_covers_no_curve(result):
+    """The legend is below the axes."""
+    ax = plot_sweep(result)
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_window_extent().y1 < ax.get_window_extent().y0
 
 
 def test_arrays_that_do_not_match_are_an_error():

@@ -84,6 +84,10 @@ def sweep_facts(result: Sweep) -> dict[str, object]:
 def sweep_table(result: Sweep) -> list[dict[str, str]]:
     """Return a row for each run."""
     return [
-        {"peak": row["rate"], "steps": row["steps"], "held-out loss": row["loss"], "": row["best"]}
+        {
+            "peak": f"{row['rate']} (best)" if row["best"] else row["rate"],
+            "steps": row["steps"],
+            "held-out loss": row["loss"],
+        }
         for row in result.rows()
     ]

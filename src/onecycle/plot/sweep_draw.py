@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from onecycle.plot.drawing import (
@@ -18,24 +17,29 @@ from onecycle.plot.drawing import (
 )
 from onecycle.plot.sweep_info import SweepPicture
 
+LEGEND_TOP = -0.14  # height of its upper edge, below the label of the axis, as a fraction of the Axes
 STYLES = ((GRAY, "--", "s"), (BLUE, "-", "o"), (BLACK, "-.", "^"))  # of the runs of each length, the longest last
 
 
 def draw_sweep(picture: SweepPicture, ax: Axes | None = None) -> Axes:
     """Draw a sweep on Axes, or on those of a new figure."""
+    new_figure = ax is None
     ax = axes_or_new(ax)
     ax.set_xscale("log")
     set_loss_limits(ax, picture.limits)
     styles = STYLES[1:] if len(picture.lines) == 1 else STYLES
     for line, (color, dash, marker) in zip(picture.lines, styles, strict=False):
         ax.plot(line.rates, line.scores, color=color, ls=dash, marker=marker, ms=5.5, label=f"{line.steps} steps")
-    outside = [line.rates[picture.outside(line)] for line in picture.lines]
-    draw_edge_marks(ax, np.concatenate([np.empty(0), *outside]), "^", "diverged or above the plot")
+    draw_edge_marks(ax, picture.above, "^", "above the plot")
+    draw_edge_marks(ax, picture.diverged, "x", "diverged")
     _draw_pick(ax, picture)
     ax.set_xlabel("peak learning rate")
     ax.set_ylabel("held-out loss at the end of a short run")
     add_title_and_grid(ax, picture.title, picture.caption)
-    ax.legend(loc="best", fontsize=SMALL, framealpha=0.8)
+    if new_figure:  # a curve may go through any part of the plot
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, LEGEND_TOP), ncols=3, fontsize=SMALL, frameon=False)
+    else:  # there may be other Axes below these
+        ax.legend(loc="best", fontsize=SMALL, framealpha=0.8)
     return ax
 
 

@@ -54,9 +54,15 @@ class SweepPicture:
     title: str
     caption: str
 
-    def outside(self, line: SweepLine) -> NDArray[np.bool_]:
-        """Return which runs of a line the plot cannot show at their height: diverged, or above its top; `(n,)`."""
-        return ~(line.scores <= self.limits[1])
+    @property
+    def diverged(self) -> Array:
+        """The peaks of the runs that diverged, and so have no height in the plot."""
+        return np.concatenate([line.rates[np.isnan(line.scores)] for line in self.lines] or [np.empty(0)])
+
+    @property
+    def above(self) -> Array:
+        """The peaks of the runs whose score is above the top of the plot."""
+        return np.concatenate([line.rates[line.scores > self.limits[1]] for line in self.lines] or [np.empty(0)])
 
 
 def sweep_picture(result: Sweep) -> SweepPicture:

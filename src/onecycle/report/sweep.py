@@ -23,7 +23,7 @@ from onecycle.results.sweep import Sweep
 
 # As in `plot/sweep_draw.py`.
 STYLES = (Style("gray", "dash", "square"), Style("blue", "solid", "circle"), Style("ink", "dashdot", "triangle-up"))
-OUTSIDE = Style("red", marker="triangle-up")
+ABOVE, DIVERGED = Style("red", marker="triangle-up"), Style("red", marker="x")
 HOVER = f"rate %{{x:{NUMBER}}}<br>held-out loss %{{y:{NUMBER}}}"
 SHOWN_QUANTILE = 0.95  # larger training losses are above the figure
 
@@ -61,10 +61,11 @@ def _score_figure(result: Sweep) -> Figure:
                 hover=HOVER)
         for line in picture.lines
     ]  # fmt: skip
-    outside = np.concatenate([np.empty(0), *(line.rates[picture.outside(line)] for line in picture.lines)])
-    if len(outside):
-        toggles.append(Toggle("outside", "diverged or above the plot", OUTSIDE))
-        traces.append(edge_marks(outside.tolist(), OUTSIDE, key="outside"))
+    edge = (("above", "above the plot", picture.above, ABOVE), ("diverged", "diverged", picture.diverged, DIVERGED))
+    for key, label, rates, style in edge:
+        if len(rates):
+            toggles.append(Toggle(key, label, style))
+            traces.append(edge_marks(rates.tolist(), style, key=key))
     if picture.picked is not None:
         toggles.append(Toggle("pick", f"picked {picture.picked:.3g}", Style("green", "solid")))
     logs = ("x", "y") if all_positive(result.scores[np.isfinite(result.scores)]) else ("x",)

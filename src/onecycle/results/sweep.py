@@ -114,8 +114,10 @@ class Sweep(Result):
         lines = [self.verdict, self.pick.reason, f"It cost {self.cost:.3g} of such a run. {self.held_out}"]
         lines += [f"Note: {hint}" for hint in self.hints]
         lines += ["; ".join(settings) + ".", ""] if settings else [""]
+        lines.append(f"  {'peak':>9}  {'steps':>7}  held-out loss")
         for row in self.rows():
-            lines.append(f"{'*' if row['best'] else ' '} {row['rate']:>9}  {row['steps']:>7} steps  {row['loss']}")
+            mark, note = ("*", " (best)") if row["best"] else (" ", "")
+            lines.append(f"{mark} {row['rate']:>9}  {row['steps']:>7}  {row['loss']}{note}")
         return "\n".join(lines)
 
     def rows(self) -> list[dict[str, str]]:
