@@ -179,10 +179,10 @@ def test_a_file_of_other_lines_is_reported_once(main):
 def test_packed_records_of_other_settings_are_used_again_with_those_settings(packed, main):
     """Runs with other settings become single files, and the packed records can be used again afterwards."""
     before = packed.read_bytes()
-    with pytest.warns(UserWarning, match=r"task\.jsonl was made with other settings"):
+    with pytest.warns(UserWarning, match=r"4 records were made with other settings"):
         compared(main, epochs=2)
     assert trained() == 4
-    with pytest.warns(UserWarning, match="moved to"):
+    with pytest.warns(UserWarning, match="4 records were made with other settings"):
         comparison = compared(main)
     assert trained() == 0
     assert {len(run["steps"]) for run in comparison.runs} == {1}

@@ -153,7 +153,7 @@ def test_a_record_that_was_edited_or_torn_while_laid_aside_is_not_used(folder):
         (folder / "plain_1.json").read_text().replace('"identity": "', '"identity": "../')
     )
     trained()
-    with pytest.warns(UserWarning, match="moved to"):
+    with pytest.warns(UserWarning, match="records were made with other settings|is not complete JSON"):
         compared(folder)
     assert trained() == 1
     assert (folder / f"{aside.name}.rejected").exists()
@@ -204,3 +204,16 @@ def test_names_make_different_files():
 def test_a_comparison_pickles(finished):
     """A record can be pickled, to be sent between processes."""
     assert pickle.loads(pickle.dumps(finished[1])) == finished[1]
+
+
+def test_records_of_other_settings_are_one_report(finished, tmp_path):
+    """Several records of other settings make one warning and one problem; a single one is named."""
+    record = load_record(finished[0] / "plain_0.json")
+    store = Store(tmp_path)
+    for seed in range(4):
+        store.write(dataclasses.replace(record, seed=seed, identity="before"))
+    with pytest.warns(UserWarning, match="3 records were made with other settings") as warned, store.one_report():
+        assert [store.read("plain", seed, "now") for seed in range(3)] == [None] * 3
+    assert len(warned) == len(store.problems) == 1
+    with pytest.warns(UserWarning, match=r"plain_3.json was made with other settings"), store.one_report():
+        store.read("plain", 3, "now")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from onecycle.results import Comparison, Verdict
 
 
+MOST_SEEDS = 100  # more are not worth proposing
+
+
 def compare_command(
     function: Annotated[
         str,
@@ -78,7 +81,26 @@ def compare_command(
                     verbose=console.keras_verbosity(as_json=as_json, lines=True),
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
-        console.print_result(result.summary(), comparison_facts(result), as_json=as_json, table=result.rows())
+        console.print_result(unwarned(result), comparison_facts(result), as_json=as_json, table=result.rows())
+        console.print_next(next_step(result, save), as_json=as_json)
+
+
+def unwarned(result: Comparison) -> str:
+    """Return the summary without the problems that were printed as warnings before the runs."""
+    warned = {f"Problem: {warning}" for warning in console.shown_warnings}
+    return "\n".join(line for line in result.summary().splitlines() if line not in warned)
+
+
+def next_step(result: Comparison, save: Path | None) -> str:
+    """Return the step to take after a comparison: more seeds if they would help, or else the report."""
+    more = [verdict.more_seeds for verdicts in result.verdicts.values() for verdict in verdicts.values()]
+    needed = [count for count in more if count]
+    if needed and min(needed) <= MOST_SEEDS:
+        seeds = len(result.seeds) + min(needed)
+        return f"the same command with `--seeds {seeds}`, and with `--directory` to reuse the finished runs"
+    return f"`onecycle report {save or 'comparison.json'}` for a page with every run" + (
+        "" if save else ", after the same command with `--save comparison.json`"
+    )
 
 
 @contextmanager

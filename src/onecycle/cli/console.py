@@ -7,10 +7,11 @@ import math
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -29,6 +30,10 @@ class UsageError(Exception):
     """Wrong usage of a command. The message is one sentence, with a remedy if there is one."""
 
 
+# What was printed in the running command.
+shown_warnings: list[str] = []
+
+
 @contextmanager
 def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[CtrlC]:
     """Print an exception as one line on standard error, and exit with the code for it.
@@ -45,7 +50,7 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[Ct
     """
     ctrl_c = CtrlC()
     try:
-        with ctrl_c:
+        with ctrl_c, short_warnings():
             yield ctrl_c
     except typer.Exit:
         # It has its exit code already.
@@ -59,6 +64,28 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[Ct
         text = " ".join(str(error).split()) if isinstance(error, UsageError) else describe_error(error)
         typer.echo(f"Error: {text}", err=True)
         raise typer.Exit(EXIT_USAGE_ERROR if isinstance(error, UsageError) else EXIT_FAILURE) from error
+
+
+@contextmanager
+def short_warnings() -> Iterator[None]:
+    """Print warnings for the user as one line, without the place in the code."""
+    before = warnings.formatwarning
+    shown_warnings.clear()
+
+    def short(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> str:
+        if not issubclass(category, UserWarning):
+            return before(message, category, *args, **kwargs)
+        shown_warnings.append(str(message))
+        return f"Warning: {message}\n"
+
+    warnings.formatwarning = short
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of its own default for every data set.
+            warnings.filterwarnings("ignore", message="`shuffle=True` was passed", category=UserWarning)
+            yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _interruption(run_directory: Path | None, *, training: bool) -> str:
@@ -143,7 +170,7 @@ def print_result(
         console.print(_rich_table(table))
 
 
-def print_next(step: str, *, as_json: bool) -> None:
+def print_next(step: str, *, as_json: bool = False) -> None:
     """Print what to do next, unless standard output is for JSON."""
     if not as_json:
         typer.echo(f"\nNext: {step}.")

@@ -45,7 +45,7 @@ def demo_command(
             terminal.print(line, highlight=False, markup=False, soft_wrap=True)
         for path in write_demo_files(result, output):
             terminal.print(f"Wrote {path}", highlight=False, markup=False, soft_wrap=True)
-        console.print_next(f"open {output / 'report.html'}, or try your own model with onecycle find", as_json=False)
+        console.print_next(f"open {output / 'report.html'}, or try your own model with onecycle find")
 
 
 def _run_with_status(terminal: Console, seed: int) -> DemoResult:

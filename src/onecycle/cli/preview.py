@@ -75,6 +75,26 @@ def preview_command(
                 save_figure(plot_schedule(learning_rate, momentum), plot)
             preview = SchedulePreview(learning_rate, momentum, total_steps)
         console.print_result(preview.text(), preview.facts(), as_json=as_json)
+        console.print_next(next_step(schedule, max_learning_rate), as_json=as_json)
+
+
+# The schedule in Python, of those that `onecycle fit` does not train with.
+_IN_PYTHON = {
+    ScheduleName.pytorch: "OneCycle.pytorch(peak, steps)",
+    ScheduleName.fastai: "OneCycle.fastai(peak, steps)",
+    ScheduleName.optax: "OneCycle.optax(steps, peak)",
+    ScheduleName.warmup_linear: "WarmupLinearDecay(peak, steps)",
+    ScheduleName.warmup_stable: "WarmupStableDecay(peak, steps)",
+    ScheduleName.cyclical: "CyclicalLearningRate(peak / 10, peak, steps // 8)",
+}
+
+
+def next_step(schedule: ScheduleName, max_learning_rate: float) -> str:
+    """Return how to train with a schedule."""
+    if schedule not in _IN_PYTHON:
+        return f"`onecycle fit FILE.py:FUNCTION --max-learning-rate {max_learning_rate:g}` trains with one cycle"
+    call = f"schedule=lambda steps, peak: onecycle.{_IN_PYTHON[schedule]}"
+    return f"in Python, `onecycle.fit_one_cycle(model, x, y, epochs=10, {call})`"
 
 
 class SchedulePreview:

@@ -72,3 +72,6 @@ def reproduce_command(
             if save is not None:
                 result.main.save(save)
         console.print_result(result.summary(), result.facts(), as_json=as_json)
+        report = f"`onecycle report {save or 'comparison.json'}` for a page with every run"
+        again = "" if save else ", after the same command with `--save comparison.json`, which reuses the runs"
+        console.print_next(report + again, as_json=as_json)

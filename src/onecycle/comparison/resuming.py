@@ -34,7 +34,8 @@ def reusable_records(
     store = setup.store
     if store is None:
         return {}
-    read = {key: store.read(*key, setup.settings.identity(setup.arms[key[0]], key[1])) for key in keys}
+    with store.one_report():
+        read = {key: store.read(*key, setup.settings.identity(setup.arms[key[0]], key[1])) for key in keys}
     records = {key: record for key, record in read.items() if record is not None}
     for key, changed in _changed_starts(setup.settings, records, digests).items():
         if _made_here(records[key]):

@@ -9,7 +9,8 @@ import hashlib
 import re
 import shutil
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Store:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.resolve()
         self.problems: list[str] = []
+        self._of_other_settings: list[str] | None = None
 
     def path(self, arm: str, seed: int) -> Path:
         """Return the path of a run's record."""
@@ -67,6 +69,22 @@ class Store:
         if record is not None:
             self._move(path, _path_aside(path, record.identity), f"{path.name} {OTHER_SETTINGS}")
         return self._restored(path, run) or self._load_packed(path.name, run)
+
+    @contextmanager
+    def one_report(self) -> Iterator[None]:
+        """Report the records of other settings that are read within the context together, at its end."""
+        found = self._of_other_settings = []
+        try:
+            yield
+        finally:
+            self._of_other_settings = None
+        if len(found) > 1:
+            self._report(
+                f"{len(found)} records were made with other settings (model, data, arm, epochs, batch size or "
+                "backend). They are kept for those settings, and are not used."
+            )
+        elif found:
+            self._report(found[0])
 
     def copy_from(self, source: Store, arm: str, seed: int) -> None:
         """Copy the record of a run from another folder, unless this folder has one.
@@ -169,6 +187,9 @@ class Store:
         self._report(f"{why} It was moved to {aside.name}, and is not used.")
 
     def _report(self, problem: str) -> None:
+        if self._of_other_settings is not None and OTHER_SETTINGS in problem:
+            self._of_other_settings.append(problem)
+            return
         # No paths: problems are part of results, which are shared.
         self.problems.append(problem)
         warnings.warn(problem, stacklevel=8)
