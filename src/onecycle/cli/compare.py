@@ -82,7 +82,7 @@ def compare_command(
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(unwarned(result), comparison_facts(result), as_json=as_json, table=result.rows())
-        console.print_next(next_step(result, save), as_json=as_json)
+        console.print_next(step_after_comparison(result, save), as_json=as_json)
 
 
 def unwarned(result: Comparison) -> str:
@@ -91,7 +91,7 @@ def unwarned(result: Comparison) -> str:
     return "\n".join(line for line in result.summary().splitlines() if line not in warned)
 
 
-def next_step(result: Comparison, save: Path | None) -> str:
+def step_after_comparison(result: Comparison, save: Path | None) -> str:
     """Return the step to take after a comparison: more seeds if they would help, or else the report."""
     more = [verdict.more_seeds for verdicts in result.verdicts.values() for verdict in verdicts.values()]
     needed = [count for count in more if count]

@@ -55,7 +55,8 @@ def select_backend(backend: Backend | None, *, default: Backend | None = None) -
         raise UsageError(f"Keras already runs on {current}. Start a new process to use {name}.")
     os.environ["KERAS_BACKEND"] = name
     # Here, because the user's module may set KERAS_BACKEND before it imports keras.
-    import keras  # noqa: F401
+    with without_log_lines():
+        import keras  # noqa: F401
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def preview_command(
                 save_figure(plot_schedule(learning_rate, momentum), plot)
             preview = SchedulePreview(learning_rate, momentum, total_steps)
         console.print_result(preview.text(), preview.facts(), as_json=as_json)
-        console.print_next(next_step(schedule, max_learning_rate), as_json=as_json)
+        console.print_next(step_after_preview(schedule, max_learning_rate), as_json=as_json)
 
 
 # The schedule in Python, of those that `onecycle fit` does not train with.
@@ -89,7 +89,7 @@ _IN_PYTHON = {
 }
 
 
-def next_step(schedule: ScheduleName, max_learning_rate: float) -> str:
+def step_after_preview(schedule: ScheduleName, max_learning_rate: float) -> str:
     """Return how to train with a schedule."""
     if schedule not in _IN_PYTHON:
         return f"`onecycle fit FILE.py:FUNCTION --max-learning-rate {max_learning_rate:g}` trains with one cycle"
