@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onecycle.comparison.resolution import metric_resolution, time_resolution
+from onecycle.comparison.statistics import ROUNDING, t_interval
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,22 @@ def test_resolution_of_accuracy(draws):
     """The accuracy on 200 rows is a multiple of 0.005, also after it was computed in float32."""
     values = (draws.integers(150, 190, (2, 12)) / 200).astype("float32").astype("float64")
     assert metric_resolution(values, values[0] - values[1]) == pytest.approx(0.005, abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 8])
+def test_false_verdicts_on_rounded_runs_are_rare(seeds, draws):
+    """With the resolution that the values show, at most 7 % of A/A comparisons have a verdict on one of three arms."""
+    runs = np.round(draws.normal(80, 1, (1500, 4, seeds))) / 100
+    wrong = [any(excludes_zero(arm, baseline) for arm in arms) for baseline, *arms in runs]
+    assert np.mean(wrong) <= 0.07
+
+
+def excludes_zero(arm, baseline):
+    """Return whether the interval for one of three arms excludes no difference."""
+    differences = arm - baseline
+    floor = ROUNDING * metric_resolution([arm, baseline], differences)
+    _, low, high = t_interval(differences, arms=3, floor=floor)
+    return low > 0 or high < 0
 
 
 def test_resolution_of_a_time():
