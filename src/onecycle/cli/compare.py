@@ -82,7 +82,7 @@ def compare_command(
                 )  # fmt: skip
             write_result(result, save=save, plot=plot)
         console.print_result(unwarned(result), comparison_facts(result), as_json=as_json, table=result.rows())
-        console.print_next(step_after_comparison(result, save), as_json=as_json)
+        console.print_next(step_after_comparison(result, save=save, directory=directory), as_json=as_json)
 
 
 def unwarned(result: Comparison) -> str:
@@ -91,16 +91,16 @@ def unwarned(result: Comparison) -> str:
     return "\n".join(line for line in result.summary().splitlines() if line not in warned)
 
 
-def step_after_comparison(result: Comparison, save: Path | None) -> str:
+def step_after_comparison(result: Comparison, *, save: Path | None, directory: Path | None) -> str:
     """Return the step to take after a comparison: more seeds if they would help, or else the report."""
-    more = [verdict.more_seeds for verdicts in result.verdicts.values() for verdict in verdicts.values()]
-    needed = [count for count in more if count]
-    if needed and min(needed) <= MOST_SEEDS:
-        seeds = len(result.seeds) + min(needed)
-        return f"the same command with `--seeds {seeds}`, and with `--directory` to reuse the finished runs"
-    return f"`onecycle report {save or 'comparison.json'}` for a page with every run" + (
-        "" if save else ", after the same command with `--save comparison.json`"
-    )
+    counts = [verdicts["final"].more_seeds for verdicts in result.verdicts.values() if "final" in verdicts]
+    more = max((count for count in counts if count is not None), default=0)
+    if 0 < more <= MOST_SEEDS:
+        reused = "" if directory is not None else ", and with `--directory runs` to keep the finished runs"
+        return f"the same command with `--seeds {len(result.seeds) + more}`{reused}"
+    if save is not None:
+        return f"`onecycle report {save}` for a page with every run"
+    return "the same command with `--save comparison.json`, and `onecycle report comparison.json` for a page"
 
 
 @contextmanager
