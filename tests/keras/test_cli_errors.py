@@ -77,7 +77,7 @@ def make(name):
 def arms(name):
     model, *data = make(name)()
     train = data[0] if len(data) == 1 else tuple(data)
-    return lambda: make(name)()[0], (train, (x, x[:, :1])), {"plain": {"max_learning_rate": 0.01}}
+    return lambda: make(name)()[0], (train, (x, x[:, :1])), {"plain": {"max_learning_rate": 0.01}, "other": {}}
 """
 TRACEBACK = "Traceback (most recent call last):"
 KERAS = "Exception encountered when calling Dense.call()."
