@@ -81,6 +81,7 @@ def range_test_facts(result: RangeTest) -> dict[str, object]:
     """Return the result without its curve, which `--save` writes, as JSON values."""
     return {
         "learning_rate": result.suggestion.learning_rate,
+        "interval": None if result.interval is None else list(result.interval),
         "rule": result.rule,
         "reason": result.suggestion.reason,
         "stop_reason": result.ending,

@@ -91,6 +91,8 @@ def _draw_mark(ax: Axes, mark: SuggestionMark) -> None:
     color, marker = RULE_STYLES.get(mark.rule, OTHER_STYLE)
     if mark.chosen:
         ax.axvline(mark.learning_rate, color=color, linewidth=1.6, zorder=1.5)
+    if mark.interval is not None:
+        ax.plot(mark.interval, [mark.loss] * 2, color=color, linewidth=2.2, marker="|", ms=11, mew=2.2, zorder=3.5)
     ax.plot(
         mark.learning_rate,
         mark.loss,

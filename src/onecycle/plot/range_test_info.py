@@ -26,12 +26,15 @@ class SuggestionMark:
         learning_rate: The suggested rate.
         loss: Smoothed loss there, which is the height of the mark.
         chosen: Whether this is the deciding rule.
+        interval: (low, high) in which the rule would suggest a rate with another seed; None for the other rules, and
+            where it is unknown.
     """
 
     rule: str
     learning_rate: float
     loss: float
     chosen: bool
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,6 @@ def range_test_picture(result: RangeTest) -> RangeTestPicture:
     band = _band(result.losses) if result.losses.ndim == 2 and len(result.losses) > 1 else None
     by_article = result.suggestions.get("blow_up")
     blow_up = None if by_article is None else by_article.seen_at
-    rate = result.suggestion.learning_rate
     return RangeTestPicture(
         learning_rates=result.learning_rates,
         points=points,
@@ -92,8 +94,15 @@ def range_test_picture(result: RangeTest) -> RangeTestPicture:
         non_finite=result.learning_rates[~np.isfinite(medians)],
         limits=_limits(points, result.smoothed, result.learning_rates, blow_up),
         logarithmic=result.spacing != "linear",
-        title="No learning rate suggested" if rate is None else f"Suggested learning rate: {rate:.3g}",
+        title=_title(result),
         caption=f"{result.suggestion.reason} {result.ending}",
+    )
+
+
+def _title(result: RangeTest) -> str:
+    rate = result.suggestion.learning_rate
+    return (
+        "No learning rate suggested" if rate is None else f"Suggested learning rate: {rate:.3g}{result.interval_text}"
     )
 
 
@@ -113,6 +122,7 @@ def _marks(result: RangeTest) -> tuple[SuggestionMark, ...]:
             learning_rate=suggestion.learning_rate,
             loss=float(np.interp(np.log(suggestion.learning_rate), log_rates, smoothed)),
             chosen=name == result.rule,
+            interval=result.interval if name == result.rule else None,
         )
         for name, suggestion in result.suggestions.items()
         if suggestion.learning_rate is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -120,7 +121,12 @@ def _mark(mark: SuggestionMark, style: Style) -> list[PlotlyObject]:
     drawn = scatter(x, y, style, name=name, keys=keys, hover=HOVER, size=15 if mark.chosen else 11)
     drawn["marker"] |= {"line": {"color": "@paper", "width": 1.5}}
     # plotly prefers small markers for the hover label. With this invisible one, the mark is preferred to the curve.
-    return [drawn, scatter(x, y, style, name=name, keys=keys, hover=HOVER, size=5, opacity=0)]
+    interval = []
+    if mark.interval is not None:
+        line = replace(style, dash="solid", marker="line-ns-open")
+        name = f"{name} with other seeds"
+        interval = [scatter(list(mark.interval), y * 2, line, name=name, keys=keys, hover=HOVER, size=12)]
+    return [*interval, drawn, scatter(x, y, style, name=name, keys=keys, hover=HOVER, size=5, opacity=0)]
 
 
 def _layout(picture: RangeTestPicture) -> PlotlyObject:

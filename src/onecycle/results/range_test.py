@@ -15,6 +15,7 @@ from onecycle.results.base import Result
 from onecycle.suggestions import smoothing
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, apply_rule, find_rule
+from onecycle.suggestions.spread import suggestion_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,6 +72,9 @@ class RangeTest(Result):
         gradient_accumulation_steps: Number of batches whose gradients are accumulated for one update, or None.
         training_steps: Batches that the test trained on, in all repeats and also after the loss had diverged; None in
             results of older versions.
+        interval: (low, high) in which a test with another seed would suggest a rate, as
+            `onecycle.suggestions.spread.suggestion_interval` defines it. None where nothing is suggested, and for
+            rules of your own. It is computed, and an argument of this name has no effect.
     """
 
     learning_rates: NDArray[np.float64]
@@ -89,6 +93,7 @@ class RangeTest(Result):
     hints: tuple[str, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
     gradient_accumulation_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
     training_steps: int | None = field(default=None, compare=False, metadata=codec.OMITTED_IF_EMPTY)
+    interval: tuple[float, float] | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "losses", "smoothed"):
@@ -109,6 +114,7 @@ class RangeTest(Result):
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
         object.__setattr__(self, "hints", tuple(self.hints))
+        object.__setattr__(self, "interval", self._interval())
 
     @classmethod
     def from_losses(
@@ -167,6 +173,11 @@ class RangeTest(Result):
         return rate
 
     @property
+    def interval_text(self) -> str:
+        """The interval in words, after a comma; empty if there is none."""
+        return "" if self.interval is None else ", {:.2g} to {:.2g} with other seeds".format(*self.interval)
+
+    @property
     def ending(self) -> str:
         """How the test ended, in a sentence without advice, since the suggestions give their own."""
         if self.stop_reason is StopReason.COMPLETED:
@@ -178,14 +189,21 @@ class RangeTest(Result):
     def summary(self) -> str:
         """Return the suggested rate, the settings of the test and every rule's suggestion as text."""
         rate = self.suggestion.learning_rate
-        verdict = f"suggests {rate:.3g}" if rate is not None else "suggests no learning rate"
+        verdict = "suggests no learning rate" if rate is None else f"suggests {rate:.3g}"
         width = max(map(len, self.suggestions))
-        lines = [f"Learning rate range test: {verdict} ({self.rule}).", self._settings(), self.ending]
+        lines = [f"Learning rate range test: {verdict} ({self.rule}){self.interval_text}."]
+        lines += [self._settings(), self.ending]
         lines += [*(f"Note: {hint}" for hint in self.hints), ""]
         for name, suggestion in self.suggestions.items():
             number = "none" if suggestion.learning_rate is None else f"{suggestion.learning_rate:.3g}"
             lines.append(f"{'*' if name == self.rule else ' '} {name:{width}}  {number:>8}  {suggestion.reason}")
         return "\n".join(lines)
+
+    def _interval(self) -> tuple[float, float] | None:
+        repeats = self.losses if self.losses.ndim == 2 and len(self.losses) > 1 else ()
+        suggest = RULES.get(self.rule)
+        alone = [] if suggest is None else [suggest(self.learning_rates, row).learning_rate for row in repeats]
+        return suggestion_interval(self.rule, self.suggestion.learning_rate, alone)
 
     def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_range_test
