@@ -190,3 +190,17 @@ def test_missing_plotly_is_an_error_that_says_what_to_install(monkeypatch, tmp_p
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(ImportError, match="pip install plotly"):
         RANGE_TESTS["pretty"].to_html(tmp_path / "report.html")
+
+
+def test_origin_is_shown_once_if_it_is_the_same_and_with_each_result_otherwise(tmp_path):
+    """Date, model and machine are at the top, or with each result where they differ; old results lack them."""
+    first = dataclasses.replace(
+        RANGE_TESTS["pretty"], origin={"date": "2026-01-01", "model": "net (Sequential, 10 weights)"}
+    )
+    later = dataclasses.replace(first, origin={**first.origin, "date": "2026-01-02"})
+    other = dataclasses.replace(first, origin={**first.origin, "model": "other"})
+    for results, count in (([first, later], 1), ([first, other], 2), ([RANGE_TESTS["pretty"]], 0)):
+        write_report(results, tmp_path / "report.html")
+        page = (tmp_path / "report.html").read_text()
+        assert page.count('<p class="source">2026-01') == count
+        assert ("2026-01-01 · net (Sequential, 10 weights)" in page) == bool(count)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from onecycle.comparison.dry_run import DryRun
 from onecycle.comparison.execution import ComparisonSetup
-from onecycle.comparison.provenance import machine_description, package_versions
+from onecycle.comparison.provenance import package_versions
 from onecycle.comparison.runs import RunKey, SharedSettings
+from onecycle.keras_support.origin import machine_description
 from onecycle.results.runs import RunRecord
 
 # The digests of a run's start: the key in the config of a record -> its description in a message.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onecycle.keras_support import backends
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.optimizers import optimizer_names, steps_per_update
+from onecycle.keras_support.origin import origin_of
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
 from onecycle.schedules.base import Schedule
@@ -117,6 +118,7 @@ def range_test_result(
         "optimizer": optimizer_names(model.optimizer),
         "backend": backends.name(),
         "versions": backends.versions(),
+        "origin": origin_of(model),
         "gradient_accumulation_steps": batches if batches > 1 else None,
         "training_steps": sum(run.steps_made for run in runs),
     }

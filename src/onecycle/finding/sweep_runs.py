@@ -15,6 +15,7 @@ from onecycle.finding.sweep_data import SweepData
 from onecycle.keras_support import backends
 from onecycle.keras_support.data_sharding import even_batches_required
 from onecycle.keras_support.optimizers import optimizer_names
+from onecycle.keras_support.origin import origin_of
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import sweep_pick
@@ -204,6 +205,7 @@ class SweepRuns:
             },
             engines=tuple(self._engines.values()),
             versions=backends.versions(),
+            origin=origin_of(self._model),
         )
 
     def _member(self, steps: int, peak: float) -> Member:

@@ -12,7 +12,7 @@ from onecycle.report.comparison_curves import curves_figure
 from onecycle.report.differences import differences_figure
 from onecycle.report.parts import Cell, DataTable, Section
 from onecycle.results.comparison import Comparison, Verdict
-from onecycle.results.runs import TIMES, MeasuredRun, time_to_target
+from onecycle.results.runs import TIMES, MeasuredRun, hardware_text, time_to_target
 
 KIND_PHRASES = {
     "better": "is better",
@@ -39,8 +39,15 @@ def comparison_section(result: Comparison) -> Section:
         tables=(*_verdicts(result), _runs(result), *_arm_settings(result)),
         settings=_settings(result),
         versions=result.versions,
+        origin=_origin(result),
         code=_code(result),
     )
+
+
+def _origin(result: Comparison) -> dict[str, str]:
+    """Return the machines of the runs."""
+    machines = dict.fromkeys(hardware_text(run["machine"]) for run in result.runs)
+    return {"hardware": "; ".join(machines)} if machines else {}
 
 
 def comparison_verdict(result: Comparison) -> str:

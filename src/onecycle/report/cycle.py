@@ -28,6 +28,7 @@ def cycle_section(result: CycleReport) -> Section:
         details=() if result.reason is None else (result.reason,),
         main_table=_facts(result),
         figures=tuple(figure for figure in figures if figure is not None),
+        origin=result.origin,
         code=_code(result),
         peak=result.max_learning_rate,
     )

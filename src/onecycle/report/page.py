@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -31,7 +31,7 @@ def page_html(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
     """
     # Only the data of the figures go into the page: `report.js` draws them when it is opened.
     figures = {f"figure-{n}-{m}": f for n, part in enumerate(sections) for m, f in enumerate(part.figures)}
-    plotly = plotly_js()
+    shared, plotly = _shared_origin(sections), plotly_js()
     scripts = [markup.script_text(_asset(name)) for name in ("unpack.js", "report.js", "playground.js")]
     specs = {name: {"views": [asdict(view) for view in f.views]} for name, f in {**figures, NAME: FIGURE}.items()}
     return "\n".join(
@@ -46,9 +46,9 @@ def page_html(sections: Sequence[Section], sources: Sequence[str] = ()) -> str:
             "<header><h1>Learning rate report</h1>",
             '<button type="button" id="theme" aria-pressed="false" hidden>Dark colors</button></header>',
             '<main id="main">',
-            _overview(sections),
+            _overview(sections, shared),
             '<p id="no-script">The figures and the playground need JavaScript; the tables hold all numbers.</p>',
-            *(_section_html(section, number) for number, section in enumerate(sections)),
+            *(_section_html(section, number, with_origin=not shared) for number, section in enumerate(sections)),
             playground_html(sections),
             _repetition(sections, sources),
             "</main>",
@@ -107,21 +107,33 @@ def _title(sections: Sequence[Section]) -> str:
     return "Learning rate report" if len(sections) != 1 else f"{sections[0].title}: {sections[0].verdict}"
 
 
-def _overview(sections: Sequence[Section]) -> str:
-    """Return the first section: the verdict of each result, with a link to its section."""
+def _shared_origin(sections: Sequence[Section]) -> Mapping[str, str]:
+    """Return the first result's origin if the others have the same, apart from the date; else none."""
+    origins = [section.origin for section in sections if section.origin]
+    undated = [{name: text for name, text in origin.items() if name != "date"} for origin in origins]
+    return origins[0] if origins and all(origin == undated[0] for origin in undated) else {}
+
+
+def _origin_html(origin: Mapping[str, str]) -> str:
+    return f'<p class="source">{escape(" · ".join(origin.values()))}</p>' if origin else ""
+
+
+def _overview(sections: Sequence[Section], origin: Mapping[str, str]) -> str:
+    """Return the first section: where the results come from, and the verdict of each with a link to its section."""
     items = "".join(
         f'<li><a href="#result-{number}">{escape(section.heading)}</a>: {escape(section.verdict)}</li>'
         for number, section in enumerate(sections)
     )
     links = '<a href="#schedule">Schedule playground</a> · <a href="#repeat">How to repeat it</a>'
     head = '<section class="overview" aria-labelledby="overview"><h2 id="overview">In short</h2>'
-    return f'{head}<ul>{items}</ul><nav aria-label="More"><p>{links}</p></nav></section>'
+    return f'{head}{_origin_html(origin)}<ul>{items}</ul><nav aria-label="More"><p>{links}</p></nav></section>'
 
 
-def _section_html(section: Section, number: int) -> str:
+def _section_html(section: Section, number: int, *, with_origin: bool) -> str:
     name = f"result-{number}"
     parts = [f'<p class="source">{escape(section.source)}</p>' if section.source else ""]
     parts.append(f'<h2 id="{name}-title">{escape(section.title)}</h2>')
+    parts.append(_origin_html(section.origin) if with_origin else "")
     parts.append(f'<p class="verdict">{escape(section.verdict)}</p>')
     if section.details:
         parts.append(_details(section.details))

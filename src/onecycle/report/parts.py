@@ -117,6 +117,7 @@ class Section:
         tables: More tables.
         settings: Name -> value of the settings that produced the result.
         versions: Package name -> version of the packages that produced the result.
+        origin: Name -> text of the date, the model and the machine, as far as they are known.
         code: Code that repeats the result, as Python or shell.
         text: Preformatted text, for a result whose class has no section.
         peak: Learning rate at which the playground starts, or None.
@@ -131,6 +132,7 @@ class Section:
     tables: Sequence[DataTable] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
     code: Sequence[str] = ()
     text: str = ""
     peak: float | None = None

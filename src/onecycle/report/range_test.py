@@ -50,6 +50,7 @@ def range_test_section(result: RangeTest) -> Section:
         figures=(_figure(result, picture),),
         settings=_settings(result),
         versions=result.versions,
+        origin=result.origin,
         code=_code(result),
         peak=rate,
     )

@@ -38,6 +38,7 @@ def sweep_section(result: Sweep) -> Section:
         figures=(_score_figure(result), _training_figure(result)),
         settings={"full run": f"{result.total_steps} steps", "seed": result.seed, **result.config},
         versions=result.versions,
+        origin=result.origin,
         code=_code(result),
         peak=result.pick.learning_rate,
     )

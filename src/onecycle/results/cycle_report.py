@@ -39,6 +39,8 @@ class CycleReport(Result):
             the cycle. At most 200, and empty where the curve is unknown.
         learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
         momenta: float64 array, `(k,)`, momentum at `steps_shown`, or None if it was left unchanged.
+        origin: Name -> text: date, model, optimizer, backend and hardware. Empty in results of older versions. Results
+            are equal whatever their origin.
         history: Metric name -> its value after each epoch, as in Keras' `History`. Empty where it is unknown.
     """
 
@@ -53,6 +55,7 @@ class CycleReport(Result):
     steps_shown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     learning_rates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     momenta: NDArray[np.float64] | None = None
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ class RangeTestSettings(TypedDict, total=False):
     hints: tuple[str, ...]
     gradient_accumulation_steps: int | None
     training_steps: int | None
+    origin: Mapping[str, str]
 
 
 @codec.storable
@@ -72,6 +73,8 @@ class RangeTest(Result):
         gradient_accumulation_steps: Number of batches whose gradients are accumulated for one update, or None.
         training_steps: Batches that the test trained on, in all repeats and also after the loss had diverged; None in
             results of older versions.
+        origin: Name -> text: date, model, optimizer, backend and hardware. Empty in results of older versions. Results
+            are equal whatever their origin.
         interval: (low, high) in which a test with another seed would suggest a rate, as
             `onecycle.suggestions.spread.suggestion_interval` defines it. None where nothing is suggested, and for
             rules of your own. It is computed, and an argument of this name has no effect.
@@ -93,6 +96,7 @@ class RangeTest(Result):
     hints: tuple[str, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
     gradient_accumulation_steps: int | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
     training_steps: int | None = field(default=None, compare=False, metadata=codec.OMITTED_IF_EMPTY)
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     interval: tuple[float, float] | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,7 @@ class RangeTest(Result):
         # Copies, so that later changes of the caller's dicts do not change the result.
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, "origin", dict(self.origin))
         object.__setattr__(self, "hints", tuple(self.hints))
         object.__setattr__(self, "interval", self._interval())
 
@@ -134,7 +139,7 @@ class RangeTest(Result):
             stop_reason: Why the test ended.
             rule: Name of the deciding rule, or a function `(learning_rates, losses) -> Suggestion`.
             **settings: Remaining fields: `spacing`, `num_steps`, `batch_size`, `optimizer`, `backend`, `seed`,
-                `versions`, `hints`, `gradient_accumulation_steps`, `training_steps`.
+                `versions`, `hints`, `gradient_accumulation_steps`, `training_steps`, `origin`.
 
         Raises:
             RuntimeError, TypeError, ValueError: If the rule is unknown, raises an error or returns something else, or

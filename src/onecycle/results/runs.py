@@ -101,6 +101,18 @@ _TIME_KEYS: Mapping[str, _TimeKey] = {
 }
 
 
+def hardware_text(machine: Mapping[str, Any]) -> str:
+    """Return a machine as a short text.
+
+    Args:
+        machine: The machine of a run, as in `RunRecord`.
+    """
+    devices = machine.get("devices") or ()
+    accelerators = [str(device) for device in devices if not str(device).lower().startswith("cpu")]
+    parts = [f"{machine.get('cores')} cores", machine.get("processor"), machine.get("system"), *accelerators]
+    return ", ".join(str(part) for part in parts if part)
+
+
 def finder_epochs(run: MeasuredRun | RunRecord) -> float:
     """Return the training steps of the search for a run's rate, in epochs of the run; 0 without a search."""
     finder, steps = (run.finder, run.steps) if isinstance(run, RunRecord) else (run["finder"], run["steps"])

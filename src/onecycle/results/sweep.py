@@ -42,6 +42,8 @@ class Sweep(Result):
         config: Remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend.
         engines: For each length of run, a sentence on how these runs were trained.
         versions: Package name -> version of the packages that made the runs.
+        origin: Name -> text: date, model, optimizer, backend and hardware. Empty in results of older versions. Results
+            are equal whatever their origin.
     """
 
     learning_rates: NDArray[np.float64]
@@ -58,6 +60,7 @@ class Sweep(Result):
     config: Mapping[str, Any] = field(default_factory=dict)
     engines: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "scores", "steps", "curves"):
@@ -71,6 +74,7 @@ class Sweep(Result):
         # Copies, so that later changes of the caller's dicts do not change the result.
         object.__setattr__(self, "config", dict(self.config))
         object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, "origin", dict(self.origin))
 
     @property
     def learning_rate(self) -> float:

@@ -19,6 +19,7 @@ from onecycle.keras_support.callback_list import (
 )
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
+from onecycle.keras_support.origin import origin_of
 from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.range_test import RangeTest
@@ -257,7 +258,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # Batches after the last update of the weights belong to the cycle, though not to its schedule.
         if length is not None and report.total_steps == steps_to_last_update(self.model.optimizer, length, start):
             report = replace(report, total_steps=length)
-        return replace(report, evidence=self._evidence)
+        return replace(report, evidence=self._evidence, origin=origin_of(self.model))
 
     def _parameters(self) -> dict[str, object]:
         """Return the cycle that is about to begin, as trackers log it."""
