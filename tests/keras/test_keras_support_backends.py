@@ -6,7 +6,7 @@ from keras import ops
 from oracles import networks
 from oracles.small_fits import compiled, fit, read, step
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import raw_step, step_counter
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
@@ -39,7 +39,7 @@ def test_jax_state_of_a_training_step():
             model.metrics_variables,
         )
     ]
-    assert int(backends.variable_after_step(model, model.optimizer._iterations, results[0])) == 2
+    assert int(step_state.variable_after_step(model, model.optimizer._iterations, results[0])) == 2
     assert len(trainable) == 4
     assert (len(non_trainable), len(optimizer)) == (0, 2)
     assert metrics
@@ -51,14 +51,14 @@ def test_jax_state_can_be_written_back_or_discarded():
     model = compiled(keras.optimizers.SGD(0.05))
     fit(model)
     names = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
-    _, state = backends.result_with_state(model, (None, None))
+    _, state = step_state.result_with_state(model, (None, None))
     changed = [value + 1 for value in state[0]], *state[1:]
     before = model.get_weights()
     model._jax_state, model._jax_state_synced = dict(zip(names, changed, strict=True)), False
-    backends.discard_state(model)
+    step_state.discard_state(model)
     model.jax_state_sync()
     assert networks.distance(model.get_weights(), before) == 0
-    backends.write_back_state(model, (None, changed))
+    step_state.write_back_state(model, (None, changed))
     assert networks.distance(model.get_weights(), [weight + 1 for weight in before]) < 1e-6
 
 
@@ -117,11 +117,11 @@ def test_torch_state_is_more_than_variables():
     """Training leaves gradients on the variables and modules in evaluation mode, and both can be restored."""
     model = compiled(keras.optimizers.SGD())
     model.train()
-    before = backends.torch_state(model)
+    before = step_state.torch_state(model)
     fit(model)
     assert model.trainable_variables[0].value.grad is not None
     assert not model.training
-    backends.set_torch_state(before)
+    step_state.set_torch_state(before)
     assert model.trainable_variables[0].value.grad is None
     assert model.training
 

@@ -13,7 +13,7 @@ from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.fit_scope import FitScope
@@ -175,7 +175,7 @@ class RampInFit:
 
     def _abandon_step(self) -> None:
         # On JAX, the state that the failed step took is lost.
-        backends.discard_state(self._model)
+        step_state.discard_state(self._model)
         self.abandon()
 
     def _stop(self, *, metrics: bool = False) -> None:
@@ -189,7 +189,7 @@ class RampInFit:
 
     def _abandon(self) -> None:
         was_running = self._running
-        backends.write_back_state(self._model)
+        step_state.write_back_state(self._model)
         self._stop(metrics=True)
         if was_running and backends.is_functional():
             skip_ema_overwrite_once(self._model.optimizer)
@@ -242,20 +242,20 @@ class RampInFit:
         self._add_losses(self._recorder.read(result), result)
         if self._validation_loss is not None and self._applied % self._ramp.steps_per_update == 0:
             # `evaluate` reads the variables, and on PyTorch it switches the modules to inference.
-            backends.write_back_state(self._model, result)
-            torch_state = backends.torch_state(self._model)
+            step_state.write_back_state(self._model, result)
+            torch_state = step_state.torch_state(self._model)
             self._losses[-1] = self._validation_loss()
-            backends.set_torch_state(torch_state)
-            result = backends.result_with_state(self._model, result)
+            step_state.set_torch_state(torch_state)
+            result = step_state.result_with_state(self._model, result)
         self._judge()
         self._after_read(len(self._losses), self._losses[-1])
         if self.stop_reason is None:
             return result
         self._model.stop_training = True
         # On JAX, the restored values must also replace the state that `fit` goes on with.
-        backends.write_back_state(self._model, result)
+        step_state.write_back_state(self._model, result)
         self.stop()
-        return backends.result_with_state(self._model, result)
+        return step_state.result_with_state(self._model, result)
 
     def _judge(self) -> None:
         """Decide whether the losses added since the last call end the test."""
@@ -283,7 +283,7 @@ class RampInFit:
         updates = self._recorded = len(recorded)
         if self._skips_updates or not self._losses:  # one check is enough: all steps run the same code
             counter = step_counter(self._model.optimizer)
-            updates = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+            updates = int(step_state.variable_after_step(self._model, counter, result)) - self._first_step
         if not updates and recorded and not self._skips_updates:
             raise unused_optimizer_error(self._model)
         if len(recorded) != updates and not self._skips_updates:
@@ -299,7 +299,7 @@ class RampInFit:
     def _missing_losses(self, result: object) -> ValueError:
         """Return the error that no loss was recorded. Without a step of the optimizer, that is the first cause."""
         counter = step_counter(self._model.optimizer)
-        if int(backends.variable_after_step(self._model, counter, result)) == self._first_step:
+        if int(step_state.variable_after_step(self._model, counter, result)) == self._first_step:
             return unused_optimizer_error(self._model)
         return ValueError(_NO_LOSS.format(kind=type(self._model).__name__))
 

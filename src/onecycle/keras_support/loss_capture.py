@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from onecycle.keras_support import backends, batch_facts
+from onecycle.keras_support import backends, batch_facts, step_state
 from onecycle.keras_support.attributes import AttributeOverride
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.model_state import add_state_variable, in_stateless_scope, remove_state_variable
@@ -84,7 +84,7 @@ class LossRecorder:
             rows = backends.read_rows(self._unread)
             self._unread.clear()
         else:
-            count, *newest = backends.variable_after_step(self._model, self._register, result).tolist()
+            count, *newest = step_state.variable_after_step(self._model, self._register, result).tolist()
             # Each replica counts the steps and holds its share of each loss. Both are summed when the variable is read.
             steps = round(count / backends.count_replicas(self._model))
             # The newest rows are at the end of the variable.

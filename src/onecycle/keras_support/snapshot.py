@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import keras
 from numpy.typing import NDArray
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.data_state import DataSnapshot
 from onecycle.keras_support.fit_scope import close_ended_fit
@@ -71,7 +71,7 @@ class _TrainingSnapshot:
     """Everything that training changes, of a model whose `fit` is not running; the arguments are as above."""
 
     def __init__(self, model: keras.Model, data: Nested, keep_weights: bool) -> None:
-        backends.write_back_state(model)  # of a `fit` that ended with an exception
+        step_state.write_back_state(model)  # of a `fit` that ended with an exception
         self._model = model
         self.patches = Patches(model)
         follow = _has_attributes_but_no_weights if keep_weights else has_attributes
@@ -80,7 +80,7 @@ class _TrainingSnapshot:
         self._content = ContentSnapshot(one for one in held if follow(one) or is_container(one))
         self._fit_attributes = _fit_attributes(model)
         self._state = StateSnapshot(model, layers_only=keep_weights)
-        self._torch_state = backends.torch_state(model)
+        self._torch_state = step_state.torch_state(model)
         self._random_state = RandomSnapshot()
         self._data = DataSnapshot(data)
         self._restored = False
@@ -92,7 +92,7 @@ class _TrainingSnapshot:
 
     def _restore(self) -> None:
         # Otherwise JAX would write the state of the last step over what is restored.
-        backends.discard_state(self._model)
+        step_state.discard_state(self._model)
         self.patches.restore()
         # First the attributes, which hold the objects whose values follow.
         self._content.restore()
@@ -100,7 +100,7 @@ class _TrainingSnapshot:
         unset_untracked(self._model, *new)
         set_untracked(self._model, **self._fit_attributes)
         self._state.restore()
-        backends.set_torch_state(self._torch_state)
+        step_state.set_torch_state(self._torch_state)
         self._data.restore()
         self._random_state.restore()
         self._restored = True

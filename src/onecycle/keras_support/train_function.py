@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import keras
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.attributes import AttributeOverride, set_untracked, unset_untracked
 from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.model_state import is_overridden
@@ -85,7 +85,7 @@ def first_call(model: keras.Model, train_function: Callable[..., Nested], *argum
         return train_function(*arguments)
     except backends.end_of_data_errors() as error:
         # On JAX, the first argument is the state, which the variables do not have while `fit` runs.
-        backends.write_back_state(model, (None, arguments[0]))
+        step_state.write_back_state(model, (None, arguments[0]))
         raise ValueError(no_batch_message("x")) from error
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import keras
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.data_faults import first_batch_fault, has_zero_weights
 from onecycle.keras_support.optimizers import skips_updates
 from onecycle.keras_support.snapshot import StateSnapshot
@@ -48,9 +48,9 @@ class FirstBatchCheck(keras.callbacks.Callback):
                 warnings.warn(_ZERO_WEIGHTS, stacklevel=2)
             if math.isfinite(loss):
                 return result
-            backends.write_back_state(model, result)
+            step_state.write_back_state(model, result)
             variables.restore()
-            backends.discard_state(model)
+            step_state.discard_state(model)
             raise first_batch_fault(self._x)
 
         model.train_function = checked

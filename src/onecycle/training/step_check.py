@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
-from onecycle.keras_support import backends
+from onecycle.keras_support import step_state
 from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.optimizers import loss_scale, raw_step, skips_updates, step_counter
 from onecycle.keras_support.types import Nested
@@ -42,11 +42,11 @@ class StepCheck:
         if self._may_skip or self._length_given:
             return
         counter = step_counter(self._model.optimizer)
-        steps = int(backends.variable_after_step(self._model, counter, result)) - self._first_step
+        steps = int(step_state.variable_after_step(self._model, counter, result)) - self._first_step
         # The last call of an epoch may have fewer batches.
         if not 0 < steps <= self._model.steps_per_execution:
             # Otherwise the weights would be lost on JAX, where they are now in the result only.
-            backends.write_back_state(self._model, result)
+            step_state.write_back_state(self._model, result)
             raise self._error(steps, self._model.steps_per_execution)
 
     def check_epoch(self, calls: int) -> None:
