@@ -25,14 +25,14 @@ from onecycle.results.cycle_report import CycleReport
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
-from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, ScheduleMaker, steps_to_last_update
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.resumption import Resumption, cycle_length
+from onecycle.training.scheduler_arguments import check_scheduler_arguments, schedule_maker
 from onecycle.training.tracked_config import TrackedConfig, describe_hyperparameters
 
 
@@ -94,13 +94,10 @@ class OneCycleScheduler(keras.callbacks.Callback):
         schedule: Schedule | Callable[[int], Schedule] | None = None,
     ) -> None:
         super().__init__()
-        _check_one_of(max_learning_rate, schedule)
+        check_scheduler_arguments(max_learning_rate, total_steps, schedule)
         if max_learning_rate is not None:
-            max_learning_rate = check_learning_rate("max_learning_rate", max_learning_rate)
-        self._spec = CycleSpec(max_learning_rate, momentum, _maker(schedule))
-        if total_steps is not None:
-            check_integer("total_steps", total_steps)
-            _check_length(schedule, total_steps)
+            max_learning_rate = float(max_learning_rate)
+        self._spec = CycleSpec(max_learning_rate, momentum, schedule_maker(schedule))
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
         self.momentum = self._spec.momentum
@@ -276,35 +273,4 @@ class OneCycleScheduler(keras.callbacks.Callback):
             steps=steps,
             skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps")),
             history=recorded_numbers(getattr(self.model, "history", None)),
-        )
-
-
-def _check_one_of(max_learning_rate: object, schedule: object) -> None:
-    """Raise an error unless exactly one of the two is given."""
-    if (max_learning_rate is None) == (schedule is None):
-        raise ValueError(
-            "Pass either `max_learning_rate` or `schedule`. "
-            f"Received: max_learning_rate={described(max_learning_rate)}, schedule={described(schedule)}"
-        )
-    if schedule is not None and not (callable(schedule) and not isinstance(schedule, type)):
-        raise TypeError(
-            "Argument `schedule` must be a keras LearningRateSchedule, or a callable that takes the total number "
-            f"of steps and returns one. Received: schedule={described(schedule)}"
-        )
-
-
-def _maker(schedule: Schedule | Callable[[int], Schedule] | None) -> Schedule | ScheduleMaker | None:
-    """Return the schedule in the form that a `CycleSpec` takes: a callable gets the peak as a second argument."""
-    if schedule is None or isinstance(schedule, Schedule):
-        return schedule
-    return lambda total_steps, _peak: schedule(total_steps)
-
-
-def _check_length(schedule: object, total_steps: int) -> None:
-    """Raise a ValueError for a ready schedule of another length."""
-    length = getattr(schedule, "total_steps", None)
-    if isinstance(schedule, Schedule) and length not in (None, total_steps):
-        raise ValueError(
-            f"Argument `total_steps` must be that of the schedule, or left out. Received: total_steps={total_steps}, "
-            f"schedule={schedule!r}. Pass a callable that takes the total number of steps and returns a schedule."
         )
