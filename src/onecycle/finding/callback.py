@@ -14,7 +14,8 @@ from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.rules import DEFAULT_RULE, Rule
+from onecycle.suggestions.rules import DEFAULT_RULE
+from onecycle.suggestions.suggestion import Rule
 
 
 class LearningRateFinder(keras.callbacks.Callback):

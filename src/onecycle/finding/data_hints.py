@@ -12,7 +12,7 @@ from onecycle.finding.ramp import FinishedRamp
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.data_faults import DataFault
 from onecycle.results.range_test import RangeTest
-from onecycle.suggestions.rules import Suggestion
+from onecycle.suggestions.suggestion import Suggestion
 
 REMEDY = (
     "Shuffle the data set before training (in `tf.data`: `dataset.shuffle(buffer_size)` before `batch`; in a "

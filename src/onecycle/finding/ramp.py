@@ -19,7 +19,8 @@ from onecycle.schedules import curves
 from onecycle.schedules.base import Schedule
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import Rule, apply_rule, find_rule
+from onecycle.suggestions.rules import apply_rule, find_rule
+from onecycle.suggestions.suggestion import Rule
 
 MIN_STEPS = 10  # fewer losses are not enough for any rule
 

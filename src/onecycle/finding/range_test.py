@@ -29,7 +29,8 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
-from onecycle.suggestions.rules import DEFAULT_RULE, Rule
+from onecycle.suggestions.rules import DEFAULT_RULE
+from onecycle.suggestions.suggestion import Rule
 
 
 @suggest_names()

@@ -14,8 +14,9 @@ from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.suggestions import smoothing
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import DEFAULT_RULE, RULES, Rule, Suggestion, apply_rule, find_rule
+from onecycle.suggestions.rules import DEFAULT_RULE, RULES, apply_rule, find_rule
 from onecycle.suggestions.spread import suggestion_interval
+from onecycle.suggestions.suggestion import Rule, Suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,5 +1,6 @@
 """Rules that suggest a learning rate from measured losses. They need NumPy only."""
 
+from onecycle.suggestions.averaged_rules import slide, valley
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 from onecycle.suggestions.rules import (
     BLOW_UP_DIVISOR,
@@ -8,17 +9,14 @@ from onecycle.suggestions.rules import (
     ONE_CYCLE_DIVISOR,
     ONE_CYCLE_DIVISORS,
     RULES,
-    Rule,
-    Suggestion,
     blow_up,
     find_rule,
     minimum,
     one_cycle,
     one_cycle_divisor,
-    slide,
     steepest,
-    valley,
 )
+from onecycle.suggestions.suggestion import Rule, Suggestion
 
 __all__ = [
     "BLOW_UP_DIVISOR",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from onecycle.suggestions.arguments import check_learning_rate, described
-from onecycle.suggestions.loss_curve import SKIP_END, LossCurve
+from onecycle.suggestions.averaged_rules import slide, valley
+from onecycle.suggestions.loss_curve import LossCurve
 from onecycle.suggestions.smoothing import Array
+from onecycle.suggestions.suggestion import Rule, Suggestion
 
 BLOW_UP_DIVISOR = 10.0  # the article (Quijas 2023): "10 times smaller than the value at which the loss starts to rise"
 
@@ -21,26 +22,6 @@ ONE_CYCLE_DIVISOR, ONE_CYCLE_STEPS, ONE_CYCLE_EXPONENT = 5.0, 43.0, 0.65
 ONE_CYCLE_DIVISORS = (2.5, 15.0)  # the range of divisors that was measured
 MINIMUM_DIVISOR = 10.0  # fastai 2.8.12, `minimum`
 SLOPE_FRACTION = 0.1  # ours: `steepest` fits a line to this part of the curve, as the slope of one step is noise
-SLIDE_DISTANCE = 15  # fastai 2.8.12, `slide(lr_diff=15)`
-SLIDE_THRESHOLD = 0.005  # fastai 2.8.12, `slide(thresh=.005)`, in units of the loss
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A suggested learning rate, or None, with the reason.
-
-    Attributes:
-        learning_rate: The learning rate, > 0, or None if the losses do not support any.
-        reason: One or two sentences: where the rate comes from, or what to change to get one.
-        seen_at: Learning rate on the curve that the suggestion is derived from (the blow-up, the minimum), or None.
-    """
-
-    learning_rate: float | None
-    reason: str
-    seen_at: float | None = None
-
-
-Rule = Callable[[ArrayLike, ArrayLike], Suggestion]
 
 
 def one_cycle(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
@@ -144,56 +125,6 @@ def steepest(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
     return Suggestion(rate, f"The loss falls fastest at {rate:.3g}.", rate)
 
 
-def valley(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest the middle of the longest decreasing subsequence of the averaged loss: the default of fastai 2.8.12.
-
-    As in fastai, the losses are averaged with decay 0.98, and the first tenth and the last five points are dropped. A
-    spike in the first batches affects this average for a long time and can lower the rate tenfold. There is no
-    suggestion if the loss never fell. Arguments and errors are those of `blow_up`.
-    """
-    curve = LossCurve.from_losses(learning_rates, losses)
-    problem = curve.problem or curve.no_descent
-    if problem:
-        return Suggestion(None, problem)
-    rates, averaged = curve.as_fastai()
-    if len(rates) < 2:
-        return Suggestion(None, _TOO_SHORT)
-    length, end = _longest_decrease(averaged)
-    if length < 2:
-        return Suggestion(None, "The averaged loss never falls: lower `min_learning_rate`.")
-    # As in fastai: `end - length` stands for the first index of the subsequence, and two roundings give its middle.
-    third = length / 3
-    rate = float(rates[max(0, end - length + int(third) + int(third / 2))])
-    return _before_blow_up(curve, rate, f"The middle of the longest fall of the averaged loss is at {rate:.3g}.")
-
-
-def slide(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
-    """Suggest the first learning rate, from the highest down, at which a sliding window has equal slopes at its ends.
-
-    This is the rule of fastai 2.8.12. Its threshold is an absolute 0.005, so unlike the other rules it depends on
-    the scale of the loss. There is no suggestion if the window stops at once or never; fastai then returns an
-    arbitrary rate or raises an IndexError. Arguments and errors are those of `blow_up`.
-    """
-    curve = LossCurve.from_losses(learning_rates, losses)
-    problem = curve.problem or curve.no_descent
-    if problem:
-        return Suggestion(None, problem)
-    rates, averaged = curve.as_fastai()
-    if len(rates) <= SLIDE_DISTANCE:
-        return Suggestion(None, _TOO_SHORT)
-    slopes = np.gradient(averaged)
-    equal = np.abs(slopes[SLIDE_DISTANCE:] - slopes[:-SLIDE_DISTANCE]) <= SLIDE_THRESHOLD
-    if not equal.any():
-        return Suggestion(None, "The slope of the averaged loss changes everywhere: `slide` finds no rate.")
-    start = int(np.flatnonzero(equal)[-1]) + 1
-    if start + SLIDE_DISTANCE >= len(rates):
-        return Suggestion(None, "The averaged loss is flat at its end, so `slide` finds no fall before it.")
-    rate = float(rates[start])
-    return _before_blow_up(
-        curve, rate, f"Going down from the highest rate, the averaged loss levels out at {rate:.3g}."
-    )
-
-
 DEFAULT_RULE = "one_cycle"
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -237,12 +168,6 @@ def apply_rule(rule: Rule, learning_rates: ArrayLike, losses: ArrayLike) -> Sugg
     if suggestion.learning_rate is not None:
         check_learning_rate(f"learning_rate of the suggestion of {name}", suggestion.learning_rate)
     return suggestion
-
-
-_TOO_SHORT = (
-    f"After dropping the first tenth and the last {SKIP_END} points, as fastai does, too few points are left: "
-    "raise `num_steps`."
-)
 
 
 def _below_blow_up(
@@ -290,25 +215,7 @@ def _divided(curve: LossCurve, seen_at: float, divisor: float, description: str)
     return Suggestion(rate, f"1/{divisor:.2g} of {description} ({seen_at:.3g}).", seen_at)
 
 
-def _before_blow_up(curve: LossCurve, rate: float, reason: str) -> Suggestion:
-    """Suggest a rate, unless the loss has already shot up there."""
-    step = curve.blow_up_step()
-    if step is not None and rate >= curve.all_rates[step]:
-        return Suggestion(None, f"The rule suggests {rate:.3g}, where the loss has already shot up.", rate)
-    return Suggestion(rate, reason, rate)
-
-
 def _slope(x: Array, y: Array, window: slice) -> float:
     """Return the slope of the least-squares line through a window of a curve."""
     dx = x[window] - x[window].mean()
     return float(dx @ y[window] / (dx @ dx))
-
-
-def _longest_decrease(values: Array) -> tuple[int, int]:
-    """Return length and last index of the longest strictly decreasing subsequence, the first of equals; O(n^2)."""
-    lengths = np.ones(len(values), dtype=np.int_)
-    for i in range(1, len(values)):
-        longer = lengths[:i][values[:i] > values[i]]
-        lengths[i] = 1 + (longer.max() if len(longer) else 0)
-    end = int(np.argmax(lengths))
-    return int(lengths[end]), end

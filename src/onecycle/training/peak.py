@@ -15,7 +15,7 @@ from onecycle.keras_support import training_data
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
-from onecycle.suggestions.rules import Suggestion
+from onecycle.suggestions.suggestion import Suggestion
 from onecycle.training.cycle_spec import CycleSpec
 
 # For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits. Only the
