@@ -209,6 +209,17 @@ def test_sweep_takes_a_dataset():
     assert states.difference(before, states.of_model(model)) == []
 
 
+def test_batches_of_a_model_with_a_fixed_batch_size_are_whole():
+    """A stateful layer takes batches of one size only, so parts of batches are neither trained on nor held out."""
+    keras.utils.set_random_seed(1)
+    body = [layers.Reshape((2, 2)), layers.SimpleRNN(3, stateful=True), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4,), batch_size=16), *body])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    result = sweep_learning_rates(model, X[:192], Y[:192], **{**OPTIONS, "batch_size": 16, "epochs": 20})
+    assert result.held_out.startswith("Judged on 32 of 192 training rows")
+    assert np.isfinite(result.scores).any()
+
+
 def test_held_out_rows_are_not_trained_on():
     """Each row is either trained on or held out, and targets and weights stay with their rows."""
     rows = np.arange(50)

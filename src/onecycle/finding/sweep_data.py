@@ -13,6 +13,7 @@ from onecycle.keras_support import training_data
 from onecycle.keras_support.batch_list import BatchList
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import check_full_batches, evenly_divided_rows, parts_of_batch
+from onecycle.keras_support.model_state import fixed_batch_size
 from onecycle.keras_support.types import Nested
 
 HELD_OUT_SHARE = 0.2  # of the rows; the usual choice
@@ -134,7 +135,7 @@ def prepare_sweep_data(
         raise ValueError(_UNKNOWN_LENGTH)
     if training_data.is_arrays((x, y, sample_weight)):
         size = batch_size or training_data.DEFAULT_BATCH_SIZE
-        return _split_rows((x, y, sample_weight), size, steps, validation_data, random)
+        return _split_rows(model, (x, y, sample_weight), size, steps, validation_data, random)
     # The longest run may read more than an epoch, where that is a part of the data.
     wanted, available = round(steps * epochs_read / (1 - HELD_OUT_SHARE)) + 1, training_data.steps_per_epoch(x, None)
     batches = _read_batches(x, wanted if available is None else min(wanted, available))
@@ -145,7 +146,7 @@ def prepare_sweep_data(
         _check_equal_rows(joined)
         size = training_data.count_rows(batches[0])
         check_full_batches(joined[0], size)
-        data = _split_rows(joined, size, steps, validation_data, random)
+        data = _split_rows(model, joined, size, steps, validation_data, random)
     return replace(data, hint=order_hint_of(batches))
 
 
@@ -159,13 +160,16 @@ def _check_equal_rows(data: Rows) -> None:
         )
 
 
-def _split_rows(data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder) -> SweepData:
+def _split_rows(
+    model: keras.Model, data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder
+) -> SweepData:
+    fixed = fixed_batch_size(model)
     order = random.permutation(training_data.count_rows(data))
     held_out = 0 if validation_data is not None else _number_held_out(len(order))
-    train = evenly_divided_rows(training_data.select_rows(data, order[held_out:]))
+    train = evenly_divided_rows(training_data.select_rows(data, order[held_out:]), fixed)
     if validation_data is not None:
         return SweepData(train, validation_data, size, steps, _GIVEN)
-    held_out_rows = evenly_divided_rows(training_data.select_rows(data, order[:held_out]))
+    held_out_rows = evenly_divided_rows(training_data.select_rows(data, order[:held_out]), fixed)
     validation = tuple(part for part in held_out_rows if part is not None)
     description = f"Judged on {training_data.count_rows(validation)} of {len(order)} {_NOT_TRAINED_ON}"
     return SweepData(train, validation, size, steps, description)

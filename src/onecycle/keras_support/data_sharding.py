@@ -64,14 +64,19 @@ def check_all_batches(name: str, rows: int, batch_size: int | None) -> None:
         )
 
 
-def evenly_divided_rows(data: Nested) -> Nested:
-    """Return nested arrays without the last rows that cannot be split evenly among the devices; others unchanged."""
-    parts = parts_of_batch()
-    if parts == 1 or not is_arrays(data):
+def evenly_divided_rows(data: Nested, fixed_batch_size: int | None = None) -> Nested:
+    """Return nested arrays without the last rows that Keras would refuse; others unchanged.
+
+    Args:
+        data: Nested arrays. If they are anything else, or too few to be divided, they are left for Keras to refuse.
+        fixed_batch_size: Rows of each batch that the model takes, or None. Otherwise a batch must only be split evenly
+            among the devices.
+    """
+    divisor = fixed_batch_size or parts_of_batch()
+    if divisor == 1 or not is_arrays(data):
         return data
     rows = count_rows(data)
-    # Data with fewer rows than devices is left for Keras to refuse.
-    return select_rows(data, slice(rows - rows % parts)) if rows % parts and rows > parts else data
+    return select_rows(data, slice(rows - rows % divisor)) if rows % divisor and rows > divisor else data
 
 
 @contextmanager

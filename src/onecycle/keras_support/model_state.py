@@ -102,3 +102,9 @@ def updated_metrics(
 def is_loss_tracker(model: keras.Model, metric: keras.metrics.Metric) -> bool:
     """Return whether a metric is the one in which the model keeps the mean of its losses."""
     return metric is model._loss_tracker
+
+
+def fixed_batch_size(model: keras.Model) -> int | None:
+    """Return the number of rows that each batch must have, as with stateful recurrent layers; None if it may vary."""
+    sizes = [tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])]
+    return next((size for size in sizes if size is not None), None)
