@@ -43,7 +43,7 @@ def test_demo(few_epochs, tmp_path, capfd, backend):
 @pytest.mark.parametrize(("target", "epoch"), [(0.5, 1), (0.9, 3), (0.95, None)])
 def test_epochs_to_target(target, epoch):
     """Epochs to a target are counted from 1; a run that does not reach it has None."""
-    assert demo_runs.DemoRun(0.1, (0.5, 0.7, 0.9, 0.8), 1.0).epochs_to(target) == epoch
+    assert demo_runs.DemoRun(0.1, (0.5, 0.7, 0.9, 0.8)).epochs_to(target) == epoch
 
 
 def test_log_lines_of_libraries_are_hidden_unless_there_is_an_error(capfd):

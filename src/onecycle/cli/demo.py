@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,24 +64,28 @@ def _table(result: DemoResult) -> RichTable:
     # Headings of two lines, so that the table fits 80 columns.
     table.add_column("final test\naccuracy", justify="right", no_wrap=True)
     table.add_column(f"epochs to {result.target:.1%},\nthe best of any guess", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
     for guess in result.guesses:
-        table.add_row(f"guess {guess.learning_rate:g}", *_cells(guess, result.target), f"{guess.seconds:.1f} s")
-    seconds = f"{result.finding_seconds:.1f} + {result.cycle.seconds:.1f} s"
-    table.add_row(f"found {result.cycle.learning_rate:.2g}, one cycle", *_cells(result.cycle, result.target), seconds)
+        table.add_row(f"guess {guess.learning_rate:g}", *_cells(guess, result.target))
+    table.add_row(_cycle_name(result), *_cells(result.cycle, result.target))
     return table
 
 
 def _cells(run: DemoRun, target: float) -> tuple[str, str]:
-    epochs = run.epochs_to(target)
-    return f"{run.accuracies[-1]:.1%}", "never" if epochs is None else str(epochs)
+    final, epochs = run.accuracies[-1], run.epochs_to(target)
+    return "diverged" if math.isnan(final) else f"{final:.1%}", "never" if epochs is None else str(epochs)
+
+
+def _cycle_name(result: DemoResult) -> str:
+    return f"found {result.cycle.learning_rate:.2g}, one cycle"
 
 
 def _conclusions(result: DemoResult) -> list[str]:
     guesses = ", ".join(f"{100 * guess.accuracies[-1]:.0f}" for guess in result.guesses)
+    seconds = (result.finding_seconds, result.cycle_seconds, result.guessing_seconds)
     return [
         f"{len(result.guesses)} guesses: {guesses} %. No guess: {100 * result.cycle.accuracies[-1]:.0f} %.",
         f"Why {result.cycle.learning_rate:.2g}: {result.range_test.suggestion.reason}",
+        "The range test took {:.1f} s, training with it {:.1f} s, and all guesses {:.1f} s.".format(*seconds),
         _CAVEAT,
         "",
     ]
@@ -99,7 +104,7 @@ def write_demo_files(result: DemoResult, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     curves = {f"guess {guess.learning_rate:g}": guess.accuracies for guess in result.guesses}
-    curves[f"found {result.cycle.learning_rate:.2g}, one cycle"] = result.cycle.accuracies
+    curves[_cycle_name(result)] = result.cycle.accuracies
     plots = {
         "range_test.png": result.range_test.plot(show=False),
         "training_curves.png": plot_training_curves(curves, "accuracy", target=result.target),
