@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -42,12 +44,17 @@ for _name, _function in COMMANDS.items():
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with `arguments`, or with `sys.argv[1:]` if None, and return the exit code."""
+    code = 0
     try:
         app(args=None if arguments is None else list(arguments), prog_name="onecycle")
     except SystemExit as end:
         # A process that exits with a message instead of a number has failed.
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    if "tensorflow" in sys.modules:
+        # An interrupted `fit` leaves its data iterator in a reference cycle, and Python would wait for the iterator's
+        # thread when it exits, which by then can no longer run.
+        gc.collect()
+    return code
 
 
 def print_version(requested: bool) -> None:

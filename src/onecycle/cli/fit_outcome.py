@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ class FitOutcome:
         written = []
         # First what took longest to get.
         if model is not None:
-            self.model.save(model)
+            self._save_model(model)
             written.append(model)
         if save is not None and self.report is not None:
             from onecycle.results.codec import save_object
@@ -132,6 +133,14 @@ class FitOutcome:
         if save in written:
             return f"`onecycle report {save}` for a page with the cycle and the curves"
         return "the same command with `--model trained.keras`, which keeps the trained model"
+
+    def _save_model(self, path: Path) -> None:
+        """Save the model. An existing file is replaced as a whole, or left as it is after Ctrl-C or an error."""
+        # Renaming is atomic only within a file system, so the draft is in the same folder.
+        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as folder:
+            draft = Path(folder) / path.name
+            self.model.save(draft)
+            draft.replace(path)
 
     def _plot_loss(self, path: Path) -> None:
         from onecycle.plot import plot_training_curves, save_figure
