@@ -15,6 +15,7 @@ class lines:  # noqa: N801 - reads as a function
     def __init__(self, begin, interrupt_at=None, *, within=False):
         self._code, self._at, self._within = begin.__code__, interrupt_at, within
         self.count, self._counting = 0, False
+        self.first: dict[tuple[str, int], int] = {}  # line of the source -> the number under which it first ran
 
     def __enter__(self):
         self._before = sys.gettrace()
@@ -34,11 +35,19 @@ class lines:  # noqa: N801 - reads as a function
     def _line(self, frame, event, argument):
         if event == "line" and self._counting:
             self.count += 1
+            self.first.setdefault((frame.f_code.co_filename, frame.f_lineno), self.count)
             if self.count == self._at:
                 raise KeyboardInterrupt
         if event == "return" and self._within and frame.f_code is self._code:
             self._counting = False
         return self._line
+
+
+def numbers_of_distinct_lines(begin, run, *arguments, within=False):
+    """Return the number under which each line of the source first runs, in the same span as in `lines_of`."""
+    with lines(begin, within=within) as counted:
+        run(*arguments)
+    return sorted(counted.first.values())
 
 
 def lines_of(begin, run, *arguments, within=False):

@@ -25,7 +25,9 @@ def unset_untracked(owner: object, *names: str) -> None:
 
 
 class AttributeOverride:
-    """Instance attributes of a Keras object, replaced until `undo` or until the end of a `with` block.
+    """Instance attributes of a Keras object, replaced from `apply` until `undo`, or within a `with` block.
+
+    Keep a reference to it before `apply`, so that what is replaced can be restored after an interrupt at any line.
 
     Args:
         owner: The model or optimizer.
@@ -34,17 +36,21 @@ class AttributeOverride:
 
     def __init__(self, owner: object, **attributes: object) -> None:
         self._owner = owner
-        self._names = tuple(attributes)
+        self._attributes = attributes
         self._before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
-        set_untracked(owner, **attributes)
+
+    def apply(self) -> None:
+        """Set the new values."""
+        set_untracked(self._owner, **self._attributes)
 
     def undo(self) -> None:
         """Restore the attributes, or remove those that did not exist before."""
         # In this order, so that an interrupt loses nothing and a second call does the rest.
         set_untracked(self._owner, **self._before)
-        unset_untracked(self._owner, *[name for name in self._names if name not in self._before])
+        unset_untracked(self._owner, *[name for name in self._attributes if name not in self._before])
 
     def __enter__(self) -> Self:
+        self.apply()
         return self
 
     def __exit__(

@@ -34,6 +34,7 @@ class FitScope:
         self._model, self._undo, self._on_retrace = model, undo, on_retrace
         self._make: Callable[..., object] = model.make_train_function
         self._override = AttributeOverride(model, make_train_function=self._make_train_function, **{_KEY: self})
+        self._override.apply()
 
     def close(self) -> None:
         """Undo the change. A second call does nothing."""

@@ -57,13 +57,16 @@ class LossRecorder:
         with backends.strategy_scope(model):
             self._register = None if backends.runs_eagerly() else _register(capacity * self._width)
         self.recording = False
+        # Here, so that `detach` does its part whatever part of `attach` an interrupt has left out.
+        self._functions = _functions_for_other_state(model)
+        self._override = _observed_loss(model, self._record)
 
     def attach(self) -> None:
         """Start recording in every step that is traced or run while `recording` is set."""
         if backends.is_functional():
             add_state_variable(self._model, self._register)
-        self._functions = _functions_for_other_state(self._model)
-        self._override = _observed_loss(self._model, self._record)
+        self._functions.apply()
+        self._override.apply()
 
     def detach(self) -> None:
         """Leave the model as it was before `attach`."""
@@ -120,7 +123,7 @@ class LossRecorder:
 def _observed_loss(
     model: keras.Model, observe: Callable[[keras.KerasTensor, Mapping[str, Nested]], None]
 ) -> AttributeOverride:
-    """Pass every loss that the model computes, and the arguments by name, to `observe` until the override is undone."""
+    """Return an override that passes every loss that the model computes, and the arguments by name, to `observe`."""
     compute_loss = model.compute_loss
 
     def observed(*args: object, **kwargs: object) -> keras.KerasTensor:
@@ -132,7 +135,7 @@ def _observed_loss(
 
 
 def _functions_for_other_state(model: keras.Model) -> AttributeOverride:
-    """Have the functions for evaluation made again, until the override is undone, where the state has a new variable.
+    """Return an override that has the functions for evaluation made again, where the state has a new variable.
 
     Under a distribution, Keras compiles them on JAX for the devices of each variable that the state had.
     """

@@ -63,6 +63,7 @@ def retrace_train_function(model: keras.Model, make: Callable[..., object]) -> N
     override = AttributeOverride(model, train_step=new_train_step)
     try:
         try:
+            override.apply()
             make(force=True)
         finally:
             override.undo()

@@ -33,12 +33,14 @@ class TrackedConfig:
         if not self._closed:
             self._original: Callable[[], dict[str, Any]] = model.optimizer.get_config
             self._override = AttributeOverride(model.optimizer, get_config=self._get_config)
+            self._override.apply()
 
     def close(self) -> None:
         """Restore the method. A second call does nothing."""
         if not self._closed:
-            self._closed = True
+            # In this order, so that an interrupt loses nothing and a second call does the rest.
             self._override.undo()
+            self._closed = True
 
     def _get_config(self) -> dict[str, Any]:
         # An exception may have ended the `fit` before its first epoch.
