@@ -24,6 +24,23 @@ if os.environ.get("KERAS_BACKEND") == "torch":
 
 import keras
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    iterate = tf.data.Dataset.__iter__
+
+    def iterate_without_autotuning(dataset):
+        """Return an iterator whose end takes no time.
+
+        TensorFlow 2.21 tunes an iterator in a thread, which now and then misses that it is to end, and then waits for
+        as long as the iterator has lived, at most a minute.
+        """
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return iterate(dataset.with_options(options))
+
+    tf.data.Dataset.__iter__ = iterate_without_autotuning
+
 
 @pytest.fixture(scope="session")
 def backend():
