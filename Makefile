@@ -1,8 +1,8 @@
 # Every target needs only Python >= 3.11 and make. It sets up .venv with the pinned versions first.
 PYTHON ?= python3
 BACKENDS ?= tensorflow jax torch
-# Two more than the two cores of CI, because a test process is idle for half of its time.
-JOBS ?= 4
+# One more than the two cores of CI, because a test process is idle for a third of its time.
+JOBS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

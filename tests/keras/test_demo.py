@@ -17,6 +17,7 @@ PLOTS = ("range_test.png", "training_curves.png")
 @pytest.fixture
 def few_epochs(monkeypatch):
     """Shorten the training runs of the demo."""
+    monkeypatch.setattr(demo_runs, "UNITS", (32,))
     monkeypatch.setattr(demo_runs, "EPOCHS", 2)
     monkeypatch.setattr(demo_runs, "GUESSES", (0.001, 1.0))
 
