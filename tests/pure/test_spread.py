@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onecycle import load
+from onecycle.plot.range_test_info import range_test_picture
 from onecycle.results import RangeTest
 from onecycle.suggestions import RULES, StopReason
 from onecycle.suggestions.spread import DEVIATIONS, suggestion_interval
@@ -61,7 +62,7 @@ def test_interval_is_shown_and_saved(tmp_path):
     result = range_test(curve())
     text = ", {:.2g} to {:.2g} with other seeds".format(*result.interval)
     assert text in result.summary()
-    assert text in result.plot(show=False).get_title(loc="left") + result.plot(show=False).get_title()
+    assert range_test_picture(result).caption.startswith(f"{text.removeprefix(', ')}. ")
     result.save(tmp_path / "r.json")
     assert load(tmp_path / "r.json").interval == result.interval
     assert '"interval"' in (tmp_path / "r.json").read_text()

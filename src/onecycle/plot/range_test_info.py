@@ -53,7 +53,7 @@ class RangeTestPicture:
         limits: (bottom, top) of the loss axis. A loss that shoots up leaves it through the top.
         logarithmic: Whether the rate axis is logarithmic. False for a linear ramp.
         title: The suggestion in one line.
-        caption: Where the suggestion comes from, and how the test ended.
+        caption: How much the suggestion may vary, where it comes from, and how the test ended.
     """
 
     learning_rates: Array
@@ -83,6 +83,7 @@ def range_test_picture(result: RangeTest) -> RangeTestPicture:
     band = _band(result.losses) if result.losses.ndim == 2 and len(result.losses) > 1 else None
     by_article = result.suggestions.get("blow_up")
     blow_up = None if by_article is None else by_article.seen_at
+    rate = result.suggestion.learning_rate
     return RangeTestPicture(
         learning_rates=result.learning_rates,
         points=points,
@@ -94,16 +95,16 @@ def range_test_picture(result: RangeTest) -> RangeTestPicture:
         non_finite=result.learning_rates[~np.isfinite(medians)],
         limits=_limits(points, result.smoothed, result.learning_rates, blow_up),
         logarithmic=result.spacing != "linear",
-        title=_title(result),
-        caption=f"{result.suggestion.reason} {result.ending}",
+        title="No learning rate suggested" if rate is None else f"Suggested learning rate: {rate:.3g}",
+        caption=_caption(result),
     )
 
 
-def _title(result: RangeTest) -> str:
-    rate = result.suggestion.learning_rate
-    return (
-        "No learning rate suggested" if rate is None else f"Suggested learning rate: {rate:.3g}{result.interval_text}"
-    )
+def _caption(result: RangeTest) -> str:
+    sentences = [f"{result.suggestion.reason} {result.ending}"]
+    if result.interval is not None:
+        sentences.insert(0, "{:.2g} to {:.2g} with other seeds.".format(*result.interval))
+    return " ".join(sentences)
 
 
 def _band(losses: Array) -> Array:

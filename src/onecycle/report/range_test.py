@@ -42,9 +42,10 @@ def range_test_section(result: RangeTest) -> Section:
     """Return the report's section on a range test."""
     picture = range_test_picture(result)
     rate = result.suggestion.learning_rate
+    by_rule = "" if rate is None else f"{result.interval_text}, by the rule {result.rule}"
     return Section(
         title="Learning rate range test",
-        verdict=f"{picture.title}, by the rule {result.rule}." if rate is not None else f"{picture.title}.",
+        verdict=f"{picture.title}{by_rule}.",
         details=(result.suggestion.reason, result.ending, *result.hints),
         main_table=_suggestions(result),
         figures=(_figure(result, picture),),
