@@ -30,9 +30,10 @@ import mlflow
 mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
 history = onecycle.fit_one_cycle(compiled(), Batches(), epochs=2, seed=0, verbose=0)
 mlflow.flush_async_logging()
-runs = mlflow.search_runs(output_format="list")
+runs, client = mlflow.search_runs(output_format="list"), mlflow.MlflowClient()
 values = {
-    name: [one.value for one in mlflow.MlflowClient().get_metric_history(runs[0].info.run_id, name)]
+    # Written by a thread, perhaps in another order.
+    name: [one.value for one in sorted(client.get_metric_history(runs[0].info.run_id, name), key=lambda one: one.step)]
     for name in ("loss", "learning_rate", "momentum")
 }
 cycle = history.onecycle.parameters()
