@@ -76,7 +76,7 @@ def range_tests(task: str) -> Iterator[tuple[str, object]]:
 
 
 def pooled_deviation(groups: Iterable[list[float]]) -> float:
-    """Return the standard deviation within groups, each of which has a mean of its own."""
+    """Return the standard deviation within groups, around the mean of each group."""
     groups = [group for group in groups if len(group) > 1]
     squares = sum(float(np.var(group)) * len(group) for group in groups)
     return math.sqrt(squares / sum(len(group) - 1 for group in groups))

@@ -75,7 +75,7 @@ def test_no_advice_of_more_than_a_thousand_seeds():
 
 
 def test_advice_with_too_few_seeds():
-    """Three seeds are needed at least, and where runs have no value as many as the sign-flip test needs."""
+    """A verdict needs three seeds, or those of the sign-flip test where runs have no value."""
     assert more_seeds(paired_test([1.0]), margin=None) == 2
     assert more_seeds(paired_test([1.0, 1.0]), margin=None) == 1
     assert more_seeds(paired_test([np.inf] * 3, arms=2), margin=None) == 4

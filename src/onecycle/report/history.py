@@ -8,7 +8,7 @@ from onecycle.report.parts import DataTable, Figure, Style, Toggle, View
 from onecycle.report.traces import NUMBER, all_positive, scatter
 
 TRAINING, VALIDATION = Style("blue", "solid", "circle"), Style("red", "dash", "square")
-SCHEDULED = ("learning_rate", "momentum")  # columns with the values of the cycle, which has a figure of its own
+SCHEDULED = ("learning_rate", "momentum")  # columns with the values of the cycle, which has another figure
 
 History = Mapping[str, Sequence[float]]
 
