@@ -10,7 +10,7 @@ import pytest
 from oracles.counted import BUILT, DATA, X, build, compared, trained
 
 from onecycle.comparison import runs
-from onecycle.comparison.identity import model_identity
+from onecycle.keras_support.identity import model_identity
 
 pytestmark = pytest.mark.usefixtures("count_anew")
 

@@ -26,7 +26,6 @@ OF_PYTHON = {"os._exit"}
 DICTIONARY_READERS = {
     "cli/user_code.py": "the module with the user's functions",
     "comparison/arms.py": "a CycleSpec",
-    "comparison/identity.py": "the user's functions and classes, and plain values of Keras objects",
     "comparison/worker.py": "a WorkerSetup",
 }
 

@@ -7,7 +7,7 @@ from oracles.comparisons import build, data_of
 from oracles.linear_models import autoencoder, dense
 
 from onecycle import compare
-from onecycle.comparison.identity import data_digest
+from onecycle.keras_support.identity import data_digest
 
 pd = pytest.importorskip("pandas")
 sparse = pytest.importorskip("scipy.sparse")

@@ -18,8 +18,8 @@ from onecycle.__main__ import main
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.article.protocol import PROTOCOLS
 from onecycle.comparison.article.task_runs import held_out_split, task_model, task_split
-from onecycle.comparison.identity import data_identity, model_identity
 from onecycle.comparison.runs import SharedSettings
+from onecycle.keras_support.identity import data_identity, model_identity
 
 SAVED = Path(__file__).parents[1] / "fixtures" / "saved_by_0.1.0"
 BACKEND = keras.backend.backend()

@@ -11,8 +11,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arm_checks import check_keys, check_values
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES, ArmSchedule
-from onecycle.comparison.identity import plain_data
 from onecycle.keras_support.attributes import set_untracked
+from onecycle.keras_support.identity import plain_data
 from onecycle.keras_support.types import Nested
 from onecycle.schedules.description import describe_schedule
 from onecycle.suggestions.rules import DEFAULT_RULE

@@ -14,12 +14,12 @@ from onecycle.comparison.dry_run import DryRun
 from onecycle.comparison.errors import SettingError
 from onecycle.comparison.evaluation import comparison_from_records, pairing_problems
 from onecycle.comparison.execution import ComparisonSetup, check_cluster, make_runs
-from onecycle.comparison.identity import data_identity, model_identity
 from onecycle.comparison.resuming import reusable_records
 from onecycle.comparison.runs import RunKey, SharedSettings
 from onecycle.comparison.splits import Data, checked_data
 from onecycle.comparison.store import Store
 from onecycle.comparison.verdict_sentences import plan_sentence
+from onecycle.keras_support.identity import data_identity, model_identity
 from onecycle.results.comparison import Comparison
 from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord

@@ -12,12 +12,12 @@ import keras
 from onecycle.comparison.arms import Arm
 from onecycle.comparison.epoch_recorder import EpochRecorder
 from onecycle.comparison.errors import BuildError
-from onecycle.comparison.identity import data_digest, digest, weights_digest
 from onecycle.comparison.provenance import package_versions
 from onecycle.comparison.splits import Data, TrainingSplit, data_for_seed, validation_argument
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_start import build_model
+from onecycle.keras_support.identity import data_digest, digest, weights_digest
 from onecycle.keras_support.origin import machine_description
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest

@@ -30,9 +30,9 @@ class DataSnapshot:
     """
 
     def __init__(self, data: Nested) -> None:
-        held = held_objects(data, follow=_is_followed)
+        held = held_objects(data, follow=is_followed)
         restorations = [restoration_of_generator(one) for one in held] + [_restoration_of_seeds(one) for one in held]
-        self._objects = [(one, _plain(one)) for one in held if _is_data_set(one)]
+        self._objects = [(one, _plain(one)) for one in held if is_data_set(one)]
         values = [value for one, _ in self._objects for value in vars(one).values()]
         inside = contained(*values)
         small = [one for one in inside if isinstance(one, np.ndarray) and one.nbytes <= MAX_ARRAY_BYTES]
@@ -54,6 +54,20 @@ class DataSnapshot:
             restore()
 
 
+def is_followed(value: object) -> bool:
+    """Return whether the attributes of a value are state of the data."""
+    # `DataLoader` and its samplers hold generators and the data set.
+    is_loader = type(value).__module__.startswith("torch.utils.data") and hasattr(value, "__dict__")
+    return is_loader or is_data_set(value)
+
+
+def is_data_set(value: object) -> bool:
+    """Return whether a value is an object of the user's, whose state belongs to the data."""
+    if isinstance(value, (keras.layers.Layer, keras.callbacks.Callback)):
+        return False  # a layer that preprocesses may be the model itself
+    return isinstance(value, keras.utils.PyDataset) or is_users_own(value)
+
+
 def _restoration_of_seeds(value: object) -> Callable[[], None] | None:
     """Return a function that restores the seed generators of a layer that prepares data, or None for anything else."""
     if isinstance(value, keras.random.SeedGenerator):
@@ -70,19 +84,6 @@ def _restoration_of_seeds(value: object) -> Callable[[], None] | None:
             state.assign(number)
 
     return restore
-
-
-def _is_followed(value: object) -> bool:
-    # `DataLoader` and its samplers hold generators and the data set.
-    is_loader = type(value).__module__.startswith("torch.utils.data") and hasattr(value, "__dict__")
-    return is_loader or _is_data_set(value)
-
-
-def _is_data_set(value: object) -> bool:
-    """Return whether a value is an object of the user's, whose state belongs to the data."""
-    if isinstance(value, (keras.layers.Layer, keras.callbacks.Callback)):
-        return False  # a layer that preprocesses may be the model itself
-    return isinstance(value, keras.utils.PyDataset) or is_users_own(value)
 
 
 def _plain(owner: object) -> dict[str, object]:

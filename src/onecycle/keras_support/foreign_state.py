@@ -84,6 +84,33 @@ def restoration_of_generator(value: object) -> Callable[[], object] | None:
     return None
 
 
+def generator_state(value: object) -> Any | None:
+    """Return the state of a random generator as plain values and arrays of NumPy, or None for anything else."""
+    if isinstance(value, np.random.Generator):
+        return copy.deepcopy(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return value.get_state()
+    if isinstance(value, random.Random):
+        return value.getstate()
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Generator):
+        return value.get_state().numpy().copy()
+    return None
+
+
+def set_generator_state(value: Any, state: Any) -> None:
+    """Give a random generator a state that `generator_state` returned. Its tuples may have become lists."""
+    if isinstance(value, np.random.Generator):
+        value.bit_generator.state = state
+    elif isinstance(value, np.random.RandomState):
+        value.set_state(tuple(state))
+    elif isinstance(value, random.Random):
+        version, numbers, gauss = state
+        value.setstate((version, tuple(numbers), gauss))
+    else:
+        value.set_state(sys.modules["torch"].from_numpy(state.copy()))
+
+
 def _restoration_of_array(array: NDArray[Any]) -> Callable[[], object] | None:
     if not array.flags.writeable or isinstance(array, np.memmap) or array.nbytes > MAX_ARRAY_BYTES:
         return None

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+
+from onecycle.keras_support import backends
 
 if TYPE_CHECKING:
     from tensorflow.python.eager.context import Context
@@ -77,6 +80,56 @@ def set_random_states(states: dict[str, Any]) -> None:
         context._rng = generator
         if generator is not None:
             generator.setstate(state)
+
+
+def portable_random_states() -> dict[str, Any]:
+    """Return the states of all global generators, Keras' included, as plain values and arrays of NumPy."""
+    states = random_states()
+    generator = global_seed_generator()
+    portable: dict[str, Any] = {
+        "python": states["python"],
+        "numpy": states["numpy"],
+        "keras seed": global_seed(),
+        "keras": None if generator is None else backends.to_numpy(generator.state).copy(),
+    }
+    if "torch" in states:
+        portable["torch"] = states["torch"].numpy().copy()
+        portable["cuda"] = [state.numpy().copy() for state in states.get("cuda", ())]
+    if "tensorflow" in states:
+        seed, _, state = states["tensorflow"]
+        portable["tensorflow"] = {"seed": seed, "state": state}
+    return portable
+
+
+def set_portable_random_states(portable: dict[str, Any]) -> None:
+    """Restore what `portable_random_states` returned, in this process or another. Tuples may have become lists."""
+    states: dict[str, Any] = {"python": _python_state(portable["python"]), "numpy": tuple(portable["numpy"])}
+    if "torch" in portable and "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        states["torch"] = torch.from_numpy(portable["torch"].copy())
+        if portable["cuda"] and torch.cuda.device_count() == len(portable["cuda"]):
+            states["cuda"] = [torch.from_numpy(state.copy()) for state in portable["cuda"]]
+    tensorflow = portable.get("tensorflow")
+    if tensorflow is not None and tensorflow["state"] is not None:
+        # TensorFlow's generator is one of Python, which it makes when it is seeded.
+        states["tensorflow"] = (tensorflow["seed"], random.Random(), _python_state(tensorflow["state"]))
+    elif tensorflow is not None:
+        states["tensorflow"] = (tensorflow["seed"], None, None)
+    set_random_states(states)
+    set_global_seed(portable["keras seed"])
+    if portable["keras"] is None:
+        set_global_seed_generator(None)
+        return
+    if global_seed_generator() is None:
+        set_global_seed_generator(keras.random.SeedGenerator(0))
+    generator = global_seed_generator()
+    assert generator is not None
+    generator.state.assign(portable["keras"])
+
+
+def _python_state(state: Sequence[Any]) -> tuple[Any, ...]:
+    version, numbers, gauss = state
+    return version, tuple(numbers), gauss
 
 
 def _tensorflow_context() -> Context:

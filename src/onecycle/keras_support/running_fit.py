@@ -29,7 +29,7 @@ def is_fitting_in_any_thread(model: keras.Model) -> bool:
 
 def trains(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether a `fit` of a model that holds the optimizer, or one that wraps it, is running in this thread."""
-    models = [frame.f_locals["self"] for frame in _fit_frames(inspect.currentframe())]
+    models = [frame.f_locals["self"] for frame in fit_frames(inspect.currentframe())]
     # All that a model holds is searched last, since that takes longer.
     return any(_is_inside(optimizer, getattr(model, "optimizer", None)) for model in models) or any(
         _is_inside(optimizer, held) for model in models for held in held_optimizers(model)
@@ -38,7 +38,7 @@ def trains(optimizer: keras.optimizers.Optimizer) -> bool:
 
 def initial_epoch(model: keras.Model) -> int:
     """Return the argument `initial_epoch` of the model's running `fit`."""
-    found = [frame.f_locals for frame in _fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
+    found = [frame.f_locals for frame in fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
     return next((int(names["initial_epoch"]) for names in found if "initial_epoch" in names), 0)
 
 
@@ -60,10 +60,10 @@ def called_by_fit(model: keras.Model) -> bool:
 
 def _fits(frame: FrameType | None, model: keras.Model) -> bool:
     """Return whether the model's `fit` is among a frame and its callers."""
-    return any(found.f_locals["self"] is model for found in _fit_frames(frame))
+    return any(found.f_locals["self"] is model for found in fit_frames(frame))
 
 
-def _fit_frames(frame: FrameType | None) -> Iterator[FrameType]:
+def fit_frames(frame: FrameType | None) -> Iterator[FrameType]:
     """Yield those among a frame and its callers that are calls of `fit` of a model."""
     while frame is not None:
         if frame.f_code.co_name == "fit" and isinstance(frame.f_locals.get("self"), keras.Model):

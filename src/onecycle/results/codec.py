@@ -53,11 +53,20 @@ def save_object(
         TypeError: If the result contains an object that could not be loaded.
         OSError: If the file cannot be written.
     """
-    encoded = _encode(result)
-    document = {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"], **beside}
+    document = {**to_document(result), **beside}
     write_atomically(
         check_path("path", path), json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     )
+
+
+def to_document(result: object) -> dict[str, Any]:
+    """Return a storable dataclass as the JSON document that `save_object` writes.
+
+    Raises:
+        TypeError: If the result contains an object that could not be loaded.
+    """
+    encoded = _encode(result)
+    return {"format": FORMAT, "version": VERSION, "type": encoded["kind"], "fields": encoded["fields"]}
 
 
 def load_object(path: str | os.PathLike[str]) -> object:
@@ -210,8 +219,8 @@ def _class(name: str) -> type:
     return _classes[name]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file. An existing file is replaced as a whole, or left as it is after an error."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8. An existing file is replaced as a whole, or left as it is after an error."""
     # Named here, as an error of the draft would name the draft.
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.absolute().parent} to write {path.name} to.")
@@ -220,8 +229,8 @@ def write_atomically(path: Path, text: str) -> None:
     # Renaming is atomic only within a file system, so the draft is in the same folder.
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())  # otherwise a crash of the machine could leave a renamed but empty file
         Path(draft).chmod(0o666 & ~_umask())  # mkstemp creates files that only their owner can read

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -21,6 +22,7 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
+from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
 from onecycle.training.fit_arguments import (
@@ -54,6 +56,7 @@ def fit_one_cycle(
     class_weight: dict[int, float] | None = None,
     seed: int | None = None,
     total_steps: int | None = None,
+    backup_dir: str | os.PathLike[str] | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> keras.callbacks.History:
     """Train a compiled model with one cycle of learning rate and momentum.
@@ -87,6 +90,11 @@ def fit_one_cycle(
             as `fit` does.
         total_steps: Length of the cycle in training steps. By default it is that of the training. Required for data of
             unknown length, unless `steps_per_epoch` is given.
+        backup_dir: Folder for a backup of the run after each epoch. If the run is interrupted, the same call, in a new
+            process too, continues after the last finished epoch, to the same end: with the peak and what picked it,
+            the weights, the optimizer, the history, and the random generators and the order of the data. A call with
+            another model, other data or other arguments is refused. A finished run is kept: the same call restores
+            its weights with a warning and trains nothing. Delete the folder to start anew.
         **fit_arguments: Other arguments of `fit`, such as `validation_split` or `steps_per_epoch`.
 
     Returns:
@@ -95,11 +103,11 @@ def fit_one_cycle(
 
     Raises:
         TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason), or if a run is to be
-            resumed whose peak is not known.
+            resumed whose peak is not known, or if `backup_dir` has the backup of another run.
 
     Warns:
         UserWarning: If the inputs are clearly not standardized, or the search for the peak noticed another fault of
-            the data.
+            the data. If the run in `backup_dir` is finished, or its newest backup is damaged.
 
     Example:
 
@@ -111,13 +119,7 @@ def fit_one_cycle(
     check_model(model, x)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, x, y, **data)
-    check_validation_data(model, validation_data, fit_arguments.get("validation_batch_size") or batch_size)
-    check_built_model(model, x, batch_size)
-    check_integer("epochs", epochs)
-    check_seed(seed)
-    check_verbose(verbose)
-    check_fit_arguments(fit_arguments, x=x, epochs=epochs, validation_data=validation_data)
-    check_even_batches(fit_arguments, x=x, batch_size=batch_size, validation_data=validation_data)
+    _check_arguments(model, x, batch_size, validation_data, fit_arguments, epochs=epochs, seed=seed, verbose=verbose)
     callbacks = checked_callbacks(callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     # All refusals come before the search for the peak, which may take as long as the training.
@@ -126,19 +128,23 @@ def fit_one_cycle(
     length = fit_length(
         spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
     )
-    unscaled = unscaled_inputs_message(model, x)
-    if unscaled:
-        warnings.warn(unscaled, stacklevel=3)
+    unscaled = _warn_if_unscaled(model, x)
     checked = spec.finds_peak or training_data.is_arrays(x)
     if not spec.finds_peak:  # the search checks the data itself
         data_faults.check_data_values(model, x, y, sample_weight, class_weight)
+    backup = open_backup(
+        backup_dir, model, {"x": x, "y": y, **data, "validation_data": validation_data}, callbacks,
+        epochs=epochs, max_learning_rate=max_learning_rate, momentum=momentum, schedule=schedule, seed=seed,
+        total_steps=total_steps, **fit_arguments,
+    )  # fmt: skip
+    if backup is not None and backup.is_finished:
+        return backup.repeat_end()
     kept_peak = KeptPeak(callbacks)
-    evidence = kept_peak.load(spec)
+    evidence = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
     if evidence is None:
         refuse_to_find_peak_again(spec, continues=length.continues)
-        evidence = find_peak(
-            spec, model, x, y, **data, **_length(length, validation_data, fit_arguments), seed=seed, verbose=verbose
-        )
+        trained = _length(length, validation_data, fit_arguments)
+        evidence = find_peak(spec, model, x, y, **data, **trained, seed=seed, verbose=verbose)
     if evidence is not None:
         _warn_of_faults(evidence, unscaled)
         spec = spec.with_peak(evidence.learning_rate)
@@ -146,9 +152,37 @@ def fit_one_cycle(
     # The check comes last, so that it wraps the step that has the cycle.
     last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
     return _fit(
-        model, x, y, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
+        model, x, y, backup, evidence, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
         callbacks=[*callbacks, *last], **fit_arguments,
     )  # fmt: skip
+
+
+def _check_arguments(
+    model: keras.Model,
+    x: Nested,
+    batch_size: int | None,
+    validation_data: Nested,
+    arguments: FitArguments,
+    *,
+    epochs: int,
+    seed: int | None,
+    verbose: int | str,
+) -> None:
+    """Raise an error for the first argument that is invalid by itself or for this model and data."""
+    check_validation_data(model, validation_data, arguments.get("validation_batch_size") or batch_size)
+    check_built_model(model, x, batch_size)
+    check_integer("epochs", epochs)
+    check_seed(seed)
+    check_verbose(verbose)
+    check_fit_arguments(arguments, x=x, epochs=epochs, validation_data=validation_data)
+    check_even_batches(arguments, x=x, batch_size=batch_size, validation_data=validation_data)
+
+
+def _warn_if_unscaled(model: keras.Model, x: Nested) -> str | None:
+    unscaled = unscaled_inputs_message(model, x)
+    if unscaled:
+        warnings.warn(unscaled, stacklevel=4)
+    return unscaled
 
 
 def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
@@ -158,8 +192,21 @@ def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
             warnings.warn(hint, stacklevel=4)
 
 
-def _fit(model: keras.Model, x: Nested, y: Nested, **arguments: object) -> keras.callbacks.History:
-    """Call `fit`. After an exception, the cycle would otherwise stay until the next one."""
+def _fit(
+    model: keras.Model,
+    x: Nested,
+    y: Nested,
+    backup: RunBackup | None,
+    evidence: RangeTest | Sweep | None,
+    *,
+    callbacks: list[keras.callbacks.Callback],
+    **arguments: Any,
+) -> keras.callbacks.History:
+    """Call `fit`, from the backup on. After an exception, the cycle would otherwise stay until the next one."""
+    if backup is not None:
+        callbacks.append(backup)
+        arguments["initial_epoch"] = backup.prepare(evidence, arguments.get("initial_epoch", 0), callbacks)
+    arguments["callbacks"] = callbacks
     with batches_required(x):
         return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
@@ -105,6 +106,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._peak = max_learning_rate
         self._evidence: RangeTest | Sweep | None = None
         self._run: CycleRun | None = None
+        self._resumed: tuple[int, int | None] | None = None
 
     @classmethod
     def from_spec(
@@ -135,8 +137,17 @@ class OneCycleScheduler(keras.callbacks.Callback):
         """The result that picked the peak, or None if the peak was given."""
         return self._evidence
 
+    def backup_state(self) -> dict[str, int | None]:
+        """Return where the cycle began and its length, for a backup (see `Resumable`)."""
+        return dict(zip(("start_step", "total_steps"), self._span, strict=True))
+
+    def restore_backup_state(self, state: Mapping[str, Any]) -> None:
+        """Continue the cycle of a backup in the next `fit`."""
+        self._resumed = (state["start_step"], state["total_steps"])
+
     def __getstate__(self) -> dict[str, object]:
-        return state_of_copy(self, "_run", "_resumption", "_assignments", "_shown", "_report", "_config")
+        of_one_fit = ("_run", "_resumption", "_assignments", "_shown", "_report", "_config", "_span", "_resumed")
+        return state_of_copy(self, *of_one_fit)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -208,14 +219,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # Loading a checkpoint may change the learning rate too, but then also the counter.
         if not self._resumption.counter_changed(now):
             self._check_assignments()
-        start = self._start_step(epoch, now)
-        length = cycle_length(
-            self.params,
-            epoch,
-            total_steps=self.total_steps,
-            steps_done=now - start,
-            skips_updates=skips_updates(optimizer),
-        )
+        start, length = self._span = self._resumed or self._find_span(epoch, now)
         schedules = self._spec.schedules(optimizer, length, start)
         self._report = self._report_of(schedules, start, length)
         # A ready schedule has the length that the user gave it.
@@ -226,6 +230,18 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._assignments = AssignmentCheck(optimizer)
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
+
+    def _find_span(self, epoch: int, now: int) -> tuple[int, int | None]:
+        """Return the step of the optimizer at which the cycle began, and its length."""
+        start = self._start_step(epoch, now)
+        length = cycle_length(
+            self.params,
+            epoch,
+            total_steps=self.total_steps,
+            steps_done=now - start,
+            skips_updates=skips_updates(self.model.optimizer),
+        )
+        return start, length
 
     def _start_step(self, epoch: int, now: int) -> int:
         """Return the step of the optimizer at which the cycle began."""
@@ -260,10 +276,11 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def _parameters(self) -> dict[str, object]:
         """Return the cycle that is about to begin, as trackers log it."""
         epoch = initial_epoch(self.model)
-        length = cycle_length(self.params, epoch, total_steps=self.total_steps, steps_done=0, skips_updates=False)
-        schedules = self._spec.schedules(self.model.optimizer, length)
+        new = 0, cycle_length(self.params, epoch, total_steps=self.total_steps, steps_done=0, skips_updates=False)
+        start, length = self._resumed or new
+        schedules = self._spec.schedules(self.model.optimizer, length, start)
         described = describe_hyperparameters(self.model.optimizer, schedules)
-        return {**described, **self._report_of(schedules, 0, length).parameters()}
+        return {**described, **self._report_of(schedules, start, length).parameters()}
 
     def _finished_report(self, run: CycleRun) -> CycleReport:
         # A schedule with a `start_step` may begin later than the training ends.
