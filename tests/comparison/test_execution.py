@@ -271,6 +271,7 @@ def test_dask_replaces_killed_worker(cluster, user_code, tmp_path, monkeypatch):
     assert comparison.problems == ()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_killed_comparison_on_dask_resumes(cluster, driver, user_code, tmp_path):
     """After a comparison on Dask is killed, a second one on the same cluster makes the missing runs."""

@@ -87,27 +87,40 @@ def test_command_line_without_its_packages(python):
     assert "pip install typer rich" in done.stderr
 
 
-def test_comparisons_without_their_packages(python):
-    """Without scipy, `onecycle.compare` raises an error that says what to install."""
-    program = "import sys; sys.modules['scipy'] = None; import onecycle; onecycle.compare"
+def test_comparisons_without_their_packages(python, tmp_path):
+    """Without scipy, `onecycle.compare` and the commands of comparisons say what to install."""
+    (tmp_path / "mine.py").write_text("def parts(): return 1, 2, {}")
+    program = f"""
+import sys
+sys.modules["scipy"] = None
+from onecycle.__main__ import main
+print([main(["reproduce", "boston-housing"]), main(["compare", {str(tmp_path / "mine.py:parts")!r}])])
+import onecycle
+onecycle.compare
+"""
     done = python(program, check=False, KERAS_BACKEND="torch")  # JAX itself needs scipy
+    command = "Error: This command needs scipy. Install it with: pip install scipy joblib cloudpickle"
 
+    assert done.stdout.strip() == "[2, 2]"
+    assert done.stderr.splitlines().count(command) == 2
     assert done.stderr.splitlines()[-1].endswith("Install them with: pip install scipy joblib cloudpickle")
 
 
-@pytest.mark.parametrize("command", ["reproduce", "compare"])
-def test_commands_of_comparisons_without_their_packages(command, python, tmp_path):
-    """Without scipy, the commands print one line that says what to install, and exit with 2."""
-    (tmp_path / "mine.py").write_text("def parts(): return 1, 2, {}")
-    argument = {"reproduce": "boston-housing", "compare": f"{tmp_path / 'mine.py'}:parts"}[command]
-    without_scipy = "import sys; sys.modules['scipy'] = None; from onecycle.__main__ import main; "
-    done = python(f"{without_scipy}sys.exit(main({[command, argument]!r}))", check=False, KERAS_BACKEND="torch")
+def test_the_module_of_the_user_chooses_the_backend(python, tmp_path):
+    """The commands import the user's module before Keras, so that it can set `KERAS_BACKEND`."""
+    module = tmp_path / "mine.py"
+    module.write_text("import sys\nassert 'keras' not in sys.modules\ndef make(): sys.exit(3)")
+    commands = [[name, f"{module}:make"] for name in ("find", "fit", "sweep --epochs 2", "compare")]
+    program = f"""
+import os
+from onecycle.__main__ import main
+os.environ.pop("KERAS_BACKEND", None)
+print([main([*command[0].split(), command[1]]) for command in {commands!r}])
+"""
+    done = python(program)
 
-    assert done.returncode == 2
-    assert (
-        done.stderr.splitlines()[-1]
-        == "Error: This command needs scipy. Install it with: pip install scipy joblib cloudpickle"
-    )
+    assert done.stdout.strip() == "[1, 1, 1, 1]"
+    assert done.stderr.count("ended the process with sys.exit(3)") == 4
 
 
 def test_public_names_exist():

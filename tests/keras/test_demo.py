@@ -1,6 +1,5 @@
 """`onecycle demo` on the digits of scikit-learn."""
 
-import os
 import re
 
 import matplotlib.pyplot as plt
@@ -9,7 +8,6 @@ import pytest
 import onecycle
 from onecycle.__main__ import main
 from onecycle.cli import demo_runs
-from onecycle.cli.environment import without_log_lines
 
 PLOTS = ("range_test.png", "training_curves.png")
 
@@ -45,13 +43,3 @@ def test_demo(few_epochs, tmp_path, capfd, backend):
 def test_epochs_to_target(target, epoch):
     """Epochs to a target are counted from 1; a run that does not reach it has None."""
     assert demo_runs.DemoRun(0.1, (0.5, 0.7, 0.9, 0.8)).epochs_to(target) == epoch
-
-
-def test_log_lines_of_libraries_are_hidden_unless_there_is_an_error(capfd):
-    """What is written to standard error, also by C++ code, is hidden; with an exception it is shown."""
-    with without_log_lines():
-        os.write(2, b"noise")
-    assert capfd.readouterr().err == ""
-    with pytest.raises(IndexError), without_log_lines():
-        [][os.write(2, b"a cause")]
-    assert capfd.readouterr().err == "a cause"

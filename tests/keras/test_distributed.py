@@ -40,7 +40,7 @@ def run():
 
 def cycles():
     return {"cycle of " + type(optimizer).__name__: cycle(optimizer) for optimizer in (
-        keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.Adam(), keras.optimizers.AdamW(weight_decay=1.0)
+        keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.AdamW(weight_decay=1.0)
     )}
 
 def cycle(optimizer):
@@ -92,7 +92,7 @@ def one_and_two(python, backend):
     return results["one"], results["two"]
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_cycle_on_two_devices_equals_that_on_one(one_and_two, optimizer):
     """After a cycle on two devices the weights agree with those of one device to float32, and differ per optimizer."""
     one, two = (each[f"cycle of {optimizer}"] for each in one_and_two)

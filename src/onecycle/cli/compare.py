@@ -19,6 +19,7 @@ from onecycle.cli.environment import (
 )
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, PlotFile, ResultFile
 from onecycle.cli.user_code import call_user_function, check_function_name, describe_returned
+from onecycle.keras_support.quiet_import import import_keras
 
 if TYPE_CHECKING:
     import keras
@@ -71,6 +72,7 @@ def compare_command(
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
             code = load_comparison_code(function)
+            import_keras(seeded=True)
             with name_missing_packages(), setting_errors_as_usage_errors():
                 from onecycle import compare
 

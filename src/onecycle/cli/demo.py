@@ -11,8 +11,9 @@ import typer
 
 from onecycle.cli import console
 from onecycle.cli.demo_runs import EPOCHS, DemoResult, DemoRun, build_network, run_demo
-from onecycle.cli.environment import Backend, check_output_folder, select_backend, without_log_lines
+from onecycle.cli.environment import Backend, check_output_folder, select_backend
 from onecycle.cli.options import MAX_SEED, BackendChoice, Debug
+from onecycle.keras_support.quiet_import import without_log_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onecycle.cli.console import UsageError
+from onecycle.keras_support.quiet_import import import_keras
 
 if TYPE_CHECKING:
     from onecycle.results import Result
@@ -55,32 +56,7 @@ def select_backend(backend: Backend | None, *, default: Backend | None = None) -
         raise UsageError(f"Keras already runs on {current}. Start a new process to use {name}.")
     os.environ["KERAS_BACKEND"] = name
     # Here, because the user's module may set KERAS_BACKEND before it imports keras.
-    with without_log_lines():
-        import keras  # noqa: F401
-
-
-@contextmanager
-def without_log_lines() -> Iterator[None]:
-    """Hide what libraries write to standard error while they are imported, unless an exception ends it.
-
-    TensorFlow writes some lines at its import from C++, which no setting of its log level turns off. Keras imports it
-    on every backend where it is installed.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as hidden:
-        original = os.dup(2)
-        os.dup2(hidden.fileno(), 2)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            sys.stderr.flush()
-            os.dup2(original, 2)
-            os.close(original)
-            if failed:
-                hidden.seek(0)
-                os.write(2, hidden.read())
+    import_keras()
 
 
 def use_noninteractive_plots() -> None:

@@ -42,9 +42,9 @@ def find_command(
         check_function_name(function)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
+            user = load_model_and_data(function, seed)
             from onecycle import find_learning_rate
 
-            user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
             result = find_learning_rate(
                 user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=batch_size,

@@ -18,6 +18,7 @@ from onecycle.cli.environment import (
     select_backend,
 )
 from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, ResultFile
+from onecycle.keras_support.quiet_import import import_keras
 
 
 class ArticleTask(StrEnum):
@@ -61,6 +62,7 @@ def reproduce_command(
             os.environ["ONECYCLE_DATA"] = str(data_dir.resolve())
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend, default=Backend.tensorflow)
+            import_keras(seeded=True)
             with name_missing_packages():
                 from onecycle.comparison.article.reproduction import reproduce
 

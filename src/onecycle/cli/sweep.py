@@ -47,9 +47,9 @@ def sweep_command(
         check_function_name(function)
         with console.reserve_stdout(as_json=as_json):
             select_backend(backend)
+            user = load_model_and_data(function, seed)
             from onecycle import sweep_learning_rates
 
-            user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
             # The default is defined beside code that imports Keras, too late for the help text.
             budget_argument: dict[str, Any] = {} if budget is None else {"budget": budget}

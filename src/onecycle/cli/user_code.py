@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from onecycle.cli.console import UsageError
 from onecycle.cli.error_text import cause
+from onecycle.keras_support.quiet_import import import_keras, without_log_lines
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +86,7 @@ def call_user_function(name: str, seed: int | None = None) -> object:
     module_or_file, _, function_name = name.rpartition(":")
     function = find_function(import_user_module(module_or_file), function_name, module_or_file)
     if seed is not None:
+        import_keras(seeded=True)
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -103,7 +105,7 @@ def import_user_module(module_or_file: str) -> ModuleType:
         UsageError: If there is no such module, or it is not valid Python.
     """
     try:
-        with named_exits(module_or_file):
+        with named_exits(module_or_file), without_log_lines():
             is_file = module_or_file.endswith(".py")
             return import_file(Path(module_or_file)) if is_file else import_by_name(module_or_file)
     except (SyntaxError, UnicodeError) as error:

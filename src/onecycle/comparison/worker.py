@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle.keras_support.quiet_import import import_keras
+
 if TYPE_CHECKING:
     from onecycle.results.runs import RunRecord
 
@@ -52,6 +54,7 @@ def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: Worker
         RuntimeError: If the run fails, or Keras is loaded here on another backend.
     """
     set_environment(setup.environment)
+    import_keras(seeded=True)
     use_keras_settings(setup.keras_settings)
     # Only now: these modules import keras, and so does loading the user's code.
     import cloudpickle
