@@ -80,7 +80,7 @@ def run_demo(seed: int, progress: Callable[[str], None]) -> DemoResult:
     from onecycle import find_learning_rate
     from onecycle.tasks import load_task
 
-    data = load_task("digits").data
+    data = _whole_batches(load_task("digits").data)
     progress(f"Training at {len(GUESSES)} guessed learning rates")
     guesses, guessing_seconds = _timed(lambda: _train_guesses(data, seed))
     progress("Finding a learning rate")
@@ -95,6 +95,13 @@ def run_demo(seed: int, progress: Callable[[str], None]) -> DemoResult:
     history, cycle_seconds = _timed(lambda: _train_cycle(range_test, data, seed))
     cycle = DemoRun(range_test.learning_rate, tuple(history.history["val_accuracy"]))
     return DemoResult(guesses, guessing_seconds, range_test, finding_seconds, cycle, cycle_seconds, history.onecycle)
+
+
+def _whole_batches(data: TrainTestSplit) -> TrainTestSplit:
+    """Return the data without the rows of a last, short batch, for which every program would be compiled again."""
+    (x, y), test = data
+    rows = len(x) - len(x) % BATCH_SIZE
+    return (x[:rows], y[:rows]), test
 
 
 def build_network(seed: int, learning_rate: float = 0.01) -> keras.Model:

@@ -138,7 +138,8 @@ def _start_state(model: keras.Model) -> TrainingState:
 
     def start_value(variable: keras.Variable, value: keras.KerasTensor) -> keras.KerasTensor:
         if id(variable) in zero:
-            return value * 0
+            # By NumPy, because JAX would compile a program for each shape.
+            return compilation.to_device(np.zeros(value.shape, keras.backend.standardize_dtype(value.dtype)))
         return value // length * length if id(variable) in counters and length > 1 else value
 
     pairs = zip(optimizer.variables, state.optimizer, strict=True)
