@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onecycle import tasks as tasks
     from onecycle.comparison import compare
     from onecycle.finding.callback import LearningRateFinder
+    from onecycle.finding.race import race_learning_rates
     from onecycle.finding.range_test import find_learning_rate
     from onecycle.finding.sweep import sweep_learning_rates
     from onecycle.hyperparameters.logger import HyperparameterLogger
@@ -46,6 +47,7 @@ __all__ = [
     "find_learning_rate",
     "fit_one_cycle",
     "load",
+    "race_learning_rates",
     "schedule_hyperparameters",
     "sweep_learning_rates",
     "unschedule_hyperparameters",
@@ -64,6 +66,7 @@ _MODULES = {
     "find_learning_rate": "finding.range_test",
     "fit_one_cycle": "training.fitting",
     "load": "results",
+    "race_learning_rates": "finding.race",
     "schedule_hyperparameters": "hyperparameters.scheduling",
     "sweep_learning_rates": "finding.sweep",
     "unschedule_hyperparameters": "hyperparameters.scheduling",

@@ -135,6 +135,20 @@ def test_sweep(user_folder, capsys):
     assert (user_folder / "swept.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_race(user_folder, capsys):
+    """`race` prints JSON, writes the result, the plot and the trained model, and its result is a peak for `fit`."""
+    options = ["--epochs", "3", "--candidates", "2", "--seed", "0", "--save", "race.json", "--plot", "race.png"]
+    assert main(["race", "mine:make", *options, "--model", "raced.keras", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    result = onecycle.load(user_folder / "race.json")
+    assert facts["learning_rate"] == result.learning_rate
+    assert facts["candidates"] == len(result.learning_rates)
+    assert (user_folder / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert int(keras.saving.load_model(user_folder / "raced.keras").optimizer.iterations) > 0
+    assert main(["fit", "mine:make", "--epochs", "1", "--max-learning-rate", "race.json"]) == 0
+    assert "Picked by a race" in capsys.readouterr().out
+
+
 def test_sweep_with_too_small_a_budget(user_folder, capsys):
     """A budget of 0 is wrong usage. A budget that is too small is a failure, and the message names the remedy."""
     assert failure(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0")[0] == 2

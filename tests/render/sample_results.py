@@ -4,6 +4,7 @@ import dataclasses
 
 from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
+from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_sweeps import SWEEPS
 
@@ -12,6 +13,7 @@ from onecycle.suggestions import Suggestion
 RESULTS = {
     **RANGE_TESTS,
     **{f"comparison, {name}": result for name, result in COMPARISONS.items()},
+    **{f"race, {name}": result for name, result in RACES.items()},
     **{f"sweep, {name}": result for name, result in SWEEPS.items()},
     **{f"cycle, {name}": result for name, result in CYCLES.items()},
 }
@@ -37,7 +39,7 @@ def with_arms_named(result, names):
 
 
 def hostile_results():
-    """Return a comparison, a range test, a sweep and a cycle in which every text is an attack."""
+    """Return a comparison, a range test, a sweep, a race and a cycle in which every text is an attack."""
     comparison = with_arms_named(COMPARISONS["pretty"], HOSTILE_NAMES)
     comparison = dataclasses.replace(
         comparison,
@@ -61,10 +63,19 @@ def hostile_results():
         config={"epochs": HOSTILE, HOSTILE: HOSTILE},
         versions={HOSTILE: HOSTILE},
     )
+    race = dataclasses.replace(
+        RACES["pretty"],
+        reasons=(HOSTILE,) * 3,
+        held_out=HOSTILE,
+        note=HOSTILE,
+        monitor=HOSTILE,
+        config={"epochs": HOSTILE, HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+    )
     cycle = dataclasses.replace(CYCLES["range test"], schedule=HOSTILE, evidence=range_test)
-    return [comparison, range_test, sweep, cycle]
+    return [comparison, range_test, sweep, race, cycle]
 
 
 def harmless_results():
     """Return the results that `hostile_results` are made from."""
-    return [COMPARISONS["pretty"], RANGE_TESTS["pretty"], SWEEPS["pretty"], CYCLES["range test"]]
+    return [COMPARISONS["pretty"], RANGE_TESTS["pretty"], SWEEPS["pretty"], RACES["pretty"], CYCLES["range test"]]

@@ -16,6 +16,7 @@ from onecycle.cli.environment import use_noninteractive_plots
 from onecycle.cli.find import find_command
 from onecycle.cli.fit import fit_command
 from onecycle.cli.preview import preview_command
+from onecycle.cli.race import race_command
 from onecycle.cli.report import report_command
 from onecycle.cli.reproduce import reproduce_command
 from onecycle.cli.sweep import sweep_command
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
     "find": find_command,
     "sweep": sweep_command,
+    "race": race_command,
     "fit": fit_command,
     "compare": compare_command,
     "reproduce": reproduce_command,

@@ -18,10 +18,10 @@ from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFi
 from onecycle.cli.user_code import ModelAndData, check_batch_size, check_function_name, load_model_and_data
 
 if TYPE_CHECKING:
-    from onecycle.results import RangeTest, Sweep
+    from onecycle.results import Race, RangeTest, Sweep
     from onecycle.results.cycle_report import CycleReport
 
-    Peak: TypeAlias = float | str | RangeTest | Sweep
+    Peak: TypeAlias = float | str | RangeTest | Race | Sweep
 
 # What `fit_one_cycle` takes, by its name on the command line.
 PICKERS = {"auto": "auto", "range-test": "range test", "sweep": "sweep"}
@@ -34,7 +34,7 @@ def fit_command(
         str,
         typer.Option(
             metavar="NUMBER|range-test|sweep|RESULT.json",
-            help="Peak of the cycle: a number, how to find it, or the result that `find` or `sweep` saved.",
+            help="Peak of the cycle: a number, how to find it, or the result that `find`, `sweep` or `race` saved.",
         ),
     ] = "range-test",
     batch_size: BatchSize = None,
@@ -101,19 +101,19 @@ def read_peak(text: str) -> Peak:
             return check_learning_rate("max_learning_rate", number)
     if not Path(text).is_file():
         raise console.UsageError(
-            "Option --max-learning-rate must be a number, range-test, sweep, or a file that `find` or `sweep` saved. "
-            f"Received: --max-learning-rate {text}"
+            "Option --max-learning-rate must be a number, range-test, sweep, or a file that `find`, `sweep` or `race` "
+            f"saved. Received: --max-learning-rate {text}"
         )
     return _saved_result(Path(text))
 
 
 def _saved_result(path: Path) -> Peak:
     from onecycle import load
-    from onecycle.results import RangeTest, Sweep
+    from onecycle.results import Race, RangeTest, Sweep
 
     with console.value_errors_as_usage_errors():
         result = load(path)
-        if not isinstance(result, RangeTest | Sweep):
+        if not isinstance(result, RangeTest | Race | Sweep):
             raise console.UsageError(f"{path} holds a {type(result).__name__}, which has no learning rate for a cycle.")
         result.learning_rate  # noqa: B018  # raises an error with the reason if there is none
     return result

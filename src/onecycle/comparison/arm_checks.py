@@ -10,7 +10,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
 from onecycle.suggestions.argument_names import advice_on_name
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
-from onecycle.training.cycle_spec import PICKERS, checked_momentum
+from onecycle.training.cycle_spec import SEARCHES, checked_momentum
 
 
 def check_keys(name: object, options: object, keys: Iterable[str]) -> None:
@@ -82,7 +82,7 @@ def _check_rate(rate: object, schedule: object) -> None:
         raise ValueError(
             f"A schedule already defines the learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
         )
-    if isinstance(rate, str) and rate in PICKERS:
+    if isinstance(rate, str) and rate in SEARCHES:
         return
     if isinstance(rate, str):
         raise ValueError(

@@ -27,6 +27,7 @@ from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.model_state import has_unbuilt_metrics
 from onecycle.keras_support.optimizers import is_multi_optimizer, learning_rate_setting
 from onecycle.keras_support.snapshot import preserving
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
 from onecycle.results.sweep import Sweep
@@ -76,7 +77,7 @@ class PlannedMember:
 
     member: Member
     scheduled: Mapping[str, LearningRateSchedule] = field(default_factory=dict)
-    finder: RangeTest | Sweep | None = None
+    finder: RangeTest | Race | Sweep | None = None
     seconds: float = 0.0
 
 

@@ -20,6 +20,7 @@ from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.identity import data_digest, digest, weights_digest
 from onecycle.keras_support.origin import machine_description
 from onecycle.keras_support.types import Nested
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
 from onecycle.results.sweep import Sweep
@@ -185,7 +186,7 @@ def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
     return model
 
 
-def finder_cost(result: RangeTest | Sweep | None, seconds: float) -> dict[str, object]:
+def finder_cost(result: RangeTest | Race | Sweep | None, seconds: float) -> dict[str, object]:
     """Return what finding the learning rate cost and found; empty if there was no search.
 
     Args:
@@ -194,7 +195,9 @@ def finder_cost(result: RangeTest | Sweep | None, seconds: float) -> dict[str, o
     """
     if result is None:
         return {}
-    if isinstance(result, Sweep):
+    if isinstance(result, Race):
+        reason, steps = result.reason, round(result.cost * result.total_steps)
+    elif isinstance(result, Sweep):
         reason, steps = result.pick.reason, round(result.cost * result.total_steps)
     else:
         # A test of another length is the second one, after a first that suggested nothing. Of the first only the

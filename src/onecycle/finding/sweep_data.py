@@ -165,7 +165,7 @@ def _split_rows(
 ) -> SweepData:
     fixed = fixed_batch_size(model)
     order = random.permutation(training_data.count_rows(data))
-    held_out = 0 if validation_data is not None else _number_held_out(len(order))
+    held_out = 0 if validation_data is not None else number_held_out(len(order))
     train = evenly_divided_rows(training_data.select_rows(data, order[held_out:]), fixed)
     if validation_data is not None:
         return SweepData(train, validation_data, size, steps, _GIVEN)
@@ -181,7 +181,7 @@ def _split_batches(batches: BatchList, steps: int, validation_data: Nested, rand
     if validation_data is not None:
         return SweepData(batches.select(order), validation_data, size, steps, _GIVEN)
     rows = batches.rows()
-    held_out = max(1, _number_held_out(rows) // size)
+    held_out = max(1, number_held_out(rows) // size)
     if held_out == len(batches):
         raise ValueError(_TOO_FEW_ROWS.format(rows=rows))
     validation = batches.select(order[:held_out])
@@ -189,7 +189,12 @@ def _split_batches(batches: BatchList, steps: int, validation_data: Nested, rand
     return SweepData(batches.select(order[held_out:]), validation.dataset(), size, steps, description)
 
 
-def _number_held_out(rows: int) -> int:
+def number_held_out(rows: int) -> int:
+    """Return how many of these rows are held out.
+
+    Raises:
+        ValueError: If they are too few.
+    """
     number = min(round(HELD_OUT_SHARE * rows), MAX_HELD_OUT_ROWS)
     if number < max(MIN_HELD_OUT_ROWS, parts_of_batch()):
         raise ValueError(_TOO_FEW_ROWS.format(rows=rows))

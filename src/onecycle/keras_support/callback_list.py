@@ -6,6 +6,7 @@ Private names of Keras, checked on Keras 3.15.1: `BackupAndRestore._training_met
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec
@@ -69,6 +70,30 @@ def state_of_copy(callback: keras.callbacks.Callback, *of_one_fit: str) -> dict[
         *of_one_fit: Attributes that belong to one `fit`. They are None in the copy, until its next `fit`.
     """
     return {name: None if name in ("_model", *of_one_fit) else value for name, value in vars(callback).items()}
+
+
+def copied_callback(callback: keras.callbacks.Callback, model: keras.Model) -> keras.callbacks.Callback:
+    """Return a copy of a callback for one of several trainings of a model.
+
+    Args:
+        callback: The callback.
+        model: The model, which is not copied.
+
+    Raises:
+        ValueError: If it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(callback, {id(model): model})
+    except Exception as error:
+        raise ValueError(
+            f"Each candidate of a race needs a copy of the callbacks, and {type(callback).__name__} cannot be copied. "
+            "Race without it, and train with the learning rate of the result."
+        ) from error
+
+
+def take_state(callback: keras.callbacks.Callback, copied: keras.callbacks.Callback) -> None:
+    """Give a callback the attributes of its copy."""
+    vars(callback).update(vars(copied))
 
 
 def call_before(callback: keras.callbacks.Callback, hook: str, action: Callable[..., None]) -> None:

@@ -14,7 +14,7 @@ from onecycle.keras_support.data_state import DataSnapshot
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.foreign_state import restoration_of
 from onecycle.keras_support.held_objects import has_attributes, held_objects, is_container
-from onecycle.keras_support.interrupts import without_interrupts
+from onecycle.keras_support.interrupts import undo_unless_finished, without_interrupts
 from onecycle.keras_support.layer_content import OF_FIT, LayerContent
 from onecycle.keras_support.model_state import loss_and_metrics
 from onecycle.keras_support.object_content import ContentSnapshot
@@ -65,6 +65,32 @@ def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None,
             before.restore()
     finally:
         before.restore()
+
+
+def undone_unless_finished(model: keras.Model, run: Callable[[], T], *, data: Nested = None) -> T:
+    """Call `run`; if an exception or an interrupt ends it, restore everything that training changes.
+
+    Experiment trackers do not notice that the model is trained.
+
+    Args:
+        model: A compiled model.
+        run: What trains the model.
+        data: The data that is read, as `fit` takes it, also nested.
+
+    Returns:
+        What `run` returned.
+    """
+    close_ended_fit(model)
+    before = _TrainingSnapshot(model, data, keep_weights=False)
+
+    def unpatched_run() -> T:
+        try:
+            before.patches.remove()
+            return run()
+        finally:
+            before.patches.restore()
+
+    return undo_unless_finished(unpatched_run, before.restore)
 
 
 class _TrainingSnapshot:

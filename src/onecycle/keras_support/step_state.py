@@ -60,6 +60,14 @@ def variable_after_step(model: keras.Model, variable: keras.Variable, result: Ne
     return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
 
 
+def current_weights(model: keras.Model) -> list[keras.KerasTensor]:
+    """Return the values on the device of the trainable and then of the other variables, also while `fit` is running."""
+    state = getattr(model, "_jax_state", None) if backends.name() == "jax" and not model._jax_state_synced else None
+    if state is not None:
+        return [*state["trainable_variables"], *state["non_trainable_variables"]]
+    return [variable.value for variable in (*model.trainable_variables, *model.non_trainable_variables)]
+
+
 def write_back_state(model: keras.Model, result: Nested = None) -> None:
     """Write JAX's newest state into the variables, so that they can be read and assigned.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
+from onecycle.plot.race_info import race_picture
 from onecycle.plot.range_test_info import range_test_picture
 from onecycle.plot.schedule_info import HasValues, cycle_picture, picture_of_schedule
 from onecycle.plot.sweep_info import sweep_picture
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike
 
-    from onecycle.results import Comparison, CycleReport, RangeTest, Sweep
+    from onecycle.results import Comparison, CycleReport, Race, RangeTest, Sweep
 
 __all__ = [
     "plot_comparison",
     "plot_cycle",
     "plot_differences",
+    "plot_race",
     "plot_range_test",
     "plot_schedule",
     "plot_sweep",
@@ -55,6 +57,25 @@ def plot_range_test(result: RangeTest, ax: Axes | None = None) -> Axes:
     from onecycle.plot.range_test_draw import draw_range_test
 
     return draw_range_test(range_test_picture(result), ax)
+
+
+def plot_race(result: Race, ax: Axes | None = None) -> Axes:
+    """Draw the training loss of each candidate of a race, and the cuts at which the worse ones were dropped.
+
+    Args:
+        result: The race.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
+    """
+    _require_matplotlib()
+    from onecycle.plot.race_draw import draw_race
+
+    return draw_race(race_picture(result), ax)
 
 
 def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:

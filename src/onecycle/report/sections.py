@@ -8,11 +8,13 @@ from typing import TypeVar, cast
 from onecycle.report.comparison import comparison_section
 from onecycle.report.cycle import cycle_section
 from onecycle.report.parts import Section
+from onecycle.report.race import race_section
 from onecycle.report.range_test import range_test_section
 from onecycle.report.sweep import sweep_section
 from onecycle.results.base import Result
 from onecycle.results.comparison import Comparison
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 
@@ -45,6 +47,7 @@ def _register(cls: type[R], make: Callable[[R], Section]) -> None:
 
 
 _register(RangeTest, range_test_section)
+_register(Race, race_section)
 _register(Sweep, sweep_section)
 _register(CycleReport, cycle_section)
 _register(Comparison, comparison_section)

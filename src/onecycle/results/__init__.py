@@ -8,6 +8,7 @@ from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import MeasuredRun, RunRecord
 from onecycle.results.sweep import Sweep
@@ -19,6 +20,7 @@ __all__ = [
     "CycleReport",
     "MeasuredRun",
     "Pick",
+    "Race",
     "RangeTest",
     "Result",
     "RunRecord",

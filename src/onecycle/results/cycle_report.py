@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onecycle.results import codec
 from onecycle.results.base import Result
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 
@@ -34,7 +35,7 @@ class CycleReport(Result):
         skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags behind the batches. None
             where they cannot be counted.
         max_learning_rate: The peak, or None if the schedule was given.
-        evidence: The `RangeTest` or the `Sweep` that picked the peak, or None if the peak was given.
+        evidence: The `RangeTest`, `Race` or `Sweep` that picked the peak, or None if the peak was given.
         steps_shown: int64 array, `(k,)`, steps of the cycle for a plot, increasing and counted from 0 at the start of
             the cycle. At most 200, and empty where the curve is unknown.
         learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
@@ -51,7 +52,7 @@ class CycleReport(Result):
     steps: int
     skipped_steps: int | None
     max_learning_rate: float | None = None
-    evidence: RangeTest | Sweep | None = None
+    evidence: RangeTest | Race | Sweep | None = None
     steps_shown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     learning_rates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     momenta: NDArray[np.float64] | None = None
@@ -84,9 +85,16 @@ class CycleReport(Result):
         return self.evidence if isinstance(self.evidence, Sweep) else None
 
     @property
+    def race(self) -> Race | None:
+        """The `Race` that picked the peak, or None."""
+        return self.evidence if isinstance(self.evidence, Race) else None
+
+    @property
     def rule(self) -> str | None:
-        """What picked the peak: the name of the range test's rule, `"sweep"`, or None if the peak was given."""
-        return "sweep" if self.sweep else self.range_test.rule if self.range_test else None
+        """What picked the peak: the range test's rule, `"race"`, `"sweep"`, or None if the peak was given."""
+        if self.race or self.sweep:
+            return "race" if self.race else "sweep"
+        return self.range_test.rule if self.range_test else None
 
     def parameters(self) -> dict[str, str | float]:
         """Return the cycle as names and plain values, as experiment trackers log parameters.
@@ -140,8 +148,10 @@ class CycleReport(Result):
         return f"{self.schedule}, {self.steps} of {length}"
 
 
-def reason_of_peak(evidence: RangeTest | Sweep | None) -> str | None:
+def reason_of_peak(evidence: RangeTest | Race | Sweep | None) -> str | None:
     """Return what picked a peak, at what cost, and why this peak; None if the peak was given."""
+    if isinstance(evidence, Race):
+        return f"Picked by a race that cost {evidence.cost:.3g} runs. {evidence.reason}"
     if isinstance(evidence, Sweep):
         return f"Picked by a sweep that cost {evidence.cost:.2g} of a run. {evidence.pick.reason}"
     if isinstance(evidence, RangeTest):

@@ -14,6 +14,7 @@ from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
 from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
 from onecycle.keras_support.optimizers import steps_per_update
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.schedules.delayed import starting_at
@@ -22,7 +23,8 @@ from onecycle.suggestions.arguments import check_learning_rate, check_number, de
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
 AUTO = "range test"  # what "auto" stands for
-PICKERS = ("auto", "range test", "sweep")
+SEARCHES = ("auto", "range test", "sweep")  # which leave the model unchanged
+PICKERS = (*SEARCHES, "race")
 TRIAL_STEPS = 1000  # with which a user's callable is tried before a peak is sought for it
 
 MomentumPair: TypeAlias = tuple[float, float]
@@ -55,8 +57,8 @@ class CycleSpec:
     """The specification of a cycle, from which the schedules of each run are made, whatever trains it.
 
     Attributes:
-        max_learning_rate: The peak; or how to find it, "auto", "range test" or "sweep"; or the result that holds it; or
-            None if the schedule has its own.
+        max_learning_rate: The peak; or how to find it, "auto", "range test", "race" or "sweep"; or the result that
+            holds it; or None if the schedule has its own.
         momentum: "auto" for (0.95, 0.85) if schedule and optimizer have a momentum to cycle, a pair (high, low), or
             None to leave it unchanged.
         schedule: None for the article's cycle, a ready schedule, or a callable (total_steps, max_learning_rate) ->
@@ -66,7 +68,7 @@ class CycleSpec:
         TypeError, ValueError: For a value that is none of these.
     """
 
-    max_learning_rate: float | str | RangeTest | Sweep | None = "auto"
+    max_learning_rate: float | str | RangeTest | Race | Sweep | None = "auto"
     momentum: str | MomentumPair | None = "auto"
     schedule: LearningRateSchedule | ScheduleMaker | None = None
 
@@ -81,12 +83,12 @@ class CycleSpec:
         peak = self.max_learning_rate
         if isinstance(peak, str) and peak not in PICKERS:
             raise ValueError(
-                'Argument `max_learning_rate` must be a number, "auto", "range test", "sweep" or a result of these. '
-                f"Received: max_learning_rate={peak!r}"
+                'Argument `max_learning_rate` must be a number, "auto", "range test", "race", "sweep" or a result of '
+                f"these. Received: max_learning_rate={peak!r}"
             )
         if self.has_ready_schedule:
             self._check_ready_schedule()
-        elif not isinstance(peak, str | RangeTest | Sweep) and (peak is not None or self.schedule is None):
+        elif not isinstance(peak, str | RangeTest | Race | Sweep) and (peak is not None or self.schedule is None):
             object.__setattr__(self, "max_learning_rate", check_learning_rate("max_learning_rate", peak))
 
     @property
@@ -101,7 +103,7 @@ class CycleSpec:
 
     @property
     def picker(self) -> str | None:
-        """What finds the peak, "range test" or "sweep"; None if it is given."""
+        """What finds the peak, "range test", "race" or "sweep"; None if it is given."""
         if not isinstance(self.max_learning_rate, str) or self.has_ready_schedule:
             return None
         return AUTO if self.max_learning_rate == "auto" else self.max_learning_rate
@@ -111,7 +113,7 @@ class CycleSpec:
         """The peak as a number; None if it is not known yet or belongs to the schedule."""
         if self.max_learning_rate is None or isinstance(self.max_learning_rate, str):
             return None
-        if isinstance(self.max_learning_rate, RangeTest | Sweep):
+        if isinstance(self.max_learning_rate, RangeTest | Race | Sweep):
             return self.max_learning_rate.learning_rate
         return float(self.max_learning_rate)
 
@@ -131,7 +133,7 @@ class CycleSpec:
                 learning rate, or a result without a learning rate.
         """
         refuse_conflicting_callbacks("OneCycleScheduler", callbacks)
-        if isinstance(self.max_learning_rate, RangeTest | Sweep):
+        if isinstance(self.max_learning_rate, RangeTest | Race | Sweep):
             self.max_learning_rate.learning_rate  # noqa: B018 - raises where the result suggests none
         if isinstance(self.momentum, tuple):
             require_momentum(model.optimizer)

@@ -8,6 +8,7 @@ from typing import TypedDict
 import keras
 
 from onecycle.keras_support import training_data
+from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import check_all_batches
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import check_integer, check_number, described
@@ -33,6 +34,41 @@ class TrainingLength(TypedDict):
     epochs: int
     steps_per_epoch: int | None
     validation_split: float
+
+
+def check_data_and_length(
+    model: keras.Model,
+    x: Nested,
+    y: Nested,
+    *,
+    epochs: int,
+    validation_data: Nested,
+    arguments: FitArguments,
+    batch_size: int | None,
+    sample_weight: Nested,
+    class_weight: dict[int, float] | None,
+) -> None:
+    """Check the data, the epochs and the other arguments of a `fit`. Nothing is read.
+
+    Args:
+        model: The model.
+        x: Training data.
+        y: Targets, or None.
+        epochs: Number of epochs.
+        validation_data: As in `fit`.
+        arguments: The other arguments.
+        batch_size: As in `fit`.
+        sample_weight: As in `fit`.
+        class_weight: As in `fit`.
+
+    Raises:
+        TypeError, ValueError: For the first argument that is invalid.
+    """
+    training_data.check_data(model, x, y, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight)
+    check_validation_data(model, validation_data, arguments.get("validation_batch_size") or batch_size)
+    check_integer("epochs", epochs)
+    check_fit_arguments(arguments, x=x, epochs=epochs, validation_data=validation_data)
+    check_even_batches(arguments, x=x, batch_size=batch_size, validation_data=validation_data)
 
 
 def check_fit_arguments(arguments: Mapping[str, object], *, x: Nested, epochs: int, validation_data: Nested) -> None:

@@ -10,26 +10,27 @@ from typing import Any, Unpack
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
+from onecycle.finding.race_run import RaceRequest, run_race
 from onecycle.keras_support import data_faults, training_data
-from onecycle.keras_support.data_checks import batches_required, check_validation_data
+from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.fit_start import check_built_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.interrupts import undo_unless_finished
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
+from onecycle.suggestions.arguments import check_seed, check_verbose
 from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
 from onecycle.training.fit_arguments import (
     FitArguments,
     TrainingLength,
-    check_even_batches,
-    check_fit_arguments,
+    check_data_and_length,
     checked_callbacks,
 )
 from onecycle.training.fit_length import FitLength, fit_length
@@ -45,7 +46,7 @@ def fit_one_cycle(
     y: Nested = None,
     *,
     epochs: int,
-    max_learning_rate: float | str | RangeTest | Sweep = "auto",
+    max_learning_rate: float | str | RangeTest | Race | Sweep = "auto",
     momentum: str | MomentumPair | None = "auto",
     schedule: LearningRateSchedule | ScheduleMaker | None = None,
     batch_size: int | None = None,
@@ -67,14 +68,17 @@ def fit_one_cycle(
     out a part of the training data, and uses neither `validation_data` nor the rows that `validation_split` holds out.
     For other settings of the sweep, such as its budget, call `sweep_learning_rates` and pass the result.
 
+    A race (`"race"`) trains whole cycles with several peaks, drops the worse ones on the way, and keeps the best one,
+    trained. It costs about 2.1 runs, and needs no further training. See `race_learning_rates`.
+
     Args:
         model: A compiled model.
         x: Training data, as `Model.fit` takes it. A one-shot generator is refused if the peak has to be found, since
             the search would use up its first batches.
         y: Targets, as in `fit`.
         epochs: Number of epochs, which is the length of the cycle.
-        max_learning_rate: The peak; `"auto"`, `"range test"` or `"sweep"` to find it; or the result of
-            `find_learning_rate` or `sweep_learning_rates`, which the report then contains.
+        max_learning_rate: The peak; `"auto"`, `"range test"`, `"race"` or `"sweep"` to find it; or the result of
+            `find_learning_rate`, `race_learning_rates` or `sweep_learning_rates`, which the report then contains.
         momentum: As in `OneCycleScheduler`.
         schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`; it keeps its own
             length, as in `OneCycleScheduler`), or a callable `(total_steps, max_learning_rate) -> schedule`, for
@@ -87,7 +91,7 @@ def fit_one_cycle(
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
         seed: Seed of the data order in the range test or the sweep. The training draws from the global random states,
-            as `fit` does.
+            as `fit` does, except in a race (see there).
         total_steps: Length of the cycle in training steps. By default it is that of the training. Required for data of
             unknown length, unless `steps_per_epoch` is given.
         backup_dir: Folder for a backup of the run after each epoch. If the run is interrupted, the same call, in a new
@@ -99,7 +103,7 @@ def fit_one_cycle(
 
     Returns:
         Keras' `History`. Its attribute `onecycle` is a `CycleReport`: the peak, why it was chosen and at what cost, and
-        the `RangeTest` or `Sweep` that picked it.
+        the `RangeTest`, `Race` or `Sweep` that picked it.
 
     Raises:
         TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason), or if a run is to be
@@ -118,8 +122,8 @@ def fit_one_cycle(
     """
     check_model(model, x)
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
-    training_data.check_data(model, x, y, **data)
-    _check_arguments(model, x, batch_size, validation_data, fit_arguments, epochs=epochs, seed=seed, verbose=verbose)
+    fit = {"epochs": epochs, "validation_data": validation_data, "verbose": verbose, **data}
+    _check_arguments(model, x, y, fit_arguments, seed, **fit)
     callbacks = checked_callbacks(callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule)
     # All refusals come before the search for the peak, which may take as long as the training.
@@ -128,6 +132,9 @@ def fit_one_cycle(
     length = fit_length(
         spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
     )
+    if spec.picker == "race":
+        _refuse_in_race(total_steps=total_steps, backup_dir=backup_dir)
+        return _race(model, x, y, spec, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments)
     unscaled = _warn_if_unscaled(model, x)
     checked = spec.finds_peak or training_data.is_arrays(x)
     if not spec.finds_peak:  # the search checks the data itself
@@ -151,31 +158,26 @@ def fit_one_cycle(
     kept_peak.keep(evidence)
     # The check comes last, so that it wraps the step that has the cycle.
     last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
-    return _fit(
-        model, x, y, backup, evidence, **data, epochs=epochs, validation_data=validation_data, verbose=verbose,
-        callbacks=[*callbacks, *last], **fit_arguments,
-    )  # fmt: skip
+    return _fit(model, x, y, backup, evidence, **fit, callbacks=[*callbacks, *last], **fit_arguments)
 
 
 def _check_arguments(
     model: keras.Model,
     x: Nested,
-    batch_size: int | None,
-    validation_data: Nested,
+    y: Nested,
     arguments: FitArguments,
+    seed: int | None,
     *,
     epochs: int,
-    seed: int | None,
+    validation_data: Nested,
     verbose: int | str,
+    **data: Any,
 ) -> None:
     """Raise an error for the first argument that is invalid by itself or for this model and data."""
-    check_validation_data(model, validation_data, arguments.get("validation_batch_size") or batch_size)
-    check_built_model(model, x, batch_size)
-    check_integer("epochs", epochs)
+    check_data_and_length(model, x, y, epochs=epochs, validation_data=validation_data, arguments=arguments, **data)
+    check_built_model(model, x, data["batch_size"])
     check_seed(seed)
     check_verbose(verbose)
-    check_fit_arguments(arguments, x=x, epochs=epochs, validation_data=validation_data)
-    check_even_batches(arguments, x=x, batch_size=batch_size, validation_data=validation_data)
 
 
 def _warn_if_unscaled(model: keras.Model, x: Nested) -> str | None:
@@ -185,7 +187,21 @@ def _warn_if_unscaled(model: keras.Model, x: Nested) -> str | None:
     return unscaled
 
 
-def _warn_of_faults(evidence: RangeTest | Sweep, unscaled: str | None) -> None:
+def _refuse_in_race(**arguments: object) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(
+                f"Argument `{name}` is not for a race, whose cycles are as long as the training, and which cannot be "
+                f'resumed. Leave it out, or pass the peak. Received: {name}={value!r} with max_learning_rate="race"'
+            )
+
+
+def _race(model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, **settings: Any) -> keras.callbacks.History:
+    """Train the winner of a race, and return its history."""
+    return run_race(model, x, y, RaceRequest(momentum=spec.momentum, schedule=spec.schedule, **settings))[1]
+
+
+def _warn_of_faults(evidence: RangeTest | Race | Sweep, unscaled: str | None) -> None:
     """Warn of the faults of the data that the search noticed, except of raw inputs, if that was done before."""
     for hint in evidence.hints:
         if hint != unscaled:
@@ -197,7 +213,7 @@ def _fit(
     x: Nested,
     y: Nested,
     backup: RunBackup | None,
-    evidence: RangeTest | Sweep | None,
+    evidence: RangeTest | Race | Sweep | None,
     *,
     callbacks: list[keras.callbacks.Callback],
     **arguments: Any,

@@ -13,6 +13,7 @@ from onecycle.finding.sweep_budget import SweepTooShortError
 from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
 from onecycle.keras_support import training_data
 from onecycle.keras_support.optimizers import optimizer_names
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.suggestion import Suggestion
@@ -50,7 +51,7 @@ def find_peak(
     validation_split: float = 0.0,
     sample_weight: object = None,
     **options: Unpack[PickerOptions],
-) -> RangeTest | Sweep | None:
+) -> RangeTest | Race | Sweep | None:
     """Return the result that holds the peak: the given one, or that of a picker; None for a number or a ready schedule.
 
     Args:
@@ -67,7 +68,7 @@ def find_peak(
     Raises:
         ValueError: If no peak was found, with the reason, or if the training is too short for a sweep.
     """
-    if isinstance(spec.max_learning_rate, RangeTest | Sweep):
+    if isinstance(spec.max_learning_rate, RangeTest | Race | Sweep):
         return spec.max_learning_rate
     if spec.picker is None:
         return None

@@ -23,6 +23,7 @@ from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, s
 from onecycle.keras_support.origin import origin_of
 from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
@@ -104,13 +105,13 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self.momentum = self._spec.momentum
         self.schedule = schedule
         self._peak = max_learning_rate
-        self._evidence: RangeTest | Sweep | None = None
+        self._evidence: RangeTest | Race | Sweep | None = None
         self._run: CycleRun | None = None
         self._resumed: tuple[int, int | None] | None = None
 
     @classmethod
     def from_spec(
-        cls, spec: CycleSpec, evidence: RangeTest | Sweep | None = None, total_steps: int | None = None
+        cls, spec: CycleSpec, evidence: RangeTest | Race | Sweep | None = None, total_steps: int | None = None
     ) -> OneCycleScheduler:
         """Return the callback of a cycle whose peak is known.
 
@@ -133,7 +134,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return callback
 
     @property
-    def evidence(self) -> RangeTest | Sweep | None:
+    def evidence(self) -> RangeTest | Race | Sweep | None:
         """The result that picked the peak, or None if the peak was given."""
         return self._evidence
 

@@ -33,6 +33,7 @@ from onecycle.keras_support.random_state import portable_random_states, set_port
 from onecycle.keras_support.types import Nested
 from onecycle.results import codec
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.arguments import check_path
@@ -40,7 +41,7 @@ from onecycle.training.backups.files import Backup, BackupFolder
 from onecycle.training.backups.run_identity import differences, run_identity
 from onecycle.training.reporting import recorded_numbers
 
-Evidence = RangeTest | Sweep
+Evidence = RangeTest | Race | Sweep
 
 
 @runtime_checkable

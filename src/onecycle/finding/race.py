@@ -1,0 +1,114 @@
+"""`race_learning_rates`: a few whole cycles, of which the worse ones are dropped on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
+
+from onecycle.finding.race_candidates import Candidates
+from onecycle.finding.race_run import DEFAULT_BUDGET, RaceRequest, run_race
+from onecycle.keras_support.types import Nested
+from onecycle.results.race import Race
+from onecycle.suggestions.argument_names import suggest_names
+from onecycle.training.cycle_spec import MomentumPair, ScheduleMaker
+from onecycle.training.fit_arguments import FitArguments
+
+
+@suggest_names(others=FitArguments.__annotations__)
+def race_learning_rates(
+    model: keras.Model,
+    x: Nested,
+    y: Nested = None,
+    *,
+    epochs: int,
+    candidates: Candidates = 3,
+    validation_data: Nested = None,
+    monitor: str = "val_loss",
+    mode: str = "auto",
+    schedule: ScheduleMaker | None = None,
+    momentum: str | MomentumPair | None = "auto",
+    budget: float = DEFAULT_BUDGET,
+    batch_size: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    sample_weight: Nested = None,
+    class_weight: dict[int, float] | None = None,
+    averaged_weights: bool = False,
+    on_interrupt: str = "restore",
+    seed: int | None = None,
+    verbose: int | str = "auto",
+    **fit_arguments: Unpack[FitArguments],
+) -> Race:
+    """Train with several peaks at once, drop the worse ones on the way, and keep the best, trained.
+
+    A range test of 100 steps suggests a peak. Whole cycles with a few multiples of it start from the current state of
+    the model and the same random states. At 0.4 and 0.7 of the cycle they are judged on held-out data, and the worse
+    ones are dropped: three candidates become two and then one, which is trained to the end. This costs about 2.1 runs.
+    The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle` had been called with
+    its peak.
+
+    In the middle of a cycle, the loss itself favors peaks that are too low. So the candidates are judged by the
+    exponential moving average of their weights and BatchNormalization statistics, which stands for the annealing to
+    come. The average is kept apart from the training.
+
+    The candidates take turns: each is trained with `fit` up to a cut and then paused, with all its state in the memory
+    of the host. It goes on exactly where it was, in the middle of an epoch too. The exceptions are `tf.data` and, on
+    TensorFlow, arrays without a global seed, whose order cannot be repeated: there the cuts are at the ends of epochs.
+
+    Args:
+        model: A compiled model, new or trained.
+        x: Training data, as `Model.fit` takes it, except generators.
+        y: Targets, as in `fit`.
+        epochs: Number of epochs, which is the length of the cycle.
+        candidates: Number of candidates, 2 to 8, at multiples of the suggestion: 1 and 2.5; 0.4, 1 and 2.5; and so on.
+            Or the peaks themselves, and there is no range test.
+        validation_data: The held-out data on which the candidates are judged, as `fit` takes it. It is also evaluated
+            after each epoch. By default a random fifth of the rows is held out, at most 10,000, on which the winner is
+            not trained. Required for data sets.
+        monitor: The metric by which the candidates are judged, such as `"val_loss"` or `"val_accuracy"`.
+        mode: `"min"` or `"max"`, whichever is better; `"auto"` for what the name of the metric says.
+        schedule: A callable `(total_steps, max_learning_rate) -> schedule` that replaces the article's cycle, as in
+            `fit_one_cycle`.
+        momentum: As in `OneCycleScheduler`.
+        budget: Training steps in runs, range test included, up to which a candidate is added beyond the highest or the
+            lowest one if that one leads at the first cut. The candidates themselves may cost more.
+        batch_size: As in `fit`.
+        callbacks: More callbacks, as in `fit`. Each candidate has copies of them. After the race, those passed have the
+            state of the winner's. Callbacks that write files write them for each candidate.
+        sample_weight: As in `fit`.
+        class_weight: As in `fit`.
+        averaged_weights: Whether the model ends with the averaged weights of the winner instead of its last ones.
+        on_interrupt: What Ctrl-C leaves: `"restore"` for the model as it was, `"best"` for the candidate that led when
+            it came. The interrupt is raised in both cases.
+        seed: Seed of all random generators at the beginning of each candidate. The model then ends as after
+            `keras.utils.set_random_seed(seed)` and `fit_one_cycle`. With None, all begin with the current states.
+        verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
+        **fit_arguments: Other arguments of `fit`, such as `validation_split` or `steps_per_epoch`.
+
+    Returns:
+        A `Race`. `result.learning_rate` is the winner's peak, and `result.history` its history.
+
+    Raises:
+        TypeError, ValueError: For invalid arguments, or if all candidates diverge, down to the lowest. The model is
+            then as it was.
+
+    Example:
+
+    ```python
+    result = onecycle.race_learning_rates(model, x, y, epochs=20, validation_data=(x_val, y_val))
+    print(result.summary())
+    ```
+
+    References:
+        N. Ajroldi, A. Orvieto, J. Geiping, When, where and why to average weights? (2025), arXiv:2502.06761.
+        K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter optimization (2016),
+        arXiv:1502.07943, section 2: successive halving, of which a race is a case with whole schedules.
+    """
+    request = RaceRequest(
+        epochs=epochs, candidates=candidates, validation_data=validation_data, monitor=monitor, mode=mode,
+        schedule=schedule, momentum=momentum, budget=budget, batch_size=batch_size, callbacks=callbacks,
+        sample_weight=sample_weight, class_weight=class_weight, averaged_weights=averaged_weights,
+        on_interrupt=on_interrupt, seed=seed, verbose=verbose, fit_arguments=fit_arguments,
+    )  # fmt: skip
+    return run_race(model, x, y, request)[0]

@@ -1,0 +1,116 @@
+"""The peaks with which a race begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from onecycle.finding.race_data import RaceData
+from onecycle.finding.race_rounds import RATIO
+from onecycle.finding.range_test import find_learning_rate
+from onecycle.finding.sweep_budget import SEARCH_RATIO
+from onecycle.keras_support.optimizers import steps_per_update
+from onecycle.results.range_test import RangeTest
+from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
+
+RANGE_TEST_UPDATES, MIN_RANGE_TEST_UPDATES = 100, 20
+MAX_CANDIDATES = 8
+
+Candidates = int | Sequence[float]
+
+
+@dataclass(frozen=True)
+class RaceStart:
+    """The candidates with which a race begins.
+
+    Attributes:
+        learning_rates: Their peaks, from low to high.
+        range_test: The test that they follow from, or None if they were given.
+        note: A sentence on them, or "".
+    """
+
+    learning_rates: tuple[float, ...]
+    range_test: RangeTest | None
+    note: str = ""
+
+    @property
+    def steps_spent(self) -> int:
+        """Training steps of the range test."""
+        return 0 if self.range_test is None else self.range_test.training_steps or 0
+
+
+def checked_candidates(candidates: object) -> int | tuple[float, ...]:
+    """Return the argument `candidates`: how many, or the peaks themselves from low to high.
+
+    Raises:
+        TypeError, ValueError: For anything else, or fewer than two.
+    """
+    if isinstance(candidates, Sequence) and not isinstance(candidates, str):
+        rates = tuple(sorted({check_learning_rate("candidates", rate) for rate in candidates}))
+        if len(rates) < 2:
+            raise ValueError(
+                "Argument `candidates` must be at least two different learning rates; with one, call `fit_one_cycle`. "
+                f"Received: candidates={described(candidates)}"
+            )
+        return rates
+    return check_integer("candidates", candidates, minimum=2, maximum=MAX_CANDIDATES)
+
+
+def start_of_race(
+    model: keras.Model,
+    candidates: int | tuple[float, ...],
+    data: RaceData,
+    *,
+    total_steps: int,
+    batch_size: int | None,
+    class_weight: dict[int, float] | None,
+    seed: int | None,
+) -> RaceStart:
+    """Return the candidates: the given ones, or those around what a range test suggests.
+
+    Args:
+        model: The compiled model, which is left unchanged.
+        candidates: How many, or the peaks themselves.
+        data: The data of the race.
+        total_steps: Steps of one run.
+        batch_size: As in `fit`.
+        class_weight: As in `fit`.
+        seed: Seed of the range test.
+    """
+    if not isinstance(candidates, int):
+        return RaceStart(candidates, None)
+    per_update = steps_per_update(model.optimizer)
+    test = find_learning_rate(
+        model, data.x, data.y, batch_size=batch_size, sample_weight=data.sample_weight, class_weight=class_weight,
+        num_steps=min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, total_steps // per_update // 2)),
+        seed=seed, verbose=0, plot=False,
+    )  # fmt: skip
+    return candidates_around(test, candidates)
+
+
+def candidates_around(test: RangeTest, candidates: int) -> RaceStart:
+    """Return the candidates around what a range test suggests; from high rates downwards if it suggests nothing.
+
+    Args:
+        test: The range test.
+        candidates: How many.
+    """
+    center = test.suggestion.learning_rate
+    if center is not None:
+        return RaceStart(tuple(center * factor for factor in _factors(candidates)), test)
+    # Without a blow-up, the best rate may be far below the highest one.
+    seen = test.suggestions["one_cycle"].seen_at
+    highest, ratio = (float(test.learning_rates[-1]), SEARCH_RATIO**2) if seen is None else (seen, SEARCH_RATIO)
+    rates = tuple(sorted(highest / ratio**k for k in range(candidates)))
+    note = f"The range test suggests no learning rate, so the candidates go down from {highest:.3g}."
+    return RaceStart(rates, test, note)
+
+
+def _factors(candidates: int) -> tuple[float, ...]:
+    """Return the candidates as multiples of what the range test suggests, from low to high."""
+    if candidates == 2:
+        # A suggestion that is too low is more common than one that is too high.
+        return (1.0, RATIO)
+    return tuple(RATIO ** (k - (candidates - 1) / 2) for k in range(candidates))

@@ -1,0 +1,152 @@
+"""Trains the candidates of a race one after the other, each from the same state, with pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+
+from onecycle.engine.fit_schedules import FitSchedules
+from onecycle.engine.member_schedules import shift_schedule
+from onecycle.engine.members import Member
+from onecycle.finding.race_member import Leg, RaceMember
+from onecycle.hyperparameters.scheduling import schedule_hyperparameters
+from onecycle.keras_support import backends
+from onecycle.keras_support.callback_list import copied_callback, take_state
+from onecycle.keras_support.data_checks import batches_required
+from onecycle.keras_support.optimizers import build_optimizer, raw_step
+from onecycle.keras_support.partial_fit import EpochStart, Paused
+from onecycle.keras_support.running_fit import without_data_warnings
+from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
+from onecycle.keras_support.types import Nested
+from onecycle.keras_support.weight_average import WeightAverage
+from onecycle.training.cycle_spec import CycleSchedules
+
+AVERAGE_UPDATES = 1000  # in a whole run; more do not change the average noticeably
+
+
+class RaceFits:
+    """Trains the candidates of a race with calls of `fit`. Use it within `preserved_installation`.
+
+    Args:
+        model: The compiled model, with its weights.
+        arguments: The arguments of `fit`, `epochs` and the data among them.
+        schedules: Makes the schedules of a peak.
+        total_steps: Steps of a whole run.
+        average_from: The step from which the weights are averaged.
+        keep_averaging: Whether they are averaged to the end, not to the last cut only.
+        callbacks: The user's callbacks.
+        progress: Called with the candidate that is being trained.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        arguments: Mapping[str, Nested],
+        schedules: Callable[[float], CycleSchedules],
+        *,
+        total_steps: int,
+        average_from: int,
+        keep_averaging: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
+        progress: Callable[[RaceMember], None],
+    ) -> None:
+        self._model, self._arguments, self._schedules = model, arguments, schedules
+        self._total_steps, self._average_from = total_steps, average_from
+        self._steps_per_epoch = total_steps // int(arguments["epochs"])
+        self._keep_averaging = keep_averaging
+        self._callbacks, self._progress = callbacks, progress
+        self._data = (arguments["x"], arguments.get("validation_data"))
+        build_optimizer(model.optimizer, model)
+        # The start must not include the variable that holds the learning rates.
+        self._start, self._random = StateSnapshot(model), RandomSnapshot()
+        self._epoch_start: EpochStart | None = None
+        self._average = WeightAverage(model)
+        self._installer = _Installer(model, schedules(1.0), total_steps)
+        self._history: keras.callbacks.History | None = None
+
+    def new_member(self, learning_rate: float) -> RaceMember:
+        """Return a candidate with this peak."""
+        callbacks = None
+        if self._callbacks:
+            callbacks = keras.callbacks.CallbackList(
+                [copied_callback(one, self._model) for one in self._callbacks],
+                model=self._model, epochs=self._arguments["epochs"], steps=self._steps_per_epoch, verbose=0,
+            )  # fmt: skip
+        return RaceMember(learning_rate, self._schedules(learning_rate), self._average.copy_empty(), callbacks)
+
+    def train(self, member: RaceMember, until: int) -> None:
+        """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before."""
+        # A data set that `fit` makes of arrays draws its seeds from these.
+        self._random.restore()
+        (self._start if member.paused is None else member.paused.variables).restore()
+        self._installer.install(member.schedules)
+        # After the last cut, nothing is judged any more.
+        averages = until < self._total_steps or self._keep_averaging
+        average_from = self._average_from if averages else self._total_steps + 1
+        leg = Leg(
+            member, self._data, until=until, steps_per_epoch=self._steps_per_epoch, start=self._epoch_start,
+            average_from=average_from, average_every=max(1, self._total_steps // AVERAGE_UPDATES),
+            progress=self._progress,
+        )  # fmt: skip
+        first = 0 if member.paused is None else member.paused.epoch
+        try:
+            with without_data_warnings(), batches_required(self._arguments["x"]):
+                self._history = self._model.fit(**self._arguments, verbose=0, callbacks=[leg], initial_epoch=first)
+        except Paused:
+            pass
+        finally:
+            leg.close()
+            self._epoch_start = leg.start
+        if member.finished and until < self._total_steps:
+            member.final = StateSnapshot(self._model)
+
+    def assign_average(self, member: RaceMember) -> None:
+        """Give the model the averaged weights of a candidate that waits."""
+        state = member.final if member.paused is None else member.paused.variables
+        if state is not None:
+            state.restore()
+        if member.average is not None:
+            member.average.assign()
+
+    def restore_finished(self, member: RaceMember) -> None:
+        """Give the model the state of a candidate whose training a callback ended early."""
+        if member.final is not None:
+            member.final.restore()
+
+    def finish(self, winner: RaceMember) -> keras.callbacks.History:
+        """Return the `History` of the candidate that was trained last, as one `fit` would have made it."""
+        if winner.callbacks is not None:
+            for callback, trained in zip(self._callbacks, winner.callbacks.callbacks, strict=True):
+                take_state(callback, trained)
+        assert self._history is not None
+        self._history.history = dict(winner.history)
+        self._history.epoch = list(range(max(map(len, winner.history.values()), default=0)))
+        return self._history
+
+    def close(self) -> None:
+        """Remove what was added to the optimizer."""
+        self._installer.close()
+
+
+class _Installer:
+    """Installs the schedules of a candidate, as far as possible without a new trace."""
+
+    def __init__(self, model: keras.Model, schedules: CycleSchedules, total_steps: int) -> None:
+        self._model, self._start_step = model, raw_step(model.optimizer)
+        # PyTorch runs the step in Python, and traces nothing.
+        self._eager = backends.runs_eagerly()
+        members = [Member(schedules.learning_rate, schedules.momentum)]
+        self._tables = None if self._eager else FitSchedules(model, members, total_steps)
+
+    def install(self, schedules: CycleSchedules) -> None:
+        if self._tables is not None:
+            self._tables.install(Member(schedules.learning_rate, schedules.momentum))
+            return
+        shifted = [None if one is None else shift_schedule(one, self._start_step)
+                   for one in (schedules.learning_rate, schedules.momentum)]  # fmt: skip
+        schedule_hyperparameters(self._model, learning_rate=shifted[0], momentum=shifted[1])
+
+    def close(self) -> None:
+        if self._tables is not None:
+            self._tables.close()

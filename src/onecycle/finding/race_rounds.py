@@ -1,0 +1,175 @@
+"""The rounds of a race: training up to each cut, judging, and dropping the worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from onecycle.finding.race_data import Judge
+from onecycle.finding.race_fits import RaceFits
+from onecycle.finding.race_member import RaceMember
+
+# Fractions of the cycle. The averaged weights tell little before the first; with two candidates one cut is enough.
+CUTS = (0.4, 0.7)
+LATE_CUT = (0.7,)
+KEPT_AT_FIRST_CUT = 2
+RATIO = 2.5  # of neighboring candidates, and of the one that extends the race
+MAX_LOWER_SETS = 2  # of candidates, if all diverge
+
+
+def cuts_of(candidates: int) -> tuple[float, ...]:
+    """Return the cuts of a race with this number of candidates, as fractions of the cycle."""
+    return CUTS if candidates > 2 else LATE_CUT
+
+
+@dataclass
+class Rounds:
+    """The rounds of a race.
+
+    Args:
+        fits: Trains the candidates.
+        judge: Judges them.
+        cut_steps: Cut -> the step of the cycle at which it is made.
+        total_steps: Steps of a whole run.
+        budget: Steps up to which the race may be extended.
+        spent_before: Steps of the range test.
+
+    Attributes:
+        members: All candidates.
+        note: A sentence on candidates that were added, or "".
+    """
+
+    fits: RaceFits
+    judge: Judge
+    cut_steps: dict[float, int]
+    total_steps: int
+    budget: float
+    spent_before: int
+    members: list[RaceMember] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def steps_spent(self) -> int:
+        """Training steps so far, those of the range test included."""
+        return self.spent_before + sum(member.steps for member in self.members)
+
+    @property
+    def alive(self) -> list[RaceMember]:
+        """The candidates that have not been dropped."""
+        return [member for member in self.members if not member.dropped]
+
+    def run(self, learning_rates: Sequence[float]) -> RaceMember:
+        """Race these candidates, and return the winner, which is then trained.
+
+        Raises:
+            ValueError: If all of them diverge, and lower ones too.
+        """
+        first, *later = self.cut_steps
+        self._first_round(learning_rates, first)
+        for cut in later:
+            self._round(cut, kept=1)
+        return self._finish()
+
+    def best_so_far(self) -> RaceMember | None:
+        """Return the candidate that leads: the best of those that got furthest; None if none has been judged."""
+        judged = [member for member in self.members if member.scores and member.paused is not None]
+        return min(judged, key=lambda one: (-len(one.scores), self._key(one, max(one.scores))), default=None)
+
+    def _first_round(self, learning_rates: Sequence[float], cut: float) -> None:
+        self._train([self.fits.new_member(rate) for rate in learning_rates], cut)
+        for _ in range(MAX_LOWER_SETS):
+            if self.alive:
+                break
+            lower = [min(m.learning_rate for m in self.members) / RATIO**k for k in range(1, 1 + len(learning_rates))]
+            self.note = "All candidates diverged, so lower ones were added."
+            self._train([self.fits.new_member(rate) for rate in lower], cut)
+        if not self.alive:
+            lowest = min(member.learning_rate for member in self.members)
+            raise ValueError(
+                f"All candidates of the race diverged, down to a peak of {lowest:.3g}. Check the data, or pass lower "
+                "`candidates`."
+            )
+        self._extend(cut)
+        self._drop(cut, kept=KEPT_AT_FIRST_CUT if len(self.cut_steps) > 1 else 1)
+
+    def _round(self, cut: float, kept: int) -> None:
+        if len(self.alive) == 1:
+            return
+        self._train(self.alive, cut)
+        if self.alive:
+            self._drop(cut, kept)
+
+    def _train(self, members: Sequence[RaceMember], cut: float) -> None:
+        """Train candidates up to a cut and judge them there. The new ones join the race."""
+        for member in members:
+            if member not in self.members:
+                self.members.append(member)
+            if not member.finished:
+                self.fits.train(member, self.cut_steps[cut])
+            if member.diverged:
+                self._drop_diverged(member)
+                continue
+            self.fits.assign_average(member)
+            member.scores[cut] = self.judge.score()
+            if not np.isfinite(member.scores[cut]):
+                self._drop_diverged(member)
+
+    def _extend(self, cut: float) -> None:
+        """Add a candidate beyond the highest or the lowest if that one is the best and the budget allows it."""
+        best = min(self.alive, key=lambda one: self._key(one, cut))
+        rates = sorted(member.learning_rate for member in self.members)
+        if best.learning_rate == rates[-1]:
+            rate, end = rates[-1] * RATIO, "highest"
+        elif best.learning_rate == rates[0]:
+            rate, end = rates[0] / RATIO, "lowest"
+        else:
+            return
+        if self.steps_spent + self._steps_to_come(cut, len(self.alive)) + self.cut_steps[cut] > self.budget:
+            self.note = f"The {end} candidate led at the first cut, and the budget allowed no further one."
+            return
+        self.note = f"The {end} candidate led at the first cut, so {rate:.3g} was added."
+        self._train([self.fits.new_member(rate)], cut)
+
+    def _steps_to_come(self, cut: float, alive: int) -> int:
+        """Return the steps that the race will still take after its first cut without an extension."""
+        first = self.cut_steps[cut]
+        second = max(self.cut_steps.values())
+        return min(alive, KEPT_AT_FIRST_CUT) * (second - first) + self.total_steps - second
+
+    def _drop(self, cut: float, kept: int) -> None:
+        """Drop all but the best candidates at a cut."""
+        ranked = sorted(self.alive, key=lambda one: self._key(one, cut))
+        best = ranked[0]
+        for member in ranked[kept:]:
+            member.dropped = (
+                f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {member.scores[cut]:.4g}, "
+                f"where the best had {best.scores[cut]:.4g}."
+            )
+            # The best of those dropped last takes over if the winner diverges.
+            if kept > 1 or member is not ranked[kept]:
+                member.release()
+
+    def _drop_diverged(self, member: RaceMember) -> None:
+        member.dropped = f"Diverged: its loss was not finite after {member.steps} steps."
+        member.release()
+
+    def _finish(self) -> RaceMember:
+        """Train the winner to its end; if it diverges there, the runner-up."""
+        for winner in [*self.alive, *sorted(self._waiting(), key=lambda one: -len(one.scores))]:
+            winner.dropped = ""
+            if winner.finished:
+                self.fits.restore_finished(winner)
+            else:
+                self.fits.train(winner, self.total_steps)
+            if not winner.diverged:
+                return winner
+            self._drop_diverged(winner)
+        raise ValueError("The winner of the race diverged before its end. Check the data, or pass lower `candidates`.")
+
+    def _waiting(self) -> list[RaceMember]:
+        return [member for member in self.members if member.dropped and member.paused is not None]
+
+    def _key(self, member: RaceMember, cut: float) -> float:
+        return self.judge.key(member.scores.get(cut, float("nan")))
