@@ -142,6 +142,21 @@ def test_injected_callbacks(monkeypatch):
     assert seen == [0, 1]
 
 
+@pytest.mark.parametrize("wraps", [True, False])
+def test_range_test_goes_past_patches_of_a_step(monkeypatch, backend, wraps):
+    """On PyTorch, a tracker of each loss whose gradient is computed sees the user's training alone."""
+    if backend != "torch":
+        pytest.skip("the step of PyTorch only")
+    import torch
+
+    calls = track(monkeypatch, torch.Tensor, "backward", wraps)
+    model = compiled(Plain)
+    onecycle.find_learning_rate(model, Batches(), num_steps=10, verbose=0)
+    assert calls == []
+    onecycle.fit_one_cycle(model, Batches(), epochs=2, max_learning_rate=0.01, verbose=0)
+    assert len(calls) == 16
+
+
 def test_patches_are_back_after_an_error(monkeypatch):
     """An exception leaves every patch in place, and one that was applied in the meantime stays."""
     calls = track(monkeypatch, keras.Model, "fit", wraps=True)

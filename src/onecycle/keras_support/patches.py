@@ -1,4 +1,4 @@
-"""Training without what other packages have put around `fit` and `evaluate`.
+"""Training without what other packages have put around `fit`, `evaluate` and the steps of PyTorch.
 
 Experiment trackers replace `keras.Model.fit` by a function that opens a run, adds callbacks and calls the original.
 What onecycle trains to measure something, and undoes afterwards, is no training that a tracker should log.
@@ -25,7 +25,7 @@ _METHODS = ("fit", "evaluate")
 
 @contextmanager
 def unpatched(model: keras.Model) -> Iterator[None]:
-    """Let `fit` and `evaluate` of a model be as their authors wrote them, until the block ends."""
+    """Let the methods that train a model be as their authors wrote them, until the block ends."""
     patches = Patches(model)
     try:
         patches.remove()
@@ -35,7 +35,7 @@ def unpatched(model: keras.Model) -> Iterator[None]:
 
 
 class Patches:
-    """What other packages have put around `fit` and `evaluate` of a model, to be removed for a while.
+    """What other packages have put around the training of a model, to be removed for a while.
 
     A method that the model's own class overrides is called, with its decorators, and so is Keras' method when the
     override calls `super()`. The classes themselves are changed meanwhile, since `super()` reads them.
@@ -46,8 +46,13 @@ class Patches:
 
     def __init__(self, model: keras.Model) -> None:
         # A patch of the list's constructor would add callbacks to every `fit`.
-        places = [(keras.callbacks.CallbackList, "__init__")]
+        places: list[tuple[type, str]] = [(keras.callbacks.CallbackList, "__init__")]
         places += [(cls, name) for cls in type(model).__mro__ for name in _METHODS if name in vars(cls)]
+        if keras.backend.backend() == "torch":
+            import torch
+
+            # Comet logs each loss whose gradient is computed.
+            places.append((torch.Tensor, "backward"))
         self._model = model
         self._replaced = [
             (cls, name, vars(cls)[name], original)
