@@ -14,13 +14,13 @@ from oracles.small_fits import compiled, draws, fit, read
 
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.callback_list import (
-    backup_folders,
     call_first,
     call_last,
     fit_callbacks,
     on_callback_error,
 )
 from onecycle.keras_support.held_objects import held_objects
+from onecycle.keras_support.keras_backups import backup_folders
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import (
     add_state_variable,

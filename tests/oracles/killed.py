@@ -53,11 +53,11 @@ def fit(model, backup_dir, *callbacks, x=None, **arguments):
 
 
 def train_beside_backup_and_restore(backup_dir, *callbacks):
-    """Return the model after a run that Keras backs up; what it draws does not depend on the global generators."""
+    """Return the model after a run that Keras backs up."""
     model = build()
     backup = keras.callbacks.BackupAndRestore(str(backup_dir))
     model.fit(
-        *data(), epochs=EPOCHS, batch_size=BATCH_SIZE, shuffle=False, verbose=0,
+        *data(), epochs=EPOCHS, batch_size=BATCH_SIZE, verbose=0,
         callbacks=[backup, onecycle.OneCycleScheduler(0.05), *callbacks],
     )  # fmt: skip
     return model

@@ -119,8 +119,8 @@ def check_backup_folder(path: Path) -> None:
 
 
 def _is_of_backup(name: str) -> bool:
-    """Return whether `BackupAndRestore` or `KeptPeak` writes a file of this name."""
-    return name.removeprefix(".").startswith(("latest.weights", "training_metadata", "onecycle_peak"))
+    """Return whether a backup has a file of this name, or the draft of one."""
+    return name.removeprefix(".").startswith("epoch_") and ".onecycle-backup" in name
 
 
 def _try_to_write(folder: Path, prefix: str, option: str) -> None:

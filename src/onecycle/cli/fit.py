@@ -79,6 +79,8 @@ def fit_command(
                 backup_dir=backup_dir, quiet=as_json,
             )  # fmt: skip
             written = outcome.write(save=save, plot=plot, model=model)
+            if backup_dir is not None and outcome.backup is None:
+                delete_backups(backup_dir)  # only now, since everything requested is written
         console.print_result(outcome.summary(), outcome.facts(), as_json=as_json)
         if ctrl_c.received:
             typer.echo(outcome.interruption(written), err=True)
@@ -148,14 +150,13 @@ def train_with_one_cycle(
     import keras
 
     from onecycle import fit_one_cycle
-    from onecycle.cli.fit_callbacks import EpochBackup, PeakAnnouncement, StopOnCtrlC
+    from onecycle.cli.fit_callbacks import PeakAnnouncement, StopOnCtrlC
 
     loss_before = _loss_of_sample(user)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     started = time.perf_counter()
     stop = StopOnCtrlC(ctrl_c)
-    backup = None if backup_dir is None else EpochBackup(backup_dir, stop)
     announcement = PeakAnnouncement(typer.echo if not quiet else lambda line: None)
     with warnings.catch_warnings():
         # Training ends early only after Ctrl-C here.
@@ -163,7 +164,7 @@ def train_with_one_cycle(
         history = fit_one_cycle(
             user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
             epochs=epochs, max_learning_rate=max_learning_rate, batch_size=batch_size, seed=seed,
-            callbacks=[stop, *([] if backup is None else [backup]), announcement],
+            callbacks=[stop, announcement], backup_dir=backup_dir,
             verbose=console.keras_verbosity(as_json=quiet, lines=True),
         )  # fmt: skip
     report: CycleReport | None = getattr(history, "onecycle", None)
@@ -178,8 +179,15 @@ def train_with_one_cycle(
         losses=(loss_before, _loss_of_sample(user)),
         report=report,
         model=user.model,
-        backup=backup_dir if backup is not None and backup.is_needed else None,
+        backup=backup_dir if ctrl_c.received and stop.epochs < epochs else None,
     )
+
+
+def delete_backups(folder: Path) -> None:
+    """Delete the backups of a finished run, and the folder."""
+    from onecycle.training.backups.files import BackupFolder
+
+    BackupFolder(folder).delete()
 
 
 def _loss_of_sample(user: ModelAndData) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 
@@ -31,6 +30,11 @@ class StopOnCtrlC(keras.callbacks.Callback):
         self.in_epoch = False
         self._validation_is_cut = False
 
+    @property
+    def interrupts_training(self) -> bool:
+        """Whether Ctrl-C came, so that the backup of the run is kept for another run of the command."""
+        return self.ctrl_c.received
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.ctrl_c.defer()
 
@@ -56,33 +60,6 @@ class StopOnCtrlC(keras.callbacks.Callback):
                 del logs[name]
         if not self.in_epoch:
             self.epochs = epoch + 1
-
-
-class EpochBackup(keras.callbacks.BackupAndRestore):
-    """A `BackupAndRestore` that keeps the backup of the last finished epoch if Ctrl-C ends training.
-
-    Args:
-        folder: Folder of the backup.
-        stop: The callback that ends training.
-    """
-
-    def __init__(self, folder: Path, stop: StopOnCtrlC) -> None:
-        super().__init__(str(folder))
-        self._stop = stop
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        # Otherwise the rest of the epoch would be left out when the run is continued.
-        if not self._stop.in_epoch:
-            super().on_epoch_end(epoch, logs)
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if not self.is_needed:
-            super().on_train_end(logs)
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether epochs are left for another run of the command."""
-        return self._stop.ctrl_c.received and self._stop.epochs < self.params["epochs"]
 
 
 class PeakAnnouncement(keras.callbacks.Callback):

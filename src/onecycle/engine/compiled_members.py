@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -15,6 +16,7 @@ from onecycle.engine.choice import EngineChoice
 from onecycle.engine.engine_output import EngineOutput
 from onecycle.engine.member_programs import MemberPrograms, ValidationSet
 from onecycle.engine.members import Array, Member, Weights
+from onecycle.engine.pace import Pace
 from onecycle.engine.program_steps import TrainingState
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import compilation, training_data
@@ -81,19 +83,25 @@ class CompiledMembers:
         )
 
     def _train_group(self, group: MemberGroup) -> tuple[_GroupRecord, TrainingState]:
-        """Train a group block by block and return its record and last state."""
+        """Train a group with short calls, block by block, and return its record and last state."""
         program, inputs = self._programs.training(group), self._inputs
         orders, state, record = inputs.row_orders(group), inputs.start_state(group), self._empty_record(group)
-        # Block by block, so that the members can be evaluated in between, and Ctrl-C takes effect.
-        for first_step in range(0, inputs.total_steps, inputs.steps_per_block):
-            end = min(first_step + inputs.steps_per_block, inputs.total_steps)
+        evaluates_each_epoch = self._arguments.validation_freq == 1
+        first_step, pace = 0, Pace()
+        while first_step < inputs.total_steps:
+            # A call ends with its block at the latest, so that the members can be evaluated after it.
+            block_end = min((first_step // inputs.steps_per_block + 1) * inputs.steps_per_block, inputs.total_steps)
+            end = min(first_step + pace.steps, block_end)
+            began = time.perf_counter()
             state, losses, metrics = program(*inputs.block(group, state, orders, first_step, end - first_step))
             record.add_block(self._plan, first_step, end, group.with_axis(losses), group.with_axis(metrics))
-            if self._validation and (self._arguments.validation_freq == 1 or end == inputs.total_steps):
+            pace.record(end - first_step, time.perf_counter() - began)
+            if self._validation and (end == inputs.total_steps or (evaluates_each_epoch and end == block_end)):
                 state, values = self._programs.evaluate(group, state, self._validation)
                 record.add_validation(values)
             elif not np.isfinite(record.losses[:, end - 1]).any():
                 break  # all members of the group have diverged
+            first_step = end
         return record, state
 
     def _empty_record(self, group: MemberGroup) -> _GroupRecord:
@@ -128,7 +136,7 @@ class _GroupRecord:
     evaluations: int = 0
 
     def add_block(self, plan: BatchPlan, first_step: int, end: int, losses: Array, metrics: Array) -> None:
-        """Record a block, whose last epochs may be padding.
+        """Record a block or a part of one, whose last epochs may be padding.
 
         Args:
             plan: The division of an epoch into batches.

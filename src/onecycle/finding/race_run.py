@@ -21,9 +21,10 @@ from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_result import race_result
 from onecycle.finding.race_rounds import Rounds, cuts_of
 from onecycle.keras_support import data_faults, training_data
-from onecycle.keras_support.callback_list import backup_folders, copied_callback
+from onecycle.keras_support.callback_list import copied_callback
 from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
+from onecycle.keras_support.keras_backups import backup_folders
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.origin import origin_of

@@ -1,18 +1,13 @@
-"""The other callbacks of the running `fit`, which Keras does not pass to a callback.
-
-Private names of Keras, checked on Keras 3.15.1: `BackupAndRestore._training_metadata_path` and
-`keras.src.utils.file_utils`.
-"""
+"""The other callbacks of the running `fit`, which Keras does not pass to a callback."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import ParamSpec
 
 import keras
-from keras.src.utils import file_utils
 
 from onecycle.keras_support.interrupts import undo_unless_finished
 
@@ -96,6 +91,31 @@ def take_state(callback: keras.callbacks.Callback, copied: keras.callbacks.Callb
     vars(callback).update(vars(copied))
 
 
+def hooks_of_fit(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:
+    """Return the list of callbacks that calls the running hook of a callback, or None if no list does.
+
+    Its hooks can be replaced later, from any thread, by `set_before`.
+    """
+    return _running_callback_list(callback)
+
+
+def set_before(running: keras.callbacks.CallbackList, hook: str, action: Callable[..., None]) -> None:
+    """Call `action` with the arguments of a later hook, before any callback of the list gets the hook.
+
+    Args:
+        running: The list, from `hooks_of_fit`.
+        hook: Name of the later hook.
+        action: Called with the arguments of the hook.
+    """
+    original = getattr(running, hook)
+
+    def called(*args: object, **kwargs: object) -> None:
+        action(*args, **kwargs)
+        original(*args, **kwargs)
+
+    setattr(running, hook, called)
+
+
 def call_before(callback: keras.callbacks.Callback, hook: str, action: Callable[..., None]) -> None:
     """Call `action` with the arguments of a later hook, before any callback of the running `fit` gets the hook.
 
@@ -105,15 +125,8 @@ def call_before(callback: keras.callbacks.Callback, hook: str, action: Callable[
         action: Called with the arguments of the hook.
     """
     running = _running_callback_list(callback)
-    if running is None:
-        return
-    original = getattr(running, hook)
-
-    def called(*args: object, **kwargs: object) -> None:
-        action(*args, **kwargs)
-        original(*args, **kwargs)
-
-    setattr(running, hook, called)
+    if running is not None:
+        set_before(running, hook, action)
 
 
 def on_callback_error(
@@ -131,16 +144,6 @@ def on_callback_error(
         return
     for name in hooks:
         setattr(running, name, _with_error_action(getattr(running, name), action))
-
-
-def backup_folders(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[tuple[str, ...], bool]:
-    """Return the folders of the `BackupAndRestore`s among callbacks, and whether any holds a backup.
-
-    Call it before training begins: a backup that exists then will be restored. Later there may be a new one.
-    """
-    found = [one for one in callbacks if isinstance(one, keras.callbacks.BackupAndRestore)]
-    folders = tuple(str(backup.backup_dir) for backup in found)
-    return folders, any(file_utils.exists(backup._training_metadata_path) for backup in found)
 
 
 def _running_callback_list(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:

@@ -39,6 +39,13 @@ def variables_of(model: keras.Model) -> list[keras.Variable]:
     return list({id(one): one for one in variables if id(one) not in left_out}.values())
 
 
+def unsaved_variables_of(model: keras.Model) -> list[keras.Variable]:
+    """Return the variables of a built model that Keras does not save with its weights, such as the states of seeds."""
+    optimizers = all_optimizers(model)
+    saved = {id(one) for one in [*model.weights, *(one for opt in optimizers for one in opt.variables)]}
+    return [one for one in variables_of(model) if id(one) not in saved]
+
+
 def values_of(variables: Sequence[keras.Variable]) -> list[NDArray[Any]]:
     """Return copies of the variables' values on the host."""
     return [backends.to_numpy(variable).copy() for variable in variables]

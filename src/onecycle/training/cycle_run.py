@@ -59,6 +59,10 @@ class CycleRun:
         else:
             self._scope.close()
 
+    def replace(self, schedules: CycleSchedules) -> None:
+        """Train with other schedules from the next step on, for which the step is compiled again."""
+        schedule_hyperparameters(self._model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
+
     def end_epoch(self) -> None:
         """Check, after the first epoch, that the optimizer made one step per batch.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from onecycle.keras_support.callback_list import backup_folders
+from onecycle.keras_support.keras_backups import backup_folders, check_backups
 from onecycle.results import codec
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
@@ -29,6 +29,7 @@ class KeptPeak:
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        check_backups(callbacks)  # before a search, which may take as long as the training
         folders, self._restores = backup_folders(callbacks)
         # Keras can also write to remote folders.
         self._files = [Path(folder) / FILE_NAME for folder in folders if "://" not in folder]

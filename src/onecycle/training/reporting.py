@@ -12,6 +12,7 @@ from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.results.cycle_report import MAX_STEPS_SHOWN, CycleReport
 from onecycle.schedules.base import Schedule
 from onecycle.schedules.description import describe_schedule
+from onecycle.schedules.early_drop import EarlyDrop
 from onecycle.training.cycle_spec import CycleSchedules
 
 
@@ -66,7 +67,7 @@ def _steps_shown(schedules: CycleSchedules, start_step: int, length: int | None)
     if length is None:
         return np.empty(0, dtype=np.int64)
     schedule, last = schedules.learning_rate, length - 1
-    phases = schedule.phases if isinstance(schedule, Schedule) else ()
+    phases = schedule.phases if isinstance(schedule, Schedule | EarlyDrop) else ()
     corners = [min(max(round(phase.stop) - start_step, 0), last) for phase in phases]
     even = np.linspace(0, last, max(2, MAX_STEPS_SHOWN - len(corners))).round()
     return np.unique(np.concatenate([even, corners]).astype(np.int64))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import keras
 
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
-from onecycle.keras_support.callback_list import backup_folders, fit_callbacks
+from onecycle.keras_support.callback_list import fit_callbacks
+from onecycle.keras_support.keras_backups import backup_folders
 from onecycle.keras_support.optimizers import raw_step
+from onecycle.training.backups.supplement import BackupSupplement
 
 _KEY = "_onecycle_resumable"
 
@@ -24,13 +26,19 @@ class Resumption:
 
     Attributes:
         restores: Whether a backup will be restored when training begins.
+        supplement: What Keras' backup lacks.
+
+    Raises:
+        ValueError: If the backup is damaged.
     """
 
     def __init__(self, callback: keras.callbacks.Callback, model: keras.Model) -> None:
         optimizer = getattr(model, "optimizer", None)
         self._model = model
         self._step_before = 0 if optimizer is None else raw_step(optimizer)
-        self._folders, self.restores = backup_folders(fit_callbacks(callback))
+        callbacks = fit_callbacks(callback)
+        self._folders, self.restores = backup_folders(callbacks)
+        self.supplement = BackupSupplement(callbacks, model)
 
     def counter_changed(self, current_step: int) -> bool:
         """Return whether the step counter has changed since before training began, as when a checkpoint is loaded."""
@@ -45,6 +53,11 @@ class Resumption:
             return remembered[1]
         # In a new process, the counter was at the start of the cycle before the backup was restored.
         return min(self._step_before, current_step)
+
+    def restore_supplement(self) -> None:
+        """Restore what Keras' backup lacks, after Keras has restored it."""
+        if self.restores:
+            self.supplement.restore()
 
     def remember(self, start_step: int) -> None:
         """Store the start on the model, since the same model may resume with its counter at any step."""

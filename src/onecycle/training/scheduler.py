@@ -14,8 +14,10 @@ from onecycle.keras_support.callback_list import (
     call_before,
     call_last,
     fit_callbacks,
+    hooks_of_fit,
     on_callback_error,
     other_callbacks,
+    set_before,
     state_of_copy,
 )
 from onecycle.keras_support.model_checks import check_training_model
@@ -27,15 +29,23 @@ from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.arguments import check_integer
 from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
+from onecycle.training.early_finish import EarlyFinish
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.resumption import Resumption, cycle_length
 from onecycle.training.scheduler_arguments import check_scheduler_arguments, schedule_maker
 from onecycle.training.tracked_config import TrackedConfig, describe_hyperparameters
+
+# The attributes that belong to one `fit`.
+_OF_ONE_FIT = (
+    *("_run", "_resumption", "_assignments", "_shown", "_report", "_config", "_span", "_schedules"),
+    *("_resumed", "_finish", "_hooks"),
+)
 
 
 class OneCycleScheduler(keras.callbacks.Callback):
@@ -108,6 +118,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._evidence: RangeTest | Race | Sweep | None = None
         self._run: CycleRun | None = None
         self._resumed: tuple[int, int | None] | None = None
+        self._finish: EarlyFinish | None = None
+        self._hooks: keras.callbacks.CallbackList | None = None
 
     @classmethod
     def from_spec(
@@ -133,6 +145,32 @@ class OneCycleScheduler(keras.callbacks.Callback):
         callback._peak, callback._evidence = None if spec.has_ready_schedule else peak, evidence
         return callback
 
+    def finish_early(self, steps: int | None = None) -> None:
+        """End the running cycle early, with a final drop of the learning rate, and then the training.
+
+        Call it while `fit` runs: from a callback, or from another thread. The learning rate falls on a line from its
+        present value to the last one of the cycle, and the momentum returns to its high value. The compiled step is
+        made once more for that. Where one call of the step makes several (`steps_per_execution`), the drop ends with a
+        call. A drop that would be longer than the rest of the training takes all of the rest. A second call does
+        nothing.
+
+        Args:
+            steps: Length of the drop in steps, at least 1. By default a tenth of the steps made so far.
+
+        Raises:
+            RuntimeError: If no cycle is running.
+            ValueError: If `steps` is not a positive integer.
+        """
+        if steps is not None:
+            check_integer("steps", steps)
+        if self._run is None or self._hooks is None:
+            raise RuntimeError("No cycle is running. Call `finish_early` while `fit` runs, such as from a callback.")
+        if self._finish is None:
+            self._finish = EarlyFinish(steps)
+            # The schedules can only be replaced between two steps.
+            set_before(self._hooks, "on_train_batch_begin", self._begin_finish)
+            set_before(self._hooks, "on_train_batch_end", self._end_call)
+
     @property
     def evidence(self) -> RangeTest | Race | Sweep | None:
         """The result that picked the peak, or None if the peak was given."""
@@ -147,8 +185,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._resumed = (state["start_step"], state["total_steps"])
 
     def __getstate__(self) -> dict[str, object]:
-        of_one_fit = ("_run", "_resumption", "_assignments", "_shown", "_report", "_config", "_span", "_resumed")
-        return state_of_copy(self, *of_one_fit)
+        return state_of_copy(self, *_OF_ONE_FIT)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -164,14 +201,20 @@ class OneCycleScheduler(keras.callbacks.Callback):
         except BaseException:
             self._config.close()
             raise
-        self._run = None
+        self._run = self._finish = None
+        self._hooks = hooks_of_fit(self)
         self._epochs = 0
         self._shown = ProgressBarRate(fit_callbacks(self))
         # Before all callbacks, so that each of them finds the values in the logs.
         call_before(self, "on_epoch_end", self._add_to_logs)
+        # After Keras has restored its backup, and before it writes one.
+        resumption = self._resumption
+        call_last(self, keras.callbacks.LambdaCallback(on_train_begin=lambda logs: resumption.restore_supplement()))
+        call_before(self, "on_epoch_end", lambda epoch, logs=None: resumption.supplement.write(epoch))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._config.close()
+        self._epoch = epoch
         if self._run is None:
             self._begin(epoch)
         else:
@@ -222,6 +265,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             self._check_assignments()
         start, length = self._span = self._resumed or self._find_span(epoch, now)
         schedules = self._spec.schedules(optimizer, length, start)
+        self._schedules = schedules
         self._report = self._report_of(schedules, start, length)
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
@@ -254,6 +298,36 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return start_with_initial_epoch(
             self.params, epoch, step=now, total_steps=self.total_steps, schedule=self.schedule
         )
+
+    def _begin_finish(self, batch: int, logs: object = None) -> None:
+        """Replace the schedules before the first step of the final drop."""
+        finish, run = self._finish, self._run
+        if finish is None or run is None or finish.steps:
+            return
+        start, length = self._span
+        schedules = finish.begin(
+            self.model,
+            self._schedules,
+            start=start,
+            length=length,
+            batch=batch,
+            batches=self.params.get("steps"),
+            epochs_left=self.params["epochs"] - self._epoch,
+        )
+        made = raw_step(self.model.optimizer) - start
+        self._report = self._report_of(schedules, start, made + finish.steps)
+        run.replace(schedules)
+        self._assignments = AssignmentCheck(self.model.optimizer)
+        self._shown.end()
+        self._shown.begin(schedules.learning_rate)
+
+    def _end_call(self, batch: int, logs: object = None) -> None:
+        """Stop training after the last step of the final drop."""
+        if self._finish is not None and self._finish.steps:
+            self._finish.end_call(self._stop)
+
+    def _stop(self) -> None:
+        self.model.stop_training = True
 
     def _check_assignments(self) -> None:
         try:

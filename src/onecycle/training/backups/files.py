@@ -80,6 +80,14 @@ class BackupFolder:
             )
         return None
 
+    def whole(self) -> list[Backup]:
+        """Return the backups that are whole, the newest first."""
+        found = []
+        for file in self._files():
+            with suppress(_DamagedError):
+                found.append(_read(file))
+        return found
+
     def write(self, backup: Backup) -> None:
         """Write a backup, completely or not at all, and remove all but the two newest ones."""
         self.path.mkdir(parents=True, exist_ok=True)

@@ -215,7 +215,8 @@ class RunBackup(keras.callbacks.Callback):
     def _end_training(self) -> None:
         callbacks = fit_callbacks(self)
         # A run that Ctrl-C ended will be continued.
-        if any(getattr(callback, "interrupts_training", False) for callback in callbacks):
+        interrupted = any(getattr(callback, "interrupts_training", False) for callback in callbacks)
+        if interrupted and self._epoch < self.params["epochs"]:
             return
         report = getattr(self.model.history, "onecycle", None)
         document = codec.to_document(report) if isinstance(report, CycleReport) else None
