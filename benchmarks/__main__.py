@@ -1,4 +1,4 @@
-"""Measure the cost per step of `OneCycleScheduler` and the range test on the backend of KERAS_BACKEND: `make bench`."""
+"""Measure the cost per step of the callbacks and the range test on the backend of KERAS_BACKEND: `make bench`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.lockstep import Train, in_lockstep  # noqa: E402
 from benchmarks.measure import Seconds, compare_times  # noqa: E402
 from benchmarks.subjects import BATCH, SUBJECTS, Subject, compiled, data  # noqa: E402
 
-CYCLE_TARGET, FINDER_TARGET, FAST_FINDER_TARGET = 1.02, 1.05, 1.0
+CYCLE_TARGET, FINDER_TARGET, FAST_FINDER_TARGET, GUARD_TARGET = 1.02, 1.05, 1.0, 1.01
 SKIPPED_EPOCHS = 2  # at either end: compilation and warm-up, restoration
 FAST_STEPS_PER_EXECUTION = 32  # the default of find_learning_rate on TensorFlow
 
@@ -55,10 +55,11 @@ def measure_net(subject: Subject, backend: str, epochs: int) -> dict[str, object
     trainings = {
         "bare fit": training(),
         "OneCycleScheduler": training(lambda: onecycle.OneCycleScheduler(1e-3)),
+        "DivergenceGuard": training(onecycle.DivergenceGuard),
         "range test": training(finder),
         "bare fit again": training(),
     }
-    targets = {"OneCycleScheduler": CYCLE_TARGET, "range test": FINDER_TARGET}
+    targets = {"OneCycleScheduler": CYCLE_TARGET, "DivergenceGuard": GUARD_TARGET, "range test": FINDER_TARGET}
     if backend == "tensorflow":
         name = f"range test, steps_per_execution={FAST_STEPS_PER_EXECUTION}"
         trainings[name] = training(finder, steps_per_execution=FAST_STEPS_PER_EXECUTION)

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from onecycle.schedules.cyclical import CyclicalLearningRate
     from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
     from onecycle.training.fitting import fit_one_cycle
+    from onecycle.training.guard import DivergenceGuard
     from onecycle.training.scheduler import OneCycleScheduler
 
     __version__: str
 
 __all__ = [
     "CyclicalLearningRate",
+    "DivergenceGuard",
     "HyperparameterLogger",
     "LearningRateFinder",
     "OneCycle",
@@ -56,6 +58,7 @@ __all__ = [
 # The module of each name. It is imported when one of its names is first used: keras alone takes seconds to import.
 _MODULES = {
     "CyclicalLearningRate": "schedules",
+    "DivergenceGuard": "training.guard",
     "HyperparameterLogger": "hyperparameters.logger",
     "LearningRateFinder": "finding.callback",
     "OneCycle": "schedules",

@@ -21,6 +21,8 @@ _KEY = "_onecycle_fit_scope"
 class FitScope:
     """A change to a model that lasts until the running `fit` ends, even with an exception.
 
+    A `fit` may have several, which are undone in the opposite order.
+
     Args:
         model: The model.
         undo: Undoes the change: called by `close`, or when the next `fit` begins. It must do the same when it is called
@@ -37,7 +39,7 @@ class FitScope:
         self._override.apply()
 
     def close(self) -> None:
-        """Undo the change. A second call does nothing."""
+        """Undo the change. A second call does nothing, and neither does one before a later change is undone."""
         if vars(self._model).get(_KEY) is self:
             finish(self._close)
 
@@ -50,13 +52,13 @@ class FitScope:
         """Undo the change if `fit` has ended, with an exception. Return whether it has ended."""
         if is_fitting_in_any_thread(self._model):
             return False
-        self.close()
+        _close_all(self._model)
         return True
 
     def _make_train_function(self, force: bool = False) -> object:
-        # Another `fit` begins, or none is running: the `fit` of this change has ended.
+        # Another `fit` begins, or none is running: the `fit` of this change has ended, and of those made before it.
         if called_by_fit(self._model) or not is_fitting(self._model):
-            self.close()
+            _close_all(self._model)
             return self._model.make_train_function(force=force)
         if not force:
             return self._make()
@@ -67,7 +69,12 @@ class FitScope:
 
 
 def close_ended_fit(model: keras.Model) -> None:
-    """Undo the change of a `fit` that ended with an exception. While a `fit` is running, do nothing."""
-    scope: FitScope | None = vars(model).get(_KEY)
-    if scope is not None and not is_fitting(model):
+    """Undo the changes of a `fit` that ended with an exception. While a `fit` is running, do nothing."""
+    if _KEY in vars(model) and not is_fitting(model):
+        _close_all(model)
+
+
+def _close_all(model: keras.Model) -> None:
+    """Undo all changes, the last one first."""
+    while (scope := vars(model).get(_KEY)) is not None:
         scope.close()

@@ -43,13 +43,15 @@ class LossRecorder:
         model: The model to record.
         capacity: Number of losses that the variable holds. `read` must be called at least once in this number of steps.
         facts: Whether to record `batch_facts` beside each loss.
+        required: Whether a loss that cannot be recorded is an error; it is left out otherwise.
 
     Attributes:
         recording: Whether losses are recorded. It takes effect when a step is traced or, on PyTorch, run.
     """
 
-    def __init__(self, model: keras.Model, capacity: int, *, facts: bool = False) -> None:
+    def __init__(self, model: keras.Model, capacity: int, *, facts: bool = False, required: bool = True) -> None:
         self._model = model
+        self._required = required
         self._width = 1 + (batch_facts.WIDTH if facts else 0)  # numbers recorded in each step
         self._losses: list[float] = []
         self._rows: list[list[float]] = []
@@ -60,6 +62,11 @@ class LossRecorder:
         # Here, so that `detach` does its part whatever part of `attach` an interrupt has left out.
         self._functions = _functions_for_other_state(model)
         self._override = _observed_loss(model, self._record)
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether facts are recorded beside the losses."""
+        return self._width > 1
 
     def attach(self) -> None:
         """Start recording in every step that is traced or run while `recording` is set."""
@@ -106,6 +113,8 @@ class LossRecorder:
         if not self.recording:
             return
         if backends.is_functional() and not in_stateless_scope():
+            if not self._required:
+                return
             raise ValueError(_LOST_STATE.format(kind=type(self._model).__name__))
         ops = keras.ops
         loss = ops.stop_gradient(loss)

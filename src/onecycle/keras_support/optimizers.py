@@ -17,6 +17,8 @@ from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.held_objects import held_objects
 
+_LOST_STEPS = "_onecycle_lost_steps"
+
 
 def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, ...]:
     """Return the optimizers that update variables: those inside a wrapper, or the given one if it is no wrapper.
@@ -75,6 +77,24 @@ def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
         return step_counter(optimizer.inner_optimizer)
     # The counter of a MultiOptimizer counts every step. An optimizer inside it that has no variables never counts.
     return optimizer._iterations
+
+
+def elapsed_steps(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return the number of steps that the optimizer has made, those included whose updates were undone."""
+    return raw_step(optimizer) + lost_steps(optimizer)
+
+
+def lost_steps(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return by how many steps the step counter was set back in the running `fit`."""
+    return int(vars(optimizer).get(_LOST_STEPS, 0))
+
+
+def set_lost_steps(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
+    """Set by how many steps the step counter was set back; 0 when the `fit` has ended."""
+    if steps:
+        set_untracked(optimizer, **{_LOST_STEPS: steps})
+    else:
+        unset_untracked(optimizer, _LOST_STEPS)
 
 
 def shared_dtype(optimizer: keras.optimizers.Optimizer) -> str | None:

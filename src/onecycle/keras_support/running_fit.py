@@ -42,6 +42,13 @@ def initial_epoch(model: keras.Model) -> int:
     return next((int(names["initial_epoch"]) for names in found if "initial_epoch" in names), 0)
 
 
+def fit_data(model: keras.Model) -> tuple[object, object, object] | None:
+    """Return (x, y, sample_weight) of the model's running `fit`, or None."""
+    found = [frame.f_locals for frame in _fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
+    # The innermost call is that of Keras, whose arguments have these names.
+    return next(((names["x"], names.get("y"), names.get("sample_weight")) for names in found if "x" in names), None)
+
+
 def called_by_keras() -> bool:
     """Return whether the function that calls this one was called by Keras' own code."""
     # Frame 0 is this function, frame 1 the one that calls it, frame 2 its caller.

@@ -100,6 +100,16 @@ def overridden_method(model: keras.Model, *others: str) -> str | None:
     return next((name for name in (*_TRAINING, *_REPORTING, *others) if is_overridden(model, name)), None)
 
 
+def has_own_step(model: keras.Model) -> bool:
+    """Return whether the model's training step, or the loss that it reports, may be other than that of `keras.Model`.
+
+    What wraps the model's `make_train_function` while `fit` runs does not count.
+    """
+    own = type(model).make_train_function is not keras.Model.make_train_function
+    names = [*_TRAINING[2:], *_REPORTING[:2]]
+    return own or any(is_overridden(model, name) for name in names)
+
+
 def training_arrays(x: Nested, y: Nested, sample_weight: Nested, class_weight: Mapping[int, float] | None) -> Nested:
     """Return (x, y, sample_weight) in full, prepared as `fit` prepares each batch.
 

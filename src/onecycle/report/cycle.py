@@ -25,7 +25,7 @@ def cycle_section(result: CycleReport) -> Section:
     return Section(
         title="Training cycle",
         verdict=result.verdict,
-        details=() if result.reason is None else (result.reason,),
+        details=(*(() if result.reason is None else (result.reason,)), *result.guarded),
         main_table=_facts(result),
         figures=tuple(figure for figure in figures if figure is not None),
         origin=result.origin,
@@ -45,6 +45,7 @@ def _facts(result: CycleReport) -> DataTable:
         ("steps completed", result.steps),
         ("optimizer's step at the start", result.start_step),
         ("batches skipped by loss scaling", result.skipped_steps),
+        ("rescues from divergence", len(result.rescues)),
     ]
     return DataTable("The cycle", ("", "value"), rows)
 

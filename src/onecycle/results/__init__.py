@@ -10,6 +10,7 @@ from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
+from onecycle.results.rescue import Rescue
 from onecycle.results.runs import MeasuredRun, RunRecord
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions import StopReason, Suggestion
@@ -22,6 +23,7 @@ __all__ = [
     "Pick",
     "Race",
     "RangeTest",
+    "Rescue",
     "Result",
     "RunRecord",
     "StopReason",

@@ -13,6 +13,7 @@ from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
+from onecycle.results.rescue import Rescue
 from onecycle.results.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class CycleReport(Result):
         origin: Name -> text: date, model, optimizer, backend and hardware. Empty in results of older versions. Results
             are equal whatever their origin.
         history: Metric name -> its value after each epoch, as in Keras' `History`. Empty where it is unknown.
+        rescues: What a `DivergenceGuard` did, each a `Rescue`. The learning rates are those after the rescues.
     """
 
     schedule: str
@@ -58,6 +60,7 @@ class CycleReport(Result):
     momenta: NDArray[np.float64] | None = None
     origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
+    rescues: tuple[Rescue, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         self._freeze("steps_shown", np.int64)
@@ -136,7 +139,12 @@ class CycleReport(Result):
 
     def summary(self) -> str:
         """Return the report as a few sentences."""
-        return self.verdict if self.reason is None else f"{self.verdict} {self.reason}"
+        return " ".join([self.verdict, *([] if self.reason is None else [self.reason]), *self.guarded])
+
+    @property
+    def guarded(self) -> tuple[str, ...]:
+        """What the guard did, as sentences; none if it had nothing to do."""
+        return tuple(f"Rescued from divergence: {one.description}" for one in self.rescues)
 
     def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_cycle

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.current_values import values_at
-from onecycle.hyperparameters.installation import InstalledState, remove_with_fit
+from onecycle.hyperparameters.installation import InstalledState, installed, remove_with_fit
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import undo_unless_finished
-from onecycle.keras_support.optimizers import raw_step, skips_updates
+from onecycle.keras_support.optimizers import elapsed_steps, inner_optimizers, is_multi_optimizer, raw_step, skips_updates
 from onecycle.keras_support.train_function import first_call
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules
@@ -59,6 +61,13 @@ class CycleRun:
         else:
             self._scope.close()
 
+    def current(self, schedules: CycleSchedules) -> CycleSchedules:
+        """Return the schedules as they are installed: a `DivergenceGuard` may have lowered the learning rate."""
+        found = installed(inner_optimizers(self._model.optimizer)[0])
+        plan = {} if found is None or is_multi_optimizer(self._model.optimizer) else found.plan
+        now = {name: plan[name] for name in schedules.by_name if isinstance(plan.get(name), LearningRateSchedule)}
+        return dataclasses.replace(schedules, **now)
+
     def replace(self, schedules: CycleSchedules) -> None:
         """Train with other schedules from the next step on, for which the step is compiled again."""
         schedule_hyperparameters(self._model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
@@ -98,7 +107,7 @@ class CycleRun:
             return 0
         # The optimizer counts applied updates only; the difference to the batches is what was skipped.
         batches = self._batches(epochs, steps_per_epoch)
-        return None if batches is None else batches - (raw_step(self._model.optimizer) - self.first_step)
+        return None if batches is None else batches - (elapsed_steps(self._model.optimizer) - self.first_step)
 
     def _batches(self, epochs: int, steps_per_epoch: int | None) -> int | None:
         """Return the number of batches trained on, those of skipped updates included."""

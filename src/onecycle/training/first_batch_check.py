@@ -27,7 +27,7 @@ class FirstBatchCheck(keras.callbacks.Callback):
     def __init__(self, x: Nested) -> None:
         super().__init__()
         self._x = x
-        self._done = False
+        self._done = self._checked = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         # Loss scaling skips updates with infinite gradients, and training goes on.
@@ -41,7 +41,11 @@ class FirstBatchCheck(keras.callbacks.Callback):
 
         def checked(*args: object) -> object:
             result = compiled(*args)
-            model.train_function = compiled
+            if model.train_function is checked:  # a wrapper that another callback has put around it stays
+                model.train_function = compiled
+            if self._checked:
+                return result
+            self._checked = True
             logs = result[0] if backends.is_functional() else result
             loss = float(logs.get("loss", 1.0))
             if loss == 0 and has_zero_weights(self._x):

@@ -34,6 +34,7 @@ from onecycle.training.fit_arguments import (
     checked_callbacks,
 )
 from onecycle.training.fit_length import FitLength, fit_length
+from onecycle.training.guard import added_guards
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot, refuse_to_find_peak_again
 from onecycle.training.scheduler import OneCycleScheduler
@@ -52,6 +53,7 @@ def fit_one_cycle(
     batch_size: int | None = None,
     validation_data: Nested = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    guard: bool = True,
     verbose: int | str = "auto",
     sample_weight: Nested = None,
     class_weight: dict[int, float] | None = None,
@@ -87,6 +89,7 @@ def fit_one_cycle(
         validation_data: As in `fit`.
         callbacks: More callbacks, as in `fit`. If a `BackupAndRestore` among them resumes an interrupted run, the peak
             that this run found is taken from the folder of the backup.
+        guard: Whether a `DivergenceGuard` watches the training. One among `callbacks` is used instead.
         verbose: As in `fit`; 0 also silences the search for the peak.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
@@ -152,13 +155,13 @@ def fit_one_cycle(
         refuse_to_find_peak_again(spec, continues=length.continues)
         trained = _length(length, validation_data, fit_arguments)
         evidence = find_peak(spec, model, x, y, **data, **trained, seed=seed, verbose=verbose)
+    kept_peak.keep(evidence)
     if evidence is not None:
         _warn_of_faults(evidence, unscaled)
         spec = spec.with_peak(evidence.learning_rate)
-    kept_peak.keep(evidence)
     # The check comes last, so that it wraps the step that has the cycle.
     last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
-    return _fit(model, x, y, backup, evidence, **fit, callbacks=[*callbacks, *last], **fit_arguments)
+    return _fit(model, x, y, backup, evidence, **fit, callbacks=[*callbacks, *last, *added_guards(guard, callbacks)], **fit_arguments)
 
 
 def _check_arguments(

@@ -21,7 +21,7 @@ from onecycle.keras_support.callback_list import (
     state_of_copy,
 )
 from onecycle.keras_support.model_checks import check_training_model
-from onecycle.keras_support.optimizers import build_multi_optimizer, raw_step, skips_updates
+from onecycle.keras_support.optimizers import build_multi_optimizer, elapsed_steps, raw_step, skips_updates
 from onecycle.keras_support.origin import origin_of
 from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.cycle_report import CycleReport
@@ -219,7 +219,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             self._begin(epoch)
         else:
             self._check_assignments()
-        self._shown.first_step = raw_step(self.model.optimizer)
+        self._shown.first_step = elapsed_steps(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs += 1
@@ -307,14 +307,14 @@ class OneCycleScheduler(keras.callbacks.Callback):
         start, length = self._span
         schedules = finish.begin(
             self.model,
-            self._schedules,
+            run.current(self._schedules),
             start=start,
             length=length,
             batch=batch,
             batches=self.params.get("steps"),
             epochs_left=self.params["epochs"] - self._epoch,
         )
-        made = raw_step(self.model.optimizer) - start
+        made = elapsed_steps(self.model.optimizer) - start
         self._report = self._report_of(schedules, start, made + finish.steps)
         run.replace(schedules)
         self._assignments = AssignmentCheck(self.model.optimizer)
@@ -359,7 +359,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def _finished_report(self, run: CycleRun) -> CycleReport:
         # A schedule with a `start_step` may begin later than the training ends.
-        steps = max(raw_step(self.model.optimizer) - self._report.start_step, 0)
+        steps = max(elapsed_steps(self.model.optimizer) - self._report.start_step, 0)
         return replace(
             self._report,
             steps=steps,

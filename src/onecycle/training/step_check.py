@@ -7,7 +7,7 @@ import keras
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import step_state
 from onecycle.keras_support.data_checks import no_batch_message
-from onecycle.keras_support.optimizers import loss_scale, raw_step, skips_updates, step_counter
+from onecycle.keras_support.optimizers import elapsed_steps, loss_scale, raw_step, skips_updates, step_counter
 from onecycle.keras_support.types import Nested
 
 
@@ -59,7 +59,7 @@ class StepCheck:
             ValueError: If there was no batch, or the optimizer made no step, or another number than there were batches.
         """
         optimizer, per_call = self._model.optimizer, self._model.steps_per_execution
-        steps = raw_step(optimizer) - self._first_step
+        steps = elapsed_steps(optimizer) - self._first_step
         if self._may_skip and loss_scale(optimizer) != self._scale:
             return
         if not calls:

@@ -1,0 +1,161 @@
+"""The good states that a guard keeps, the newest of which may turn out not to be good."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import keras
+
+from onecycle.keras_support.loss_stream import LossStream, Position
+from onecycle.keras_support.state_copies import StateCopies, StateCopy
+from onecycle.keras_support.types import Nested
+
+PARTS = 64  # ours: of the training between two states, so that a rescue undoes a few hundredths of it at most
+MIN_INTERVAL, MAX_INTERVAL = 8, 1000  # steps: a state takes about as long as a step
+RECENT = 0.5  # of an interval: a younger state may be one in which the divergence has begun
+OLD = 4  # intervals
+
+
+@dataclass
+class GoodState:
+    """A state that was kept.
+
+    Attributes:
+        owner: What made the copy.
+        copy: The values.
+        position: Where the training was.
+        level: The loss at that time; minus infinity for the state at the start.
+        checked: Whether its values are known to be finite.
+        failed: Whether the training diverged again after it was restored.
+    """
+
+    owner: StateCopies
+    copy: StateCopy
+    position: Position
+    level: float
+    checked: bool = False
+    failed: bool = False
+
+    @property
+    def counter(self) -> int:
+        """The optimizer's step counter."""
+        return self.owner.step(self.copy)
+
+    def restore(self, *, metrics: bool) -> None:
+        """Give the model this state, with its metrics or with metrics that begin anew."""
+        self.owner.restore(self.copy, metrics=metrics)
+
+
+class GoodStates:
+    """Up to two states: one that the training has proved to be good, and a newer one.
+
+    Args:
+        model: The model whose `fit` runs.
+        losses: The losses of the `fit`, before its first step.
+        most: Number of states in memory.
+        total_steps: Length of the training.
+
+    Attributes:
+        repeated: Number of times that the training diverged since a state was last kept.
+    """
+
+    def __init__(self, model: keras.Model, losses: LossStream, *, most: int, total_steps: int) -> None:
+        self._model, self._copies = model, StateCopies(model)
+        self._losses, self._most = losses, most
+        self.interval = min(max(total_steps // PARTS, MIN_INTERVAL), MAX_INTERVAL)
+        self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
+        self._newest_at = 0
+        self.repeated = 0
+
+    @property
+    def due_at(self) -> int:
+        """The step at which a state should be kept."""
+        return self._newest_at + self.interval
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the newest state is so old that a worse one is better than it."""
+        return self._losses.steps >= self._states[-1].position.step + OLD * self.interval
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the newest state is that of now."""
+        return self._states[-1].position.step == self._losses.steps
+
+    def keep(self, level: float, result: Nested) -> str | None:
+        """Keep the present state. All losses so far must have been read.
+
+        Args:
+            level: The loss.
+            result: What the training function has just returned, or None.
+
+        Returns:
+            What is not finite in the state before, or in this one if there is memory for one only.
+        """
+        fault = self.fault()
+        if fault is not None:
+            return fault
+        self._newest_at = self._losses.steps
+        if self._copies.are_outdated:
+            self._copies = StateCopies(self._model)
+        if self._most == 1:
+            faults = self._copies.current_faults(result)
+            if faults:
+                return _described(faults)
+            self._states.clear()  # first, so that there are not two of them
+        elif len(self._states) == self._most:
+            del self._states[next((place for place, one in enumerate(self._states) if one.failed), 0)]
+        copy, position = self._copies.take(result), self._losses.position()
+        self.repeated = 0
+        self._states.append(GoodState(self._copies, copy, position, level, checked=self._most == 1))
+        return None
+
+    def fault(self) -> str | None:
+        """Return what is not finite in the newest state, or None. It waits for the state."""
+        newest = self._states[-1]
+        if newest.checked:
+            return None
+        faults = newest.owner.faults(newest.copy)
+        if faults:
+            del self._states[-1]
+            return _described(faults)
+        newest.checked = True
+        return None
+
+    def current_fault(self, result: Nested) -> str | None:
+        """Return what is not finite in the present state, or None."""
+        faults = self._copies.current_faults(result)
+        return _described(faults) if faults else None
+
+    def choose(self, first_bad: int, *, cautious: bool, highest: float) -> GoodState:
+        """Return the state to go back to, and forget those after the first bad step.
+
+        Args:
+            first_bad: The first step that was bad.
+            cautious: Whether the divergence may have begun before it, unnoticed. A state from shortly before is then
+                left out, and so is one that led to a divergence already.
+            highest: A state with a higher loss is left out then too.
+        """
+        self.fault()
+        self._states = [one for one in self._states if one.position.step <= first_bad] or self._states[:1]
+        chosen = self._states[-1]
+        if cautious:
+            latest = first_bad - RECENT * self.interval
+            good = [one for one in self._states if one.position.step <= latest and one.level <= highest]
+            # Where there is no other, the rate may just not have been low enough.
+            chosen = ([one for one in good if not one.failed] or self._states[:1])[-1]
+            chosen.failed = True
+            self.repeated += 1
+        self._newest_at = self._losses.steps
+        return chosen
+
+    def best(self) -> GoodState:
+        """Return the state with the lowest loss, or the one of the start if there is no other."""
+        self.fault()
+        return min(self._states, key=lambda one: one.level if math.isfinite(one.level) else math.inf)
+
+
+def _described(paths: list[str]) -> str:
+    more = f" and {len(paths) - 1} more variables" if len(paths) > 1 else ""
+    return f"{paths[0]}{more} became NaN or infinite"
