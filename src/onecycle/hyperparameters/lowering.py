@@ -60,7 +60,10 @@ class LoweredRate:
                 part.set_number(number, factor / self.factor)
         changed = (factor, lost) != (self.factor, self.lost)
         self.factor, self.lost = factor, lost
-        if changed and any([part.install(factor, lost) for part in self._parts]):
+        if not changed:
+            return
+        installed_any = [part.install(factor, lost) for part in self._parts]
+        if any(installed_any):
             remake_train_function(self._model)
 
     def reapply(self) -> None:

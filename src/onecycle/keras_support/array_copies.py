@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 
-def values_of(variables: Sequence[keras.Variable]) -> list[Nested]:
+def arrays_of(variables: Sequence[keras.Variable]) -> list[Nested]:
     """Return the values of variables, which the next training step may change or delete."""
     # A variable that TensorFlow keeps on several devices is read on the host.
     return [backends.to_numpy(one) if _is_mirrored(one) else one.value for one in variables]
 
 
 def copied(values: Sequence[Nested]) -> list[Nested]:
-    """Return copies of what `values_of` returned."""
+    """Return copies of what `arrays_of` returned."""
     if backends.name() == "jax":
         copies: list[Nested] = _jax_copies()(list(values))
         return copies

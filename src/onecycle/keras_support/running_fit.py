@@ -44,7 +44,7 @@ def initial_epoch(model: keras.Model) -> int:
 
 def fit_data(model: keras.Model) -> tuple[object, object, object] | None:
     """Return (x, y, sample_weight) of the model's running `fit`, or None."""
-    found = [frame.f_locals for frame in _fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
+    found = [frame.f_locals for frame in fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
     # The innermost call is that of Keras, whose arguments have these names.
     return next(((names["x"], names.get("y"), names.get("sample_weight")) for names in found if "x" in names), None)
 

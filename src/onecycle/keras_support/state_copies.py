@@ -137,7 +137,7 @@ class StateCopies:
 
     def _current(self, result: Nested) -> list[Nested]:
         if not backends.is_functional() or result is None:
-            return array_copies.values_of(self._variables)
+            return array_copies.arrays_of(self._variables)
         values: list[Nested] = [None] * len(self._variables)
         for positions, part in zip(self._positions, result[1], strict=True):
             for place, value in zip(positions, part, strict=True):

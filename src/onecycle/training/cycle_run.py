@@ -14,7 +14,13 @@ from onecycle.hyperparameters.installation import InstalledState, installed, rem
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import undo_unless_finished
-from onecycle.keras_support.optimizers import elapsed_steps, inner_optimizers, is_multi_optimizer, raw_step, skips_updates
+from onecycle.keras_support.optimizers import (
+    elapsed_steps,
+    inner_optimizers,
+    is_multi_optimizer,
+    raw_step,
+    skips_updates,
+)
 from onecycle.keras_support.train_function import first_call
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules
@@ -65,8 +71,12 @@ class CycleRun:
         """Return the schedules as they are installed: a `DivergenceGuard` may have lowered the learning rate."""
         found = installed(inner_optimizers(self._model.optimizer)[0])
         plan = {} if found is None or is_multi_optimizer(self._model.optimizer) else found.plan
-        now = {name: plan[name] for name in schedules.by_name if isinstance(plan.get(name), LearningRateSchedule)}
-        return dataclasses.replace(schedules, **now)
+        rate, momentum = plan.get("learning_rate"), plan.get("momentum")
+        return dataclasses.replace(
+            schedules,
+            learning_rate=rate if isinstance(rate, LearningRateSchedule) else schedules.learning_rate,
+            momentum=momentum if isinstance(momentum, LearningRateSchedule) else schedules.momentum,
+        )
 
     def replace(self, schedules: CycleSchedules) -> None:
         """Train with other schedules from the next step on, for which the step is compiled again."""

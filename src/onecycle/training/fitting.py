@@ -161,7 +161,7 @@ def fit_one_cycle(
         spec = spec.with_peak(evidence.learning_rate)
     # The check comes last, so that it wraps the step that has the cycle.
     last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
-    return _fit(model, x, y, backup, evidence, **fit, callbacks=[*callbacks, *last, *added_guards(guard, callbacks)], **fit_arguments)
+    return _fit(model, x, y, backup, evidence, guard, **fit, callbacks=[*callbacks, *last], **fit_arguments)
 
 
 def _check_arguments(
@@ -217,11 +217,13 @@ def _fit(
     y: Nested,
     backup: RunBackup | None,
     evidence: RangeTest | Race | Sweep | None,
+    guard: bool,
     *,
     callbacks: list[keras.callbacks.Callback],
     **arguments: Any,
 ) -> keras.callbacks.History:
     """Call `fit`, from the backup on. After an exception, the cycle would otherwise stay until the next one."""
+    callbacks += added_guards(guard, callbacks)
     if backup is not None:
         callbacks.append(backup)
         arguments["initial_epoch"] = backup.prepare(evidence, arguments.get("initial_epoch", 0), callbacks)
