@@ -170,6 +170,19 @@ def test_finished_run_is_restored(uninterrupted, folder):
     assert (found.history, found.onecycle) == (history.history, history.onecycle)
 
 
+def test_end_of_a_race_is_kept(folder):
+    """A race with a backup ends as one without, and the same call restores its winner and its result."""
+    model, raced = killed.build(), killed.build()
+    killed.fit(model, None, max_learning_rate="race")
+    history = killed.fit(raced, folder, max_learning_rate="race")
+    assert_same_state(raced, model)
+    again = killed.build()
+    with pytest.warns(UserWarning, match="is finished"):
+        found = killed.fit(again, folder, max_learning_rate="race")
+    assert_same_state(again, model)
+    assert (found.history, found.onecycle.evidence) == (history.history, history.onecycle.evidence)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "changed"])
 def test_damaged_backup(uninterrupted, folder, damage):
     """A run whose newest backup is damaged continues from the one before; with no whole one left it is refused."""

@@ -135,13 +135,6 @@ def fit_one_cycle(
     length = fit_length(
         spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
     )
-    if spec.picker == "race":
-        _refuse_in_race(total_steps=total_steps, backup_dir=backup_dir)
-        return _race(model, x, y, spec, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments)
-    unscaled = _warn_if_unscaled(model, x)
-    checked = spec.finds_peak or training_data.is_arrays(x)
-    if not spec.finds_peak:  # the search checks the data itself
-        data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     backup = open_backup(
         backup_dir, model, {"x": x, "y": y, **data, "validation_data": validation_data}, callbacks,
         epochs=epochs, max_learning_rate=max_learning_rate, momentum=momentum, schedule=schedule, seed=seed,
@@ -149,6 +142,13 @@ def fit_one_cycle(
     )  # fmt: skip
     if backup is not None and backup.is_finished:
         return backup.repeat_end()
+    if spec.picker == "race":
+        _refuse_in_race(total_steps=total_steps)
+        return _race(model, x, y, spec, backup, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments)
+    unscaled = _warn_if_unscaled(model, x)
+    checked = spec.finds_peak or training_data.is_arrays(x)
+    if not spec.finds_peak:  # the search checks the data itself
+        data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     kept_peak = KeptPeak(callbacks)
     evidence = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
     if evidence is None:
@@ -194,14 +194,21 @@ def _refuse_in_race(**arguments: object) -> None:
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(
-                f"Argument `{name}` is not for a race, whose cycles are as long as the training, and which cannot be "
-                f'resumed. Leave it out, or pass the peak. Received: {name}={value!r} with max_learning_rate="race"'
+                f"Argument `{name}` is not for a race, whose cycles are as long as the training. Leave it out, or pass "
+                f'the peak. Received: {name}={value!r} with max_learning_rate="race"'
             )
 
 
-def _race(model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, **settings: Any) -> keras.callbacks.History:
-    """Train the winner of a race, and return its history."""
-    return run_race(model, x, y, RaceRequest(momentum=spec.momentum, schedule=spec.schedule, **settings))[1]
+def _race(
+    model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, backup: RunBackup | None, **settings: Any
+) -> keras.callbacks.History:
+    """Train the winner of a race, and return its history. An interrupted race starts again from its beginning."""
+    if backup is not None:
+        backup.prepare(None, 0, ())
+    history = run_race(model, x, y, RaceRequest(momentum=spec.momentum, schedule=spec.schedule, **settings))[1]
+    if backup is not None:
+        backup.keep_end(history)
+    return history
 
 
 def _warn_of_faults(evidence: RangeTest | Race | Sweep, unscaled: str | None) -> None:

@@ -159,6 +159,24 @@ class RunBackup(keras.callbacks.Callback):
                 callback.restore_backup_state(self._record["callbacks"][type(callback).__name__])
         return self._found.epoch
 
+    def keep_end(
+        self,
+        history: keras.callbacks.History,
+        epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        """Write the backup of the finished run.
+
+        Args:
+            history: The `History` of the run.
+            epoch: The number of finished epochs, by default those of the history.
+            callbacks: All callbacks of the `fit`.
+        """
+        report = getattr(history, "onecycle", None)
+        document = codec.to_document(report) if isinstance(report, CycleReport) else None
+        self._record |= {"finished": True, "report": document}
+        self._write(len(history.epoch) if epoch is None else epoch, callbacks=callbacks, history=history)
+
     def repeat_end(self) -> keras.callbacks.History:
         """Give the model the state at the end of the finished run, and return the `History` of that run.
 
@@ -218,10 +236,7 @@ class RunBackup(keras.callbacks.Callback):
         interrupted = any(getattr(callback, "interrupts_training", False) for callback in callbacks)
         if interrupted and self._epoch < self.params["epochs"]:
             return
-        report = getattr(self.model.history, "onecycle", None)
-        document = codec.to_document(report) if isinstance(report, CycleReport) else None
-        self._record |= {"finished": True, "report": document}
-        self._write(self._epoch, callbacks=callbacks, history=self.model.history)
+        self.keep_end(self.model.history, self._epoch, callbacks)
 
     def _is_complete(self) -> bool:
         """Return whether the epoch that ends was trained to its end, as far as that is known."""
