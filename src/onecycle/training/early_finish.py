@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import keras
 
 from onecycle.hyperparameters.evaluation import evaluate
+from onecycle.keras_support.callback_list import set_before
 from onecycle.keras_support.optimizers import raw_step, steps_per_update
 from onecycle.schedules.early_drop import EarlyDrop
 from onecycle.training.cycle_spec import CycleSchedules, steps_to_last_update
@@ -15,73 +16,90 @@ from onecycle.training.cycle_spec import CycleSchedules, steps_to_last_update
 DEFAULT_FRACTION = 0.1  # of the steps made so far, as the final drop of a cycle is a tenth of it
 
 
-class EarlyFinish:
-    """The final drop of a cycle that ends early.
-
-    Args:
-        steps: Length of the drop in steps, or None for a tenth of the steps made so far.
+@dataclass(frozen=True)
+class CyclePosition:
+    """A running cycle, between two of its steps.
 
     Attributes:
-        steps: The length of the drop: that given, or a little longer, to the end of a call of the compiled step.
+        model: The model that trains.
+        schedules: The schedules of the whole cycle.
+        start: The optimizer's step at which the cycle began.
+        length: Length of the whole cycle in steps, or None if it is unknown.
+        batches: Batches per epoch, or None if unknown.
+        epochs_left: Epochs that are not finished, the running one included.
     """
 
-    def __init__(self, steps: int | None) -> None:
-        self._wanted = steps
-        self._calls = 0
-        self.steps = 0
+    model: keras.Model
+    schedules: CycleSchedules
+    start: int
+    length: int | None
+    batches: int | None
+    epochs_left: int
 
-    def begin(
+
+class EarlyFinish:
+    """The final drop of a cycle that ends early. It begins with the next step, and ends the training.
+
+    Args:
+        steps: Length of the drop in steps, or None for a tenth of the steps made so far. It becomes a little longer
+            where a call of the compiled step makes several.
+        hooks: The callbacks of the running `fit`.
+        position: Returns the position of the cycle.
+        replace: Called with the schedules that have the drop, and its length.
+    """
+
+    def __init__(
         self,
-        model: keras.Model,
-        schedules: CycleSchedules,
-        *,
-        start: int,
-        length: int | None,
-        batch: int,
-        batches: int | None,
-        epochs_left: int,
-    ) -> CycleSchedules:
-        """Return the schedules of the cycle with its early end, before the first step of the drop.
+        steps: int | None,
+        hooks: keras.callbacks.CallbackList,
+        position: Callable[[], CyclePosition],
+        replace: Callable[[CycleSchedules, int], None],
+    ) -> None:
+        self._wanted, self._position, self._replace = steps, position, replace
+        self._steps = self._calls = 0
+        # The schedules can only be replaced between two steps.
+        set_before(hooks, "on_train_batch_begin", self._begin)
+        set_before(hooks, "on_train_batch_end", self._end_call)
 
-        Args:
-            model: The model that trains.
-            schedules: The schedules of the whole cycle.
-            start: The optimizer's step at which the cycle began.
-            length: Length of the whole cycle in steps, or None if it is unknown.
-            batch: Number of batches of the epoch so far.
-            batches: Batches per epoch, or None if unknown.
-            epochs_left: Epochs that are not finished, the running one included.
-        """
-        optimizer = model.optimizer
+    def _begin(self, batch: int, logs: object = None) -> None:
+        """Replace the schedules before the first step of the drop."""
+        if self._steps:
+            return
+        at = self._position()
+        optimizer = at.model.optimizer
         now = raw_step(optimizer)
-        wanted = self._wanted or max(1, int(DEFAULT_FRACTION * (now - start)))
-        wanted = max(wanted, steps_per_update(optimizer))
-        left = None if batches is None else epochs_left * batches - batch
-        self._count_calls(wanted, model.steps_per_execution, batch, batches, left)
-        drop = steps_to_last_update(optimizer, self.steps, now)
-        rate = schedules.learning_rate
-        before = _value(rate, max(now - 1, start))
-        end = None if length is None else _value(rate, start + length - 1)
-        dropped = EarlyDrop(rate, now, drop, before, min(before, end or 0.0))
-        momentum = schedules.momentum
-        if momentum is not None and schedules.momentum_pair is not None:
-            # The momentum is high at low learning rates.
-            value = _value(momentum, max(now - 1, start))
-            momentum = EarlyDrop(momentum, now, drop, value, schedules.momentum_pair[0])
-        return replace(schedules, learning_rate=dropped, momentum=momentum)
+        wanted = self._wanted or max(1, int(DEFAULT_FRACTION * (now - at.start)))
+        left = None if at.batches is None else at.epochs_left * at.batches - batch
+        # Of the batches that accumulate gradients for one update, only the last one changes the weights.
+        self._count_calls(
+            max(wanted, steps_per_update(optimizer)), at.model.steps_per_execution, batch, at.batches, left
+        )
+        self._model = at.model
+        self._replace(self._with_drop(at, now), self._steps)
 
-    def end_call(self, stop: Callable[[], None]) -> None:
-        """Count a call of the compiled step, and call `stop` after the last one."""
-        self._calls -= 1
-        if self._calls == 0:
-            stop()
+    def _with_drop(self, at: CyclePosition, now: int) -> CycleSchedules:
+        rate, momentum = at.schedules.learning_rate, at.schedules.momentum
+        steps, previous = steps_to_last_update(at.model.optimizer, self._steps, now), max(now - 1, at.start)
+        before = _value(rate, previous)
+        last = 0.0 if at.length is None else min(_value(rate, at.start + at.length - 1), before)
+        if momentum is not None and at.schedules.momentum_pair is not None:
+            # The momentum is high at low learning rates.
+            momentum = EarlyDrop(momentum, now, steps, _value(momentum, previous), at.schedules.momentum_pair[0])
+        return replace(at.schedules, learning_rate=EarlyDrop(rate, now, steps, before, last), momentum=momentum)
+
+    def _end_call(self, batch: int, logs: object = None) -> None:
+        """Stop training after the last call of the compiled step."""
+        if self._steps:
+            self._calls -= 1
+            if self._calls == 0:
+                self._model.stop_training = True
 
     def _count_calls(self, wanted: int, per_call: int, batch: int, batches: int | None, left: int | None) -> None:
         """Set the number of steps to that of the fewest calls that make as many as wanted, or all that are left."""
-        while self.steps < wanted and (left is None or self.steps < left):
+        while self._steps < wanted and (left is None or self._steps < left):
             made = per_call if batches is None else min(per_call, batches - batch)
             batch = 0 if batches is not None and batch + made == batches else batch + made
-            self.steps += made
+            self._steps += made
             self._calls += 1
 
 

@@ -17,7 +17,6 @@ from onecycle.keras_support.callback_list import (
     hooks_of_fit,
     on_callback_error,
     other_callbacks,
-    set_before,
     state_of_copy,
 )
 from onecycle.keras_support.model_checks import check_training_model
@@ -30,11 +29,11 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer
-from onecycle.training.continuation import fixed_start, start_with_initial_epoch
 from onecycle.training.cycle_run import CycleRun
+from onecycle.training.cycle_span import find_span
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, steps_to_last_update
 from onecycle.training.early_end import warn_of_early_end
-from onecycle.training.early_finish import EarlyFinish
+from onecycle.training.early_finish import CyclePosition, EarlyFinish
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.resumption import Resumption, cycle_length
@@ -118,6 +117,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._evidence: RangeTest | Race | Sweep | None = None
         self._run: CycleRun | None = None
         self._resumed: tuple[int, int | None] | None = None
+        self._skipped_before: int | None = 0
         self._finish: EarlyFinish | None = None
         self._hooks: keras.callbacks.CallbackList | None = None
 
@@ -166,10 +166,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if self._run is None or self._hooks is None:
             raise RuntimeError("No cycle is running. Call `finish_early` while `fit` runs, such as from a callback.")
         if self._finish is None:
-            self._finish = EarlyFinish(steps)
-            # The schedules can only be replaced between two steps.
-            set_before(self._hooks, "on_train_batch_begin", self._begin_finish)
-            set_before(self._hooks, "on_train_batch_end", self._end_call)
+            self._finish = EarlyFinish(steps, self._hooks, self._position, self._replace_schedules)
 
     @property
     def evidence(self) -> RangeTest | Race | Sweep | None:
@@ -177,12 +174,15 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return self._evidence
 
     def backup_state(self) -> dict[str, int | None]:
-        """Return where the cycle began and its length, for a backup (see `Resumable`)."""
-        return dict(zip(("start_step", "total_steps"), self._span, strict=True))
+        """Return where the cycle began, its length and the skipped steps, for a backup (see `Resumable`)."""
+        (start, length), run = self._span, self._run
+        skipped = 0 if run is None else self._skipped_steps(run)
+        return {"start_step": start, "total_steps": length, "skipped_steps": skipped}
 
     def restore_backup_state(self, state: Mapping[str, Any]) -> None:
         """Continue the cycle of a backup in the next `fit`."""
         self._resumed = (state["start_step"], state["total_steps"])
+        self._skipped_before = state["skipped_steps"]
 
     def __getstate__(self) -> dict[str, object]:
         return state_of_copy(self, *_OF_ONE_FIT)
@@ -263,7 +263,10 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # Loading a checkpoint may change the learning rate too, but then also the counter.
         if not self._resumption.counter_changed(now):
             self._check_assignments()
-        start, length = self._span = self._resumed or self._find_span(epoch, now)
+        start, length = self._span = self._resumed or find_span(
+            self._resumption, self.params, epoch, step=now, total_steps=self.total_steps, schedule=self.schedule,
+            skips_updates=skips_updates(optimizer),
+        )  # fmt: skip
         schedules = self._spec.schedules(optimizer, length, start)
         self._schedules = schedules
         self._report = self._report_of(schedules, start, length)
@@ -276,58 +279,20 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._shown.begin(schedules.learning_rate)
         self._resumption.remember(start)
 
-    def _find_span(self, epoch: int, now: int) -> tuple[int, int | None]:
-        """Return the step of the optimizer at which the cycle began, and its length."""
-        start = self._start_step(epoch, now)
-        length = cycle_length(
-            self.params,
-            epoch,
-            total_steps=self.total_steps,
-            steps_done=now - start,
-            skips_updates=skips_updates(self.model.optimizer),
-        )
-        return start, length
+    def _position(self) -> CyclePosition:
+        epochs_left = self.params["epochs"] - self._epoch
+        schedules = self._schedules if self._run is None else self._run.current(self._schedules)
+        return CyclePosition(self.model, schedules, *self._span, self.params.get("steps"), epochs_left)
 
-    def _start_step(self, epoch: int, now: int) -> int:
-        """Return the step of the optimizer at which the cycle began."""
-        fixed = fixed_start(self.schedule)
-        if fixed is not None:
-            return fixed
-        if self._resumption.restores or epoch == 0:
-            return self._resumption.start_step(now)
-        return start_with_initial_epoch(
-            self.params, epoch, step=now, total_steps=self.total_steps, schedule=self.schedule
-        )
-
-    def _begin_finish(self, batch: int, logs: object = None) -> None:
-        """Replace the schedules before the first step of the final drop."""
-        finish, run = self._finish, self._run
-        if finish is None or run is None or finish.steps:
-            return
-        start, length = self._span
-        schedules = finish.begin(
-            self.model,
-            run.current(self._schedules),
-            start=start,
-            length=length,
-            batch=batch,
-            batches=self.params.get("steps"),
-            epochs_left=self.params["epochs"] - self._epoch,
-        )
-        made = elapsed_steps(self.model.optimizer) - start
-        self._report = self._report_of(schedules, start, made + finish.steps)
-        run.replace(schedules)
+    def _replace_schedules(self, schedules: CycleSchedules, steps: int) -> None:
+        """Train with other schedules from now on, for this number of steps."""
+        start, _ = self._span
+        self._report = self._report_of(schedules, start, elapsed_steps(self.model.optimizer) - start + steps)
+        if self._run is not None:
+            self._run.replace(schedules)
         self._assignments = AssignmentCheck(self.model.optimizer)
         self._shown.end()
         self._shown.begin(schedules.learning_rate)
-
-    def _end_call(self, batch: int, logs: object = None) -> None:
-        """Stop training after the last step of the final drop."""
-        if self._finish is not None and self._finish.steps:
-            self._finish.end_call(self._stop)
-
-    def _stop(self) -> None:
-        self.model.stop_training = True
 
     def _check_assignments(self) -> None:
         try:
@@ -363,6 +328,11 @@ class OneCycleScheduler(keras.callbacks.Callback):
         return replace(
             self._report,
             steps=steps,
-            skipped_steps=run.skipped_steps(self._epochs, self.params.get("steps")),
+            skipped_steps=self._skipped_steps(run),
             history=recorded_numbers(getattr(self.model, "history", None)),
         )
+
+    def _skipped_steps(self, run: CycleRun) -> int | None:
+        """Return the number of skipped steps, with those before a backup; None if it is unknown."""
+        now, before = run.skipped_steps(self._epochs, self.params.get("steps")), self._skipped_before
+        return None if now is None or before is None else now + before

@@ -19,7 +19,7 @@ from onecycle.keras_support.callback_list import call_last, fit_callbacks
 from onecycle.keras_support.data_progress import skip_epochs
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.fit_start import build_model
-from onecycle.keras_support.optimizers import build_optimizer, raw_step
+from onecycle.keras_support.optimizers import build_optimizer, elapsed_steps
 from onecycle.keras_support.portable_state import (
     assign_values,
     data_values,
@@ -209,7 +209,7 @@ class RunBackup(keras.callbacks.Callback):
         call_last(self, last)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._step_before = raw_step(self.model.optimizer)
+        self._step_before = elapsed_steps(self.model.optimizer)
 
     def _begin_training(self) -> None:
         first = self._record["initial_epoch"]
@@ -243,7 +243,7 @@ class RunBackup(keras.callbacks.Callback):
         if not self.model.stop_training:
             return True
         steps = self.params.get("steps")
-        return steps is not None and raw_step(self.model.optimizer) - self._step_before >= steps
+        return steps is not None and elapsed_steps(self.model.optimizer) - self._step_before >= steps
 
     def _write(
         self, epoch: int, *, callbacks: Sequence[keras.callbacks.Callback], history: keras.callbacks.History | None
