@@ -37,6 +37,9 @@ class RaceFits:
         keep_averaging: Whether they are averaged to the end, not to the last cut only.
         callbacks: The user's callbacks.
         progress: Called with the candidate that is being trained.
+
+    Attributes:
+        average: The moving average of the weights of the candidate that is being trained.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class RaceFits:
         # The start must not include the variable that holds the learning rates.
         self._start, self._random = StateSnapshot(model), RandomSnapshot()
         self._epoch_start: EpochStart | None = None
-        self._average = WeightAverage(model)
+        self.average = WeightAverage(model)
         self._installer = _Installer(model, schedules(1.0), total_steps)
         self._history: keras.callbacks.History | None = None
 
@@ -73,7 +76,7 @@ class RaceFits:
                 [copied_callback(one, self._model) for one in self._callbacks],
                 model=self._model, epochs=self._arguments["epochs"], steps=self._steps_per_epoch, verbose=0,
             )  # fmt: skip
-        return RaceMember(learning_rate, self._schedules(learning_rate), self._average.copy_empty(), callbacks)
+        return RaceMember(learning_rate, self._schedules(learning_rate), callbacks)
 
     def train(self, member: RaceMember, until: int) -> None:
         """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before."""
@@ -81,13 +84,14 @@ class RaceFits:
         self._random.restore()
         (self._start if member.paused is None else member.paused.variables).restore()
         self._installer.install(member.schedules)
+        self.average.set_state(member.average)
         # After the last cut, nothing is judged any more.
         averages = until < self._total_steps or self._keep_averaging
         average_from = self._average_from if averages else self._total_steps + 1
         leg = Leg(
             member, self._data, until=until, steps_per_epoch=self._steps_per_epoch, start=self._epoch_start,
-            average_from=average_from, average_every=max(1, self._total_steps // AVERAGE_UPDATES),
-            progress=self._progress,
+            average=self.average, average_from=average_from,
+            average_every=max(1, self._total_steps // AVERAGE_UPDATES), progress=self._progress,
         )  # fmt: skip
         first = 0 if member.paused is None else member.paused.epoch
         try:
@@ -98,6 +102,7 @@ class RaceFits:
         finally:
             leg.close()
             self._epoch_start = leg.start
+        member.average = self.average.state()
         if member.finished and until < self._total_steps:
             member.final = StateSnapshot(self._model)
 
@@ -106,8 +111,7 @@ class RaceFits:
         state = member.final if member.paused is None else member.paused.variables
         if state is not None:
             state.restore()
-        if member.average is not None:
-            member.average.assign()
+        self.average.assign(member.average)
 
     def restore_finished(self, member: RaceMember) -> None:
         """Give the model the state of a candidate whose training a callback ended early."""

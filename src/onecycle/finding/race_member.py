@@ -10,7 +10,7 @@ import keras
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support.partial_fit import BatchSkipper, EpochStart, Paused, PausedFit
 from onecycle.keras_support.snapshot import StateSnapshot
-from onecycle.keras_support.weight_average import WeightAverage
+from onecycle.keras_support.weight_average import AverageState, WeightAverage
 from onecycle.training.cycle_spec import CycleSchedules
 
 Logs = Mapping[str, float]
@@ -24,10 +24,10 @@ class RaceMember:
     Args:
         learning_rate: Its peak.
         schedules: The schedules of its cycle, from step 0.
-        average: The moving average of its weights.
         callbacks: The user's callbacks, or None.
 
     Attributes:
+        average: The step and the values of the moving average of its weights.
         steps: Number of steps trained.
         paused: The state in which it waits, or None before its first step and after its last.
         finished: Whether its training has ended, as a callback may have it do early.
@@ -43,11 +43,10 @@ class RaceMember:
         self,
         learning_rate: float,
         schedules: CycleSchedules,
-        average: WeightAverage,
         callbacks: keras.callbacks.CallbackList | None,
     ) -> None:
         self.learning_rate, self.schedules = learning_rate, schedules
-        self.average: WeightAverage | None = average
+        self.average: AverageState = (0, [])
         self.callbacks = callbacks
         self.steps = 0
         self.paused: PausedFit | None = None
@@ -61,8 +60,7 @@ class RaceMember:
 
     def release(self) -> None:
         """Free the memory of a candidate that will not go on."""
-        self.paused, self.final = None, None
-        self.average = None
+        self.paused, self.final, self.average = None, None, (0, [])
 
     @property
     def diverged(self) -> bool:
@@ -83,6 +81,7 @@ class Leg(keras.callbacks.Callback):
         until: The step before which to pause; the last step of all for no pause.
         steps_per_epoch: Steps of an epoch.
         start: The states with which every candidate begins its first epoch; None for the first candidate.
+        average: The average of the weights, in the state in which the candidate left it.
         average_from: The step from which the weights are averaged.
         average_every: Steps between two updates of the average.
         progress: Called with the candidate when its loss was read.
@@ -96,6 +95,7 @@ class Leg(keras.callbacks.Callback):
         until: int,
         steps_per_epoch: int,
         start: EpochStart | None,
+        average: WeightAverage,
         average_from: int,
         average_every: int,
         progress: Callable[[RaceMember], None],
@@ -104,6 +104,7 @@ class Leg(keras.callbacks.Callback):
         self.start = start
         self._member, self._data, self._until = member, data, until
         self._steps_per_epoch = steps_per_epoch
+        self._average = average
         self._average_from, self._average_every = average_from, average_every
         self._averaged_at = member.steps
         self._progress = progress
@@ -146,11 +147,11 @@ class Leg(keras.callbacks.Callback):
         batches = min(batch + 1, self._steps_per_epoch)
         member = self._member
         before, member.steps = member.steps, self._epoch * self._steps_per_epoch + batches
-        if member.steps // CHECKED_STEPS > before // CHECKED_STEPS or batches == self._steps_per_epoch:
+        ends = batches == self._steps_per_epoch or member.steps >= self._until
+        if member.steps // CHECKED_STEPS > before // CHECKED_STEPS or ends:
             self._read_loss(batches, logs)
         if member.steps >= self._average_from and member.steps - self._averaged_at >= self._average_every:
-            if member.average is not None:
-                member.average.update(member.steps)
+            self._average.update(member.steps)
             self._averaged_at = member.steps
         self._forward("on_train_batch_end", batch, logs)
         # The end of an epoch belongs to it, with its validation.

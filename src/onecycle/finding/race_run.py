@@ -172,8 +172,8 @@ class _Run:
         progress.finish()
         history = fits.finish(winner)
         result = race_result(self._model, self._spec, request, start, rounds, winner, history, self._data)
-        if request.averaged_weights and winner.average is not None:
-            winner.average.assign()
+        if request.averaged_weights:
+            fits.average.assign(winner.average)
         history.onecycle = self._report(result, winner)
         return result, history
 

@@ -20,7 +20,11 @@ from onecycle.plot.race_info import RacePicture
 def draw_race(picture: RacePicture, ax: Axes | None = None) -> Axes:
     """Draw a race on Axes, or on those of a new figure."""
     ax = axes_or_new(ax)
-    set_loss_limits(ax, picture.limits)
+    if picture.log:
+        ax.set_yscale("log")
+        ax.set_ylim(picture.limits)
+    else:
+        set_loss_limits(ax, picture.limits)
     ax.set_xlim(0, 1.02 * picture.total_steps)
     for step, label in picture.cuts:
         ax.axvline(step, color=GRAY, ls=":", lw=1.2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from onecycle.plot.race_info import RacePicture, race_picture
@@ -65,9 +67,12 @@ def _figure(result: Race) -> Figure:
 
 
 def _layout(picture: RacePicture) -> PlotlyObject:
+    scale: PlotlyObject = {"range": list(picture.limits)}
+    if picture.log:
+        scale = {"type": "log", "range": [math.log10(end) for end in picture.limits]}
     return {
         "xaxis": {"title": "step of the cycle", "range": [0, picture.total_steps]},
-        "yaxis": {"title": "training loss", "range": list(picture.limits)},
+        "yaxis": {"title": "training loss", **scale},
         "shapes": [straight_line("x", step, "gray", keys=["cuts"], dash="dot") for step, _ in picture.cuts],
     }
 
