@@ -1,5 +1,7 @@
 """Tests of `race_learning_rates`, which trains whole cycles with several peaks and drops the worse ones on the way."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from render.sample_range_tests import RANGE_TESTS
 
 import onecycle
 from onecycle.finding.race_candidates import candidates_around
+from onecycle.finding.race_data import Judge
 from onecycle.results import Race
 
 layers = keras.layers
@@ -247,6 +250,31 @@ def test_interrupt_leaves_what_was_asked(keep):
     model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.parametrize("stops_after", [1, 4])
+def test_race_on_disk_goes_on(tmp_path, monkeypatch, stops_after):
+    """An interrupted race with a `directory` goes on in a new model of other weights, to the same end."""
+    whole = compiled_model(body=convolutional)
+    expected = race(whole, seed=5)
+    with monkeypatch.context() as patched:
+        scores = iter(range(stops_after))
+        score = Judge.score
+        patched.setattr(Judge, "score", lambda self: score(self) if next(scores, None) is not None else _interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            race(compiled_model(body=convolutional), seed=5, directory=tmp_path)
+    again = compiled_model(body=convolutional)
+    again.set_weights([weight + 1 for weight in again.get_weights()])
+    result = race(again, seed=5, directory=tmp_path)
+    assert dataclasses.replace(result, cost=expected.cost) == expected
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="has another race: `epochs` is 3 there and 4 here"):
+        race(again, seed=5, directory=tmp_path, epochs=4)
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
 @pytest.mark.long
 def test_averaged_weights_on_request():
     """With `averaged_weights`, the model ends with other weights than the winner's last ones, and near them."""
@@ -322,6 +350,9 @@ def test_data_sets_go_on_where_they_were(make):
         ({"on_interrupt": "best so far"}, "Argument `on_interrupt` must be"),
         ({"schedule": onecycle.OneCycle(0.1, 10)}, "Argument `schedule` must be a callable"),
         ({"callbacks": [keras.callbacks.ReduceLROnPlateau()]}, "ReduceLROnPlateau"),
+        ({"directory": "race", "callbacks": [keras.callbacks.TerminateOnNaN()]}, "Leave out `callbacks`"),
+        ({"callbacks": [onecycle.DivergenceGuard()]}, "DivergenceGuard has no part"),
+        ({"directory": "race", "validation_data": None}, "Pass `seed` or `validation_data`"),
         ({"callbacks": [keras.callbacks.BackupAndRestore("backup")]}, "BackupAndRestore"),
     ],
 )

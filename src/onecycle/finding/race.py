@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Unpack
 
 import keras
 
 from onecycle.finding.race_candidates import Candidates
-from onecycle.finding.race_run import DEFAULT_BUDGET, RaceRequest, run_race
+from onecycle.finding.race_request import DEFAULT_BUDGET, RaceRequest
+from onecycle.finding.race_run import run_race
 from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.suggestions.argument_names import suggest_names
@@ -36,6 +38,7 @@ def race_learning_rates(
     class_weight: dict[int, float] | None = None,
     averaged_weights: bool = False,
     on_interrupt: str = "restore",
+    directory: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     verbose: int | str = "auto",
     **fit_arguments: Unpack[FitArguments],
@@ -81,6 +84,9 @@ def race_learning_rates(
         averaged_weights: Whether the model ends with the averaged weights of the winner instead of its last ones.
         on_interrupt: What Ctrl-C leaves: `"restore"` for the model as it was, `"best"` for the candidate that led when
             it came. The interrupt is raised in both cases.
+        directory: Folder in which the candidates are saved at each cut. After an interruption, the same call, in a new
+            process too, goes on from the last cut that each has reached. Not with `callbacks`, whose state is not
+            saved; without `validation_data` or `validation_split` only with a `seed`.
         seed: Seed of all random generators at the beginning of each candidate. The model then ends as after
             `keras.utils.set_random_seed(seed)` and `fit_one_cycle`. With None, all begin with the current states.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
@@ -109,6 +115,6 @@ def race_learning_rates(
         epochs=epochs, candidates=candidates, validation_data=validation_data, monitor=monitor, mode=mode,
         schedule=schedule, momentum=momentum, budget=budget, batch_size=batch_size, callbacks=callbacks,
         sample_weight=sample_weight, class_weight=class_weight, averaged_weights=averaged_weights,
-        on_interrupt=on_interrupt, seed=seed, verbose=verbose, fit_arguments=fit_arguments,
+        on_interrupt=on_interrupt, directory=directory, seed=seed, verbose=verbose, fit_arguments=fit_arguments,
     )  # fmt: skip
     return run_race(model, x, y, request)[0]

@@ -35,11 +35,13 @@ class RaceFits:
         total_steps: Steps of a whole run.
         average_from: The step from which the weights are averaged.
         keep_averaging: Whether they are averaged to the end, not to the last cut only.
+        portable: Whether the states of pauses can be saved in a file.
         callbacks: The user's callbacks.
         progress: Called with the candidate that is being trained.
 
     Attributes:
         average: The moving average of the weights of the candidate that is being trained.
+        epoch_start: The states with which every candidate begins its first epoch; None before the first one.
     """
 
     def __init__(
@@ -51,19 +53,21 @@ class RaceFits:
         total_steps: int,
         average_from: int,
         keep_averaging: bool,
+        portable: bool,
         callbacks: Sequence[keras.callbacks.Callback],
         progress: Callable[[RaceMember], None],
     ) -> None:
         self._model, self._arguments, self._schedules = model, arguments, schedules
         self._total_steps, self._average_from = total_steps, average_from
         self._steps_per_epoch = total_steps // int(arguments["epochs"])
+        self.portable = portable
+        self.epoch_start: EpochStart | None = None
         self._keep_averaging = keep_averaging
         self._callbacks, self._progress = callbacks, progress
         self._data = (arguments["x"], arguments.get("validation_data"))
         build_optimizer(model.optimizer, model)
         # The start must not include the variable that holds the learning rates.
         self._start, self._random = StateSnapshot(model), RandomSnapshot()
-        self._epoch_start: EpochStart | None = None
         self.average = WeightAverage(model)
         self._installer = _Installer(model, schedules(1.0), total_steps)
         self._history: keras.callbacks.History | None = None
@@ -89,8 +93,8 @@ class RaceFits:
         averages = until < self._total_steps or self._keep_averaging
         average_from = self._average_from if averages else self._total_steps + 1
         leg = Leg(
-            member, self._data, until=until, steps_per_epoch=self._steps_per_epoch, start=self._epoch_start,
-            average=self.average, average_from=average_from,
+            member, self._data, until=until, steps_per_epoch=self._steps_per_epoch, start=self.epoch_start,
+            portable=self.portable, average=self.average, average_from=average_from,
             average_every=max(1, self._total_steps // AVERAGE_UPDATES), progress=self._progress,
         )  # fmt: skip
         first = 0 if member.paused is None else member.paused.epoch
@@ -101,7 +105,7 @@ class RaceFits:
             pass
         finally:
             leg.close()
-            self._epoch_start = leg.start
+            self.epoch_start = leg.start
         member.average = self.average.state()
         if member.finished and until < self._total_steps:
             member.final = StateSnapshot(self._model)

@@ -81,6 +81,7 @@ class Leg(keras.callbacks.Callback):
         until: The step before which to pause; the last step of all for no pause.
         steps_per_epoch: Steps of an epoch.
         start: The states with which every candidate begins its first epoch; None for the first candidate.
+        portable: Whether the states of pauses can be saved in a file.
         average: The average of the weights, in the state in which the candidate left it.
         average_from: The step from which the weights are averaged.
         average_every: Steps between two updates of the average.
@@ -95,6 +96,7 @@ class Leg(keras.callbacks.Callback):
         until: int,
         steps_per_epoch: int,
         start: EpochStart | None,
+        portable: bool,
         average: WeightAverage,
         average_from: int,
         average_every: int,
@@ -104,7 +106,7 @@ class Leg(keras.callbacks.Callback):
         self.start = start
         self._member, self._data, self._until = member, data, until
         self._steps_per_epoch = steps_per_epoch
-        self._average = average
+        self._portable, self._average = portable, average
         self._average_from, self._average_every = average_from, average_every
         self._averaged_at = member.steps
         self._progress = progress
@@ -123,15 +125,15 @@ class Leg(keras.callbacks.Callback):
         if self._resumed is not None:
             self._resume(self._resumed)
         elif self._member.steps >= self._until:
-            self._pause(epoch, 0, EpochStart.now(self._data))
+            self._pause(epoch, 0, EpochStart.now(self._data, portable=self._portable))
         elif self._member.steps == 0:
             if self.start is None:
-                self.start = EpochStart.now(self._data)
+                self.start = EpochStart.now(self._data, portable=self._portable)
             self.start.restore()
         if self._skipper is None:
             self._forward("on_epoch_begin", epoch, logs)
             if epoch * self._steps_per_epoch < self._until < (epoch + 1) * self._steps_per_epoch:
-                self._epoch_start = EpochStart.now(self._data)
+                self._epoch_start = EpochStart.now(self._data, portable=self._portable)
         self._resumed = None
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -200,7 +202,7 @@ class Leg(keras.callbacks.Callback):
 
     def _pause(self, epoch: int, batches: int, epoch_start: EpochStart | None) -> None:
         assert epoch_start is not None
-        self._member.paused = PausedFit.now(self.model, epoch, batches, epoch_start)
+        self._member.paused = PausedFit.now(self.model, epoch, batches, epoch_start, portable=self._portable)
         raise Paused
 
     def _read_loss(self, batches: int, logs: Logs | None) -> None:

@@ -21,7 +21,7 @@ from onecycle.training.cycle_spec import CycleSpec
 from onecycle.training.reporting import recorded_numbers
 
 if TYPE_CHECKING:
-    from onecycle.finding.race_run import RaceRequest
+    from onecycle.finding.race_request import RaceRequest
 
 CURVE_POINTS = 200  # of a whole run
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onecycle.finding.race_data import Judge
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
+
+if TYPE_CHECKING:
+    from onecycle.finding.race_store import RaceStore
 
 # Fractions of the cycle. The averaged weights tell little before the first; with two candidates one cut is enough.
 CUTS = (0.4, 0.7)
@@ -35,6 +39,7 @@ class Rounds:
         total_steps: Steps of a whole run.
         budget: Steps up to which the race may be extended.
         spent_before: Steps of the range test.
+        store: The race on disk, or None.
 
     Attributes:
         members: All candidates.
@@ -47,6 +52,7 @@ class Rounds:
     total_steps: int
     budget: float
     spent_before: int
+    store: RaceStore | None = None
     members: list[RaceMember] = field(default_factory=list)
     note: str = ""
 
@@ -78,13 +84,13 @@ class Rounds:
         return min(judged, key=lambda one: (-len(one.scores), self._key(one, max(one.scores))), default=None)
 
     def _first_round(self, learning_rates: Sequence[float], cut: float) -> None:
-        self._train([self.fits.new_member(rate) for rate in learning_rates], cut)
+        self._train([self._new_member(rate) for rate in learning_rates], cut)
         for _ in range(MAX_LOWER_SETS):
             if self.alive:
                 break
             lower = [min(m.learning_rate for m in self.members) / RATIO**k for k in range(1, 1 + len(learning_rates))]
             self.note = "All candidates diverged, so lower ones were added."
-            self._train([self.fits.new_member(rate) for rate in lower], cut)
+            self._train([self._new_member(rate) for rate in lower], cut)
         if not self.alive:
             lowest = min(member.learning_rate for member in self.members)
             raise ValueError(
@@ -106,15 +112,26 @@ class Rounds:
         for member in members:
             if member not in self.members:
                 self.members.append(member)
-            if not member.finished:
-                self.fits.train(member, self.cut_steps[cut])
-            if member.diverged:
+            # A candidate of an interrupted race may have been here already.
+            if cut not in member.scores and not member.diverged:
+                self._train_member(member, cut)
+            if not np.isfinite(member.scores.get(cut, np.nan)):
                 self._drop_diverged(member)
-                continue
+
+    def _train_member(self, member: RaceMember, cut: float) -> None:
+        if not member.finished:
+            self.fits.train(member, self.cut_steps[cut])
+        if not member.diverged:
             self.fits.assign_average(member)
             member.scores[cut] = self.judge.score()
-            if not np.isfinite(member.scores[cut]):
-                self._drop_diverged(member)
+        if self.store is not None:
+            self.store.save(member, self.fits)
+
+    def _new_member(self, learning_rate: float) -> RaceMember:
+        member = self.fits.new_member(learning_rate)
+        if self.store is not None:
+            self.store.load(member, self.fits)
+        return member
 
     def _extend(self, cut: float) -> None:
         """Add a candidate beyond the highest or the lowest if that one is the best and the budget allows it."""
@@ -130,7 +147,7 @@ class Rounds:
             self.note = f"The {end} candidate led at the first cut, and the budget allowed no further one."
             return
         self.note = f"The {end} candidate led at the first cut, so {rate:.3g} was added."
-        self._train([self.fits.new_member(rate)], cut)
+        self._train([self._new_member(rate)], cut)
 
     def _steps_to_come(self, cut: float, alive: int) -> int:
         """Return the steps that the race will still take after its first cut without an extension."""

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import keras
 import numpy as np
-from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.engine.member_schedules import preserved_installation
 from onecycle.finding.fit_runs import set_seed
 from onecycle.finding.progress import StepProgress
-from onecycle.finding.race_candidates import Candidates, RaceStart, checked_candidates, start_of_race
-from onecycle.finding.race_data import Judge, RaceData, monitor_mode, race_data
+from onecycle.finding.race_candidates import RaceStart, checked_candidates, start_of_race
+from onecycle.finding.race_data import Judge, RaceData, race_data
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
+from onecycle.finding.race_request import RaceRequest, check_request
 from onecycle.finding.race_result import race_result
 from onecycle.finding.race_rounds import Rounds, cuts_of
-from onecycle.keras_support import data_faults, training_data
-from onecycle.keras_support.callback_list import copied_callback
-from onecycle.keras_support.fit_start import build_model, start_fit
+from onecycle.finding.race_store import RaceStore
+from onecycle.keras_support import training_data
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
-from onecycle.keras_support.keras_backups import backup_folders
-from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.origin import origin_of
 from onecycle.keras_support.partial_fit import can_repeat_epoch
@@ -33,40 +29,15 @@ from onecycle.keras_support.snapshot import preserving, undone_unless_finished
 from onecycle.keras_support.types import Nested
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
-from onecycle.suggestions.arguments import check_choice, check_number, check_seed, check_verbose
-from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, MomentumPair, ScheduleMaker
-from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
+from onecycle.training.fit_arguments import checked_callbacks
 from onecycle.training.reporting import make_cycle_report
 
-DEFAULT_BUDGET = 2.25  # in runs: three candidates cost 2.1, and a range test a little
 UNKNOWN_LENGTH = (
     "The length of this data set is unknown, and so is that of the cycle. Pass `steps_per_epoch`, arrays, or a data "
     "set with a length (in `tf.data`, `dataset.apply(tf.data.experimental.assert_cardinality(n))`)."
 )
 MIN_STEPS = 10  # of a run; in a shorter one, the cuts and the schedule would have no shape
-
-
-@dataclass(frozen=True)
-class RaceRequest:
-    """The arguments of `race_learning_rates` besides the model, the inputs and the targets."""
-
-    epochs: int
-    candidates: Candidates = 3
-    validation_data: Nested = None
-    monitor: str = "val_loss"
-    mode: str = "auto"
-    schedule: ScheduleMaker | None = None
-    momentum: str | MomentumPair | None = "auto"
-    budget: float = DEFAULT_BUDGET
-    batch_size: int | None = None
-    callbacks: Sequence[keras.callbacks.Callback] | None = None
-    sample_weight: Nested = None
-    class_weight: dict[int, float] | None = None
-    averaged_weights: bool = False
-    on_interrupt: str = "restore"
-    seed: int | None = None
-    verbose: int | str = "auto"
-    fit_arguments: FitArguments = field(default_factory=FitArguments)
 
 
 def run_race(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> tuple[Race, keras.callbacks.History]:
@@ -81,7 +52,7 @@ def run_race(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> 
     Raises:
         TypeError, ValueError: As `race_learning_rates`. The model is then as it was.
     """
-    _check(model, x, y, request)
+    check_request(model, x, y, request)
     unscaled = unscaled_inputs_message(model, x)
     if unscaled:
         warnings.warn(unscaled, stacklevel=4)
@@ -118,13 +89,15 @@ class _Run:
             steps=arguments.get("validation_steps"),
         )  # fmt: skip
         self._rounds: Rounds | None = None
+        self._store = self._open_store()
 
     def run(self) -> tuple[Race, keras.callbacks.History]:
         model, data, request = self._model, self._data, self._request
         read = (data.x, data.validation)
         if self._judge.monitor != "loss":
             preserving(model, self._judge.check, data=read)
-        start = preserving(
+        stored = None if self._store is None else self._store.start
+        start = stored or preserving(
             model,
             lambda: start_of_race(
                 model, checked_candidates(request.candidates), data, total_steps=self._total_steps,
@@ -154,6 +127,8 @@ class _Run:
         """Train the candidates. An exception leaves a half-trained model, which the caller restores."""
         request = self._request
         set_seed(request.seed)
+        if self._store is not None:
+            self._store.begin(start)
         cuts = self._cut_steps(len(start.learning_rates))
         expected = request.budget * self._total_steps
         progress = StepProgress(round(expected), request.verbose)
@@ -161,10 +136,13 @@ class _Run:
             fits = RaceFits(
                 self._model, self._fit_arguments(), self._schedules, total_steps=self._total_steps,
                 average_from=min(cuts.values()) // 2, keep_averaging=request.averaged_weights,
+                portable=self._store is not None,
                 callbacks=checked_callbacks(request.callbacks),
                 progress=lambda member: progress.update(rounds.steps_spent, loss=member.curve[-1][1]),
             )  # fmt: skip
-            rounds = self._rounds = Rounds(fits, self._judge, cuts, self._total_steps, expected, start.steps_spent)
+            rounds = self._rounds = Rounds(
+                fits, self._judge, cuts, self._total_steps, expected, start.steps_spent, self._store
+            )
             try:
                 winner = rounds.run(start.learning_rates)
             finally:
@@ -176,6 +154,25 @@ class _Run:
             fits.average.assign(winner.average)
         history.onecycle = self._report(result, winner)
         return result, history
+
+    def _open_store(self) -> RaceStore | None:
+        request, data = self._request, self._data
+        if request.directory is None:
+            return None
+        names = (
+            "epochs",
+            "candidates",
+            "monitor",
+            "mode",
+            "schedule",
+            "momentum",
+            "budget",
+            "averaged_weights",
+            "seed",
+        )
+        held = {"x": data.x, "y": data.y, "sample_weight": data.sample_weight, "validation_data": data.validation}
+        arguments = {name: getattr(request, name) for name in names} | dict(request.fit_arguments)
+        return RaceStore(request.directory, self._model, held, arguments)
 
     def _fit_arguments(self) -> dict[str, Nested]:
         request, data = self._request, self._data
@@ -217,68 +214,3 @@ class _Run:
             report, steps=winner.steps, skipped_steps=0, evidence=result, origin=origin_of(self._model),
             history=dict(result.history),
         )  # fmt: skip
-
-
-def _check(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> None:
-    """Check all arguments before any training.
-
-    Raises:
-        TypeError, ValueError: For the first one that is invalid.
-    """
-    check_model(model, x)
-    data = {
-        "batch_size": request.batch_size,
-        "sample_weight": request.sample_weight,
-        "class_weight": request.class_weight,
-    }
-    check_data_and_length(
-        model, x, y, epochs=request.epochs, validation_data=request.validation_data, arguments=request.fit_arguments,
-        **data,
-    )  # fmt: skip
-    _check_settings(request)
-    _refuse_generators(x, request.validation_data)
-    callbacks = checked_callbacks(request.callbacks)
-    if backup_folders(callbacks)[0]:
-        raise ValueError(
-            "A race cannot be resumed by `BackupAndRestore`, which would restore one candidate's weights into another. "
-            "Race without it."
-        )
-    for callback in callbacks:
-        copied_callback(callback, model)
-    CycleSpec("race", request.momentum, request.schedule).check(model, callbacks)
-    build_model(model, x, y, **data)
-    data_faults.check_data_values(model, x, y, request.sample_weight, request.class_weight)
-    validation = request.validation_data
-    if isinstance(validation, tuple | list):
-        data_faults.check_data_values(model, *validation, part_of="validation_data")
-    start_fit(
-        model, x, y, **data, steps_per_epoch=request.fit_arguments.get("steps_per_epoch"), validation_data=validation
-    )
-
-
-def _check_settings(request: RaceRequest) -> None:
-    checked_candidates(request.candidates)
-    monitor_mode(request.monitor, request.mode)
-    check_number("budget", request.budget, minimum=1.0)
-    check_choice("on_interrupt", request.on_interrupt, ("restore", "best"))
-    check_seed(request.seed)
-    check_verbose(request.verbose)
-    if isinstance(request.schedule, LearningRateSchedule):
-        raise ValueError(
-            "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each candidate "
-            f"has another peak. Received: schedule={request.schedule!r}"
-        )
-    if request.fit_arguments.get("initial_epoch"):
-        raise ValueError(
-            "A race trains whole cycles, from their first epoch. Leave out `initial_epoch`. "
-            f"Received: initial_epoch={request.fit_arguments['initial_epoch']}"
-        )
-
-
-def _refuse_generators(x: Nested, validation_data: Nested) -> None:
-    for name, data in (("x", x), ("validation_data", validation_data)):
-        if training_data.is_one_shot(data):
-            raise ValueError(
-                f"Argument `{name}` must be data that can be read again, since each candidate of a race reads it. "
-                "Received: a generator"
-            )

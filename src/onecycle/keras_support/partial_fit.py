@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import keras
 
 from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.data_adapters import is_arrays
 from onecycle.keras_support.data_state import DataSnapshot
+from onecycle.keras_support.portable_pause import PortableData, PortableRandom, PortableVariables
 from onecycle.keras_support.random_state import random_states
 from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
 from onecycle.keras_support.types import Nested
@@ -22,6 +24,24 @@ from onecycle.keras_support.types import Nested
 
 class Paused(BaseException):
     """Ends a `fit` that will go on later. Not an Exception, so that no code of the user's catches it."""
+
+
+class Restorable(Protocol):
+    """A state that can be restored."""
+
+    def restore(self) -> None:
+        """Restore the state."""
+
+
+class RestorableVariables(Protocol):
+    """The state of a model."""
+
+    def restore(self, *, metrics: bool = True) -> None:
+        """Restore the state.
+
+        Args:
+            metrics: Whether to restore the variables of metrics too.
+        """
 
 
 @dataclass(frozen=True)
@@ -33,12 +53,19 @@ class EpochStart:
         data: The data.
     """
 
-    random: RandomSnapshot
-    data: DataSnapshot
+    random: Restorable
+    data: Restorable
 
     @classmethod
-    def now(cls, data: Nested) -> EpochStart:
-        """Return the current states."""
+    def now(cls, data: Nested, *, portable: bool = False) -> EpochStart:
+        """Return the current states.
+
+        Args:
+            data: The data, as `fit` takes it, also nested.
+            portable: Whether the states can be saved in a file.
+        """
+        if portable:
+            return cls(PortableRandom.now(), PortableData.now(data))
         return cls(RandomSnapshot(), DataSnapshot(data))
 
     def restore(self) -> None:
@@ -62,11 +89,13 @@ class PausedFit:
     epoch: int
     batches: int
     epoch_start: EpochStart
-    variables: StateSnapshot
-    random: RandomSnapshot
+    variables: RestorableVariables
+    random: Restorable
 
     @classmethod
-    def now(cls, model: keras.Model, epoch: int, batches: int, epoch_start: EpochStart) -> PausedFit:
+    def now(
+        cls, model: keras.Model, epoch: int, batches: int, epoch_start: EpochStart, *, portable: bool = False
+    ) -> PausedFit:
         """Return the state of a `fit` that is running, within one of its hooks.
 
         Args:
@@ -74,8 +103,11 @@ class PausedFit:
             epoch: The running epoch.
             batches: Batches of it that were trained on.
             epoch_start: The states when it began.
+            portable: Whether the states can be saved in a file.
         """
         step_state.write_back_state(model)
+        if portable:
+            return cls(epoch, batches, epoch_start, PortableVariables.now(model), PortableRandom.now())
         return cls(epoch, batches, epoch_start, StateSnapshot(model), RandomSnapshot())
 
 

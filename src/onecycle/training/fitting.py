@@ -10,7 +10,8 @@ from typing import Any, Unpack
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.finding.race_run import RaceRequest, run_race
+from onecycle.finding.race_request import RaceRequest
+from onecycle.finding.race_run import run_race
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
@@ -89,7 +90,8 @@ def fit_one_cycle(
         validation_data: As in `fit`.
         callbacks: More callbacks, as in `fit`. If a `BackupAndRestore` among them resumes an interrupted run, the peak
             that this run found is taken from the folder of the backup.
-        guard: Whether a `DivergenceGuard` watches the training. One among `callbacks` is used instead.
+        guard: Whether a `DivergenceGuard` watches the training. One among `callbacks` is used instead. A race has none,
+            since it drops candidates that diverge.
         verbose: As in `fit`; 0 also silences the search for the peak.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.

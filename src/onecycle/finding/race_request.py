@@ -1,0 +1,136 @@
+"""The arguments of a race, and their checks before any training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
+
+from onecycle.finding.race_candidates import Candidates, checked_candidates
+from onecycle.finding.race_data import monitor_mode
+from onecycle.keras_support import data_faults, training_data
+from onecycle.keras_support.callback_list import copied_callback
+from onecycle.keras_support.fit_start import build_model, start_fit
+from onecycle.keras_support.keras_backups import backup_folders
+from onecycle.keras_support.model_checks import check_model
+from onecycle.keras_support.types import Nested
+from onecycle.suggestions.arguments import check_choice, check_number, check_seed, check_verbose
+from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
+from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
+from onecycle.training.guard import DivergenceGuard
+
+DEFAULT_BUDGET = 2.25  # in runs: three candidates cost 2.1, and a range test a little
+
+
+@dataclass(frozen=True)
+class RaceRequest:
+    """The arguments of `race_learning_rates` besides the model, the inputs and the targets."""
+
+    epochs: int
+    candidates: Candidates = 3
+    validation_data: Nested = None
+    monitor: str = "val_loss"
+    mode: str = "auto"
+    schedule: ScheduleMaker | None = None
+    momentum: str | MomentumPair | None = "auto"
+    budget: float = DEFAULT_BUDGET
+    batch_size: int | None = None
+    callbacks: Sequence[keras.callbacks.Callback] | None = None
+    sample_weight: Nested = None
+    class_weight: dict[int, float] | None = None
+    averaged_weights: bool = False
+    on_interrupt: str = "restore"
+    directory: str | os.PathLike[str] | None = None
+    seed: int | None = None
+    verbose: int | str = "auto"
+    fit_arguments: FitArguments = field(default_factory=FitArguments)
+
+
+def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> None:
+    """Check all arguments before any training.
+
+    Args:
+        model: The compiled model.
+        x: Training data, as `fit` takes it.
+        y: Targets, or None.
+        request: The other arguments.
+
+    Raises:
+        TypeError, ValueError: For the first one that is invalid.
+    """
+    check_model(model, x)
+    data = {
+        "batch_size": request.batch_size,
+        "sample_weight": request.sample_weight,
+        "class_weight": request.class_weight,
+    }
+    check_data_and_length(
+        model, x, y, epochs=request.epochs, validation_data=request.validation_data, arguments=request.fit_arguments,
+        **data,
+    )  # fmt: skip
+    _check_settings(request)
+    _refuse_generators(x, request.validation_data)
+    callbacks = checked_callbacks(request.callbacks)
+    if backup_folders(callbacks)[0]:
+        raise ValueError(
+            "A race cannot be resumed by `BackupAndRestore`, which would restore one candidate's weights into another. "
+            "Race without it."
+        )
+    if any(isinstance(callback, DivergenceGuard) for callback in callbacks):
+        raise ValueError(
+            "A race drops the candidates that diverge, so a DivergenceGuard has no part in it. Leave it out, or train "
+            "with one at the peak that the race found."
+        )
+    for callback in callbacks:
+        copied_callback(callback, model)
+    CycleSpec("race", request.momentum, request.schedule).check(model, callbacks)
+    build_model(model, x, y, **data)
+    data_faults.check_data_values(model, x, y, request.sample_weight, request.class_weight)
+    validation = request.validation_data
+    if isinstance(validation, tuple | list):
+        data_faults.check_data_values(model, *validation, part_of="validation_data")
+    start_fit(
+        model, x, y, **data, steps_per_epoch=request.fit_arguments.get("steps_per_epoch"), validation_data=validation
+    )
+
+
+def _check_settings(request: RaceRequest) -> None:
+    checked_candidates(request.candidates)
+    monitor_mode(request.monitor, request.mode)
+    check_number("budget", request.budget, minimum=1.0)
+    check_choice("on_interrupt", request.on_interrupt, ("restore", "best"))
+    check_seed(request.seed)
+    check_verbose(request.verbose)
+    if request.directory is not None and request.callbacks:
+        raise ValueError(
+            "A race on disk does not save the state of callbacks. Leave out `callbacks` or `directory`. "
+            f"Received: directory={os.fspath(request.directory)!r}"
+        )
+    splits = request.fit_arguments.get("validation_split")
+    if request.directory is not None and request.seed is None and request.validation_data is None and not splits:
+        raise ValueError(
+            "Without a `seed`, a race that goes on in another process would hold out other rows. Pass `seed` or "
+            f"`validation_data`. Received: directory={os.fspath(request.directory)!r}"
+        )
+    if isinstance(request.schedule, LearningRateSchedule):
+        raise ValueError(
+            "Argument `schedule` must be a callable (total_steps, max_learning_rate) -> schedule, since each candidate "
+            f"has another peak. Received: schedule={request.schedule!r}"
+        )
+    if request.fit_arguments.get("initial_epoch"):
+        raise ValueError(
+            "A race trains whole cycles, from their first epoch. Leave out `initial_epoch`. "
+            f"Received: initial_epoch={request.fit_arguments['initial_epoch']}"
+        )
+
+
+def _refuse_generators(x: Nested, validation_data: Nested) -> None:
+    for name, data in (("x", x), ("validation_data", validation_data)):
+        if training_data.is_one_shot(data):
+            raise ValueError(
+                f"Argument `{name}` must be data that can be read again, since each candidate of a race reads it. "
+                "Received: a generator"
+            )
