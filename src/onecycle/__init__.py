@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onecycle import tasks as tasks
     from onecycle.comparison import compare
     from onecycle.finding.callback import LearningRateFinder
+    from onecycle.finding.checking import check
     from onecycle.finding.race import race_learning_rates
     from onecycle.finding.range_test import find_learning_rate
     from onecycle.finding.sweep import sweep_learning_rates
@@ -45,6 +46,7 @@ __all__ = [
     "WarmupLinearDecay",
     "WarmupStableDecay",
     "__version__",
+    "check",
     "compare",
     "find_learning_rate",
     "fit_one_cycle",
@@ -65,6 +67,7 @@ _MODULES = {
     "OneCycleScheduler": "training.scheduler",
     "WarmupLinearDecay": "schedules",
     "WarmupStableDecay": "schedules",
+    "check": "finding.checking",
     "compare": "comparison",
     "find_learning_rate": "finding.range_test",
     "fit_one_cycle": "training.fitting",

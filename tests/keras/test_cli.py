@@ -330,3 +330,13 @@ def test_other_commands_with_nan(user_folder, capsys, command):
     (user_folder / "mine.py").write_text(CODE + FAILING)
     assert main([*command, "mine.py:with_nan"]) == 1
     assert "`x` has NaN in 1 of 256 rows, first in row 9" in capsys.readouterr().err
+
+
+def test_check_prints_the_findings(user_folder, capsys):
+    """`check` has the exit code 0 where nothing is found; else it prints the findings and has the exit code 1."""
+    assert main(["check", "mine:make"]) == 0
+    assert "\nNothing was found in 11 checks.\n" in capsys.readouterr().out
+    assert main(["check", "mine:make", "--learning-rate", "1e6", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["name"] == "unstable learning rate"
+    assert finding["remedy"]

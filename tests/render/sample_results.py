@@ -4,10 +4,12 @@ import dataclasses
 
 from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
+from render.sample_findings import FINDINGS
 from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_sweeps import SWEEPS
 
+from onecycle.results import Finding, Findings
 from onecycle.suggestions import Suggestion
 
 RESULTS = {
@@ -16,6 +18,7 @@ RESULTS = {
     **{f"race, {name}": result for name, result in RACES.items()},
     **{f"sweep, {name}": result for name, result in SWEEPS.items()},
     **{f"cycle, {name}": result for name, result in CYCLES.items()},
+    **{f"findings, {name}": result for name, result in FINDINGS.items()},
 }
 HOSTILE = "</script><script>alert(1)</script>"
 HOSTILE_NAMES = (
@@ -39,7 +42,7 @@ def with_arms_named(result, names):
 
 
 def hostile_results():
-    """Return a comparison, a range test, a sweep, a race and a cycle in which every text is an attack."""
+    """Return a result of each kind in which every text is an attack."""
     comparison = with_arms_named(COMPARISONS["pretty"], HOSTILE_NAMES)
     comparison = dataclasses.replace(
         comparison,
@@ -73,9 +76,13 @@ def hostile_results():
         versions={HOSTILE: HOSTILE},
     )
     cycle = dataclasses.replace(CYCLES["range test"], schedule=HOSTILE, evidence=range_test)
-    return [comparison, range_test, sweep, race, cycle]
+    findings = Findings(
+        (Finding(HOSTILE, HOSTILE, HOSTILE),), {HOSTILE: HOSTILE, "labels": "found"}, {HOSTILE: HOSTILE}
+    )
+    return [comparison, range_test, sweep, race, cycle, findings]
 
 
 def harmless_results():
     """Return the results that `hostile_results` are made from."""
-    return [COMPARISONS["pretty"], RANGE_TESTS["pretty"], SWEEPS["pretty"], RACES["pretty"], CYCLES["range test"]]
+    samples = (COMPARISONS, RANGE_TESTS, SWEEPS, RACES)
+    return [*(results["pretty"] for results in samples), CYCLES["range test"], FINDINGS["one"]]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import onecycle
+from onecycle.cli.check import check_command
 from onecycle.cli.compare import compare_command
 from onecycle.cli.demo import demo_command
 from onecycle.cli.environment import use_noninteractive_plots
@@ -31,6 +32,7 @@ app = typer.Typer(
 # `onecycle --help` lists the commands in this order.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
+    "check": check_command,
     "find": find_command,
     "sweep": sweep_command,
     "race": race_command,

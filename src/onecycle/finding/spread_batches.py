@@ -50,6 +50,12 @@ def spread_batches(dataset: Nested, steps: int) -> Iterator[Nested]:
     yield from [batch for index, batch in enumerate(islice(dataset, length)) if index in kept]
 
 
+def last_batch(dataset: Nested) -> list[Nested]:
+    """Return a list of the last batch of a data set; an empty one if it cannot be read by its number."""
+    length, read = known_length(dataset), _random_access(dataset)
+    return [read(length - 1)] if read is not None and length else []
+
+
 def order_hint_of(batches: Sequence[Nested]) -> str | None:
     """Return a sentence on the order of batches (x, y, sample_weight), with the remedy; None if they look shuffled."""
     return order_hint(noticed_order(facts_of(batches)))

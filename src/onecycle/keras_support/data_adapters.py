@@ -97,14 +97,19 @@ def check_unsupported_arguments(x: Nested, y: Nested, sample_weight: Nested, cla
     get_data_adapter(x, y, sample_weight, class_weight=class_weight)
 
 
-def first_batch_of_fit(x: Nested, batch_size: int | None) -> tuple[Nested, Nested, Nested]:
+def first_batch_of_fit(
+    x: Nested, batch_size: int | None, y: Nested = None, sample_weight: Nested = None, class_weight: Nested = None
+) -> tuple[Nested, Nested, Nested]:
     """Return (x, y, sample_weight) of the first batch, as `fit` gives it to the model.
 
     Args:
         x: The data, not a generator.
         batch_size: Rows per batch of arrays, or None for the default.
+        y: Targets, or None.
+        sample_weight: Weights of the rows, or None.
+        class_weight: Weights of the classes, which become part of the weights of the rows, or None.
     """
-    adapter = get_data_adapter(x, batch_size=batch_size)
+    adapter = get_data_adapter(x, y, sample_weight, batch_size=batch_size, class_weight=class_weight)
     readers = {"tensorflow": "get_tf_dataset", "jax": "get_jax_iterator", "torch": "get_torch_dataloader"}
     batch = next(iter(getattr(adapter, readers[keras.backend.backend()])()))
     parts = keras.utils.unpack_x_y_sample_weight(batch)

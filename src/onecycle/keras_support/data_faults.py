@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 
 class DataFault(ValueError):
-    """Data with which no model trains."""
+    """Data with which no model trains.
+
+    Args:
+        description: What is wrong.
+        remedy: What to do, or "" where the description says it.
+    """
+
+    def __init__(self, description: str, remedy: str = "") -> None:
+        super().__init__(f"{description} {remedy}".rstrip())
+        self.description, self.remedy = description, remedy
 
 
 def check_data_values(
@@ -62,7 +71,7 @@ def check_data_values(
         return
     rows = [[row, *scan.good_rows] for scan in faults.values() for row in scan.first.values()]
     if any(not math.isfinite(loss_of_rows(model, data, sorted(some), class_weight)) for some in rows):
-        raise DataFault(_message(faults, part_of))
+        raise _fault(faults, part_of)
 
 
 def first_batch_fault(dataset: Nested) -> DataFault:
@@ -74,10 +83,10 @@ def first_batch_fault(dataset: Nested) -> DataFault:
     scans = _scans(dict(zip(("x", "y", "sample_weight"), first_batch(dataset), strict=True)))
     faults = {name: scan for name, scan in scans.items() if scan.first}
     if faults:
-        return DataFault(_message(faults))
+        return _fault(faults)
     return DataFault(
-        "The loss of the first batch is NaN or infinite. Look for such values in the inputs, the targets and the "
-        "sample weights, and in the weights of the model."
+        "The loss of the first batch is NaN or infinite.",
+        "Look for such values in the inputs, the targets and the sample weights, and in the weights of the model.",
     )
 
 
@@ -88,12 +97,13 @@ def has_zero_weights(dataset: Nested) -> bool:
     return bool(scans) and all(scan is not None and scan.all_zero for scan in scans)
 
 
-def _message(faults: Mapping[str, ValueScan], part_of: str | None = None) -> str:
+def _fault(faults: Mapping[str, ValueScan], part_of: str | None = None) -> DataFault:
     owner = "" if part_of is None else f" of `{part_of}`"
     found = "; ".join(f"{name}{owner} has {scan.description}" for name, scan in faults.items())
-    return (
+    return DataFault(
         f"The data must not have values from which the loss becomes NaN or infinite. Received: {found}. One such batch "
-        "makes all weights NaN. Leave these rows out, or replace the values, for example with `np.nan_to_num`."
+        "makes all weights NaN.",
+        "Leave these rows out, or replace the values, for example with `np.nan_to_num`.",
     )
 
 

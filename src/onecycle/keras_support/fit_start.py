@@ -33,7 +33,7 @@ def build_model(model: keras.Model, x: Nested, y: Nested = None, **arguments: Ne
         ValueError: If the data is a generator, which would lose its first batch; if the model has no trainable weights
             or no loss; or what `fit` raises.
     """
-    if not _is_built(model):
+    if not is_built(model):
         _create_weights(model, x, y, arguments)
     check_built_model(model, x, arguments.get("batch_size"))
 
@@ -80,7 +80,12 @@ def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nest
         with without_data_warnings(), batches_required(x), suppress(_Started):
             model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
 
-    preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not _is_built(model))
+    preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not is_built(model))
+
+
+def is_built(model: keras.Model) -> bool:
+    """Return whether all layers of a model have their weights."""
+    return all(layer.built for layer in flattened_layers(model))
 
 
 class _Started(BaseException):
@@ -91,7 +96,7 @@ class _StopBeforeTraining(keras.callbacks.Callback):
     """Ends `fit` when it has built the model. On TensorFlow, the first step does that, so its batch is used instead."""
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        if _is_built(self.model) or keras.backend.backend() != "tensorflow":
+        if is_built(self.model) or keras.backend.backend() != "tensorflow":
             raise _Started
         self.model.train_function = self._build
 
@@ -111,7 +116,3 @@ def _create_weights(model: keras.Model, x: Nested, y: Nested, arguments: Mapping
             "them. Call the model on a batch of data first."
         )
     start_fit(model, x, y, **arguments)
-
-
-def _is_built(model: keras.Model) -> bool:
-    return all(layer.built for layer in flattened_layers(model))

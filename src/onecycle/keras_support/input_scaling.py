@@ -43,9 +43,25 @@ _MOSTLY_ZERO, _SMALL_COUNT = 0.5, 3
 
 _SAMPLE_ROWS = 1024
 
+SCALING_REMEDY = (
+    "Scale them first: x = (x - x.mean(axis=0)) / x.std(axis=0), with the mean and deviation of the training data."
+)
+
 
 def unscaled_inputs_message(model: keras.Model, x: Nested, *, read: bool = False) -> str | None:
-    """Return a warning about inputs that are clearly not standardized, or None.
+    """Return a warning about inputs that are clearly not standardized, with the remedy, or None.
+
+    Args:
+        model: The model.
+        x: Its inputs.
+        read: As in `unscaled_inputs`.
+    """
+    description = unscaled_inputs(model, x, read=read)
+    return None if description is None else f"{description} {SCALING_REMEDY}"
+
+
+def unscaled_inputs(model: keras.Model, x: Nested, *, read: bool = False) -> str | None:
+    """Return a description of inputs that are clearly not standardized, or None.
 
     A model that scales its inputs itself is never warned about, and neither are integers in a model that embeds them,
     sparse arrays or small counts.
@@ -96,8 +112,7 @@ def _message(leaf: Nested, kinds: str) -> str | None:
         return None
     return (
         f"The inputs are not standardized: some feature has a mean of {mean:.3g} or a deviation of {deviation:.3g}. "
-        "No learning rate then suits all weights, and training may diverge. "
-        "Scale them first: x = (x - x.mean(axis=0)) / x.std(axis=0), with the mean and deviation of the training data."
+        "No learning rate then suits all weights, and training may diverge."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,20 +60,32 @@ def scan_values(leaf: Nested) -> ValueScan | None:
     Args:
         leaf: The array. Of a large one, evenly spaced parts are read.
     """
+    scan: ValueScan | None = None
+    for rows, values in chunks(leaf):
+        scan = scan or ValueScan(int(leaf.shape[0]), 0, {}, {}, [], all_zero=True)
+        _add_chunk(scan, rows.start, values.reshape(len(values), -1))
+    return scan
+
+
+def chunks(leaf: Nested) -> Iterator[tuple[slice, NDArray[np.generic]]]:
+    """Yield some rows of an array at a time: which rows, and their values; nothing where it has no numbers.
+
+    Args:
+        leaf: The array. Of a large one, evenly spaced parts are read.
+    """
     first_row = numeric_rows(leaf, slice(1))
     if first_row is None or first_row.ndim == 0 or not len(first_row):
-        return None
+        return
     rows, per_chunk = int(leaf.shape[0]), max(1, CHUNK_BYTES // max(1, first_row.nbytes))
-    scan = ValueScan(rows, 0, {}, {}, [], all_zero=True)
     starts = np.arange(0, rows, per_chunk)
     most = (MAX_BYTES_IN_MEMORY if _in_memory(leaf) else MAX_BYTES_ELSEWHERE) // CHUNK_BYTES
     if len(starts) > most:
         starts = starts[np.linspace(0, len(starts) - 1, most).round().astype(int)]
     for start in starts.tolist():
-        values = numeric_rows(leaf, slice(start, start + per_chunk))
+        part = slice(start, min(start + per_chunk, rows))
+        values = numeric_rows(leaf, part)
         if values is not None:
-            _add_chunk(scan, start, values.reshape(len(values), -1))
-    return scan
+            yield part, values
 
 
 def _add_chunk(scan: ValueScan, start: int, values: NDArray[np.generic]) -> None:

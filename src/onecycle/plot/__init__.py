@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
+from onecycle.plot.findings_info import findings_picture
 from onecycle.plot.race_info import race_picture
 from onecycle.plot.range_test_info import range_test_picture
 from onecycle.plot.schedule_info import HasValues, cycle_picture, picture_of_schedule
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike
 
-    from onecycle.results import Comparison, CycleReport, Race, RangeTest, Sweep
+    from onecycle.results import Comparison, CycleReport, Findings, Race, RangeTest, Sweep
 
 __all__ = [
     "plot_comparison",
     "plot_cycle",
     "plot_differences",
+    "plot_findings",
     "plot_race",
     "plot_range_test",
     "plot_schedule",
@@ -97,6 +99,25 @@ def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
     from onecycle.plot.sweep_draw import draw_sweep
 
     return draw_sweep(sweep_picture(result), ax)
+
+
+def plot_findings(result: Findings, ax: Axes | None = None) -> Axes:
+    """Draw a list of the checks before training with the outcome of each.
+
+    Args:
+        result: The findings.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
+    """
+    _require_matplotlib()
+    from onecycle.plot.findings_draw import draw_findings
+
+    return draw_findings(findings_picture(result), ax)
 
 
 def plot_cycle(result: CycleReport, ax: Axes | None = None) -> Axes:

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 from onecycle.report.comparison import comparison_section
 from onecycle.report.cycle import cycle_section
+from onecycle.report.findings import findings_section
 from onecycle.report.parts import Section
 from onecycle.report.race import race_section
 from onecycle.report.range_test import range_test_section
@@ -14,6 +15,7 @@ from onecycle.report.sweep import sweep_section
 from onecycle.results.base import Result
 from onecycle.results.comparison import Comparison
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.findings import Findings
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
@@ -51,6 +53,7 @@ _register(Race, race_section)
 _register(Sweep, sweep_section)
 _register(CycleReport, cycle_section)
 _register(Comparison, comparison_section)
+_register(Findings, findings_section)
 
 
 def _summary_section(result: Result) -> Section:

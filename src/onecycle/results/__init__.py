@@ -8,6 +8,7 @@ from onecycle.results import codec
 from onecycle.results.base import Result
 from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.findings import Finding, Findings
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.rescue import Rescue
@@ -19,6 +20,8 @@ from onecycle.suggestions.sweep_pick import Pick
 __all__ = [
     "Comparison",
     "CycleReport",
+    "Finding",
+    "Findings",
     "MeasuredRun",
     "Pick",
     "Race",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -15,8 +14,7 @@ from onecycle.finding.race_run import run_race
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
-from onecycle.keras_support.fit_start import check_built_model
-from onecycle.keras_support.input_scaling import unscaled_inputs_message
+from onecycle.keras_support.fit_start import build_model, check_built_model
 from onecycle.keras_support.interrupts import undo_unless_finished
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
@@ -39,6 +37,7 @@ from onecycle.training.guard import added_guards
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot, refuse_to_find_peak_again
 from onecycle.training.scheduler import OneCycleScheduler
+from onecycle.training.warned_faults import faults_of_fit, with_one_warning
 
 
 @suggest_names(others=FitArguments.__annotations__)
@@ -115,8 +114,9 @@ def fit_one_cycle(
             resumed whose peak is not known, or if `backup_dir` has the backup of another run.
 
     Warns:
-        UserWarning: If the inputs are clearly not standardized, or the search for the peak noticed another fault of
-            the data. If the run in `backup_dir` is finished, or its newest backup is damaged.
+        UserWarning: Once, with all faults of the model and the data that `check` finds without training, and those
+            that the search for the peak noticed. Data sets are examined by the search only.
+            Also if the run in `backup_dir` is finished, or its newest backup is damaged.
 
     Example:
 
@@ -146,20 +146,18 @@ def fit_one_cycle(
         return backup.repeat_end()
     if spec.picker == "race":
         _refuse_in_race(total_steps=total_steps)
+    trained = _length(length, validation_data, fit_arguments)
+    faults = _faults(model, x, y, spec, fit_arguments, trained["validation_split"], **data)
+    if spec.picker == "race":
+        with_one_warning(faults, lambda: None)
         return _race(model, x, y, spec, backup, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments)
-    unscaled = _warn_if_unscaled(model, x)
     checked = spec.finds_peak or training_data.is_arrays(x)
-    if not spec.finds_peak:  # the search checks the data itself
-        data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     kept_peak = KeptPeak(callbacks)
-    evidence = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
-    if evidence is None:
-        refuse_to_find_peak_again(spec, continues=length.continues)
-        trained = _length(length, validation_data, fit_arguments)
-        evidence = find_peak(spec, model, x, y, **data, **trained, seed=seed, verbose=verbose)
+    kept = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
+    options = {**data, **trained, "seed": seed, "verbose": verbose, "kept": kept}
+    evidence = with_one_warning(faults, lambda: _found(spec, length, model, x, y, **options))
     kept_peak.keep(evidence)
     if evidence is not None:
-        _warn_of_faults(evidence, unscaled)
         spec = spec.with_peak(evidence.learning_rate)
     # The check comes last, so that it wraps the step that has the cycle.
     last = [OneCycleScheduler.from_spec(spec, evidence, length.cycle_steps), *([] if checked else [FirstBatchCheck(x)])]
@@ -185,11 +183,14 @@ def _check_arguments(
     check_verbose(verbose)
 
 
-def _warn_if_unscaled(model: keras.Model, x: Nested) -> str | None:
-    unscaled = unscaled_inputs_message(model, x)
-    if unscaled:
-        warnings.warn(unscaled, stacklevel=4)
-    return unscaled
+def _faults(
+    model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, arguments: FitArguments, split: float, **data: Any
+) -> list[str]:
+    """Return the faults to warn of, after a check for values that no model trains with, which are an error."""
+    if spec.finds_peak:
+        build_model(model, x, y, **data)  # as the search would do it
+    data_faults.check_data_values(model, x, y, data["sample_weight"], data["class_weight"])
+    return faults_of_fit(model, x, y, **data, arguments=arguments, validation_split=split)
 
 
 def _refuse_in_race(**arguments: object) -> None:
@@ -213,11 +214,14 @@ def _race(
     return history
 
 
-def _warn_of_faults(evidence: RangeTest | Race | Sweep, unscaled: str | None) -> None:
-    """Warn of the faults of the data that the search noticed, except of raw inputs, if that was done before."""
-    for hint in evidence.hints:
-        if hint != unscaled:
-            warnings.warn(hint, stacklevel=4)
+def _found(
+    spec: CycleSpec, length: FitLength, *data: Nested, kept: RangeTest | Race | Sweep | None, **options: Any
+) -> RangeTest | Race | Sweep | None:
+    """Return the result that holds the peak: the one that was kept, or a new one; None for a number."""
+    if kept is not None:
+        return kept
+    refuse_to_find_peak_again(spec, continues=length.continues)
+    return find_peak(spec, *data, **options)
 
 
 def _fit(
