@@ -1,13 +1,15 @@
 """`fit_one_cycle(backup_dir=...)` in one process: what a run keeps, how it continues, and what is refused."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from oracles import killed
 
-import onecycle
 from onecycle import fit_one_cycle
-from onecycle.training.backups.files import SUFFIX
+from onecycle.training.backups.files import SUFFIX, BackupFolder
 
 
 class Crash(Exception):
@@ -98,6 +100,20 @@ def uninterrupted():
     return model, killed.fit(model, None)
 
 
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """Return the folder of a run that crashed in its third epoch, not to be changed."""
+    folder = tmp_path_factory.mktemp("crashed")
+    crash(folder)
+    return folder
+
+
+@pytest.fixture
+def interrupted(crashed, tmp_path):
+    """Return a copy of the folder of the crashed run."""
+    return Path(shutil.copytree(crashed, tmp_path / "copy"))
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Return the folder of a backup, which does not exist yet."""
@@ -143,10 +159,10 @@ def test_pick_is_not_made_again(folder, monkeypatch):
     [(Batches, None), (TwoEpochs, 5), (generator, 5), (data_loader, None)],
     ids=["PyDataset", "steps_per_epoch", "generator", "DataLoader"],
 )
-def test_order_of_the_data(folder, make, steps):
+def test_order_of_the_data(folder, backend, make, steps):
     """The order of the data continues, also where it is the data set's own, or an epoch is a part of the data."""
-    if make is data_loader:
-        pytest.importorskip("torch")
+    if make is data_loader and backend != "torch":
+        pytest.skip("read in the same way on each backend")
 
     def arguments():
         return {"x": make(), "steps_per_epoch": steps, "shuffle": False}
@@ -159,48 +175,63 @@ def test_order_of_the_data(folder, make, steps):
     assert_same_state(resumed, model)
 
 
-def test_finished_run_is_restored(uninterrupted, folder):
+def test_finished_run_is_restored(uninterrupted, interrupted):
     """The same call on the folder of a finished run trains nothing, says so, and returns that run."""
     model, history = uninterrupted
-    killed.fit(killed.build(), folder)
+    killed.fit(killed.build(), interrupted)
     again = killed.build()
     with pytest.warns(UserWarning, match=r"is finished. The model has the weights .* nothing was trained"):
-        found = killed.fit(again, folder)
+        found = killed.fit(again, interrupted)
     assert_same_state(again, model)
     assert (found.history, found.onecycle) == (history.history, history.onecycle)
 
 
 def test_end_of_a_race_is_kept(folder):
-    """A race with a backup ends as one without, and the same call restores its winner and its result."""
-    model, raced = killed.build(), killed.build()
-    killed.fit(model, None, max_learning_rate="race")
-    history = killed.fit(raced, folder, max_learning_rate="race")
-    assert_same_state(raced, model)
-    again = killed.build()
+    """The same call on the folder of a finished race restores its winner and its result."""
+    raced, again = killed.build(), killed.build()
+    history = killed.fit(raced, folder, max_learning_rate="race", epochs=3)
     with pytest.warns(UserWarning, match="is finished"):
-        found = killed.fit(again, folder, max_learning_rate="race")
-    assert_same_state(again, model)
+        found = killed.fit(again, folder, max_learning_rate="race", epochs=3)
+    assert_same_state(again, raced)
     assert (found.history, found.onecycle.evidence) == (history.history, history.onecycle.evidence)
 
 
+def test_full_disk_ends_no_training(uninterrupted, folder, monkeypatch):
+    """A backup that cannot be written is a warning, and training goes on; the first one is an error before it."""
+    write, written = BackupFolder.write, []
+
+    def fail_after_first(self, backup):
+        written.append(backup.epoch)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device")
+        write(self, backup)
+
+    monkeypatch.setattr(BackupFolder, "write", fail_after_first)
+    model = killed.build()
+    with pytest.warns(UserWarning, match=r"could not be written.*No space left.*continues from epoch 0"):
+        killed.fit(model, folder)
+    assert_same_state(model, uninterrupted[0])
+    with pytest.raises(OSError, match="No space left"):
+        killed.fit(killed.build(), folder / "other")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "changed"])
-def test_damaged_backup(uninterrupted, folder, damage):
+def test_damaged_backup(uninterrupted, interrupted, damage):
     """A run whose newest backup is damaged continues from the one before; with no whole one left it is refused."""
-    crash(folder)
-    newest, before = sorted(folder.glob(f"*{SUFFIX}"), reverse=True)
+    newest, before = sorted(interrupted.glob(f"*{SUFFIX}"), reverse=True)
     content = newest.read_bytes()
     damaged = content[:-100] if damage == "truncated" else content[:-50] + b"x" + content[-49:]
     newest.write_bytes(damaged)
-    (folder / f".{newest.name}.abc.part").write_bytes(b"the draft of a killed process")
+    (interrupted / f".{newest.name}.abc.part").write_bytes(b"the draft of a killed process")
     model = killed.build()
     with pytest.warns(UserWarning, match=rf"{newest.name} is damaged: .* from the backup before, {before.name}"):
-        killed.fit(model, folder)
+        killed.fit(model, interrupted)
     assert_same_state(model, uninterrupted[0])
-    assert not list(folder.glob(".*"))
-    for file in folder.glob("*"):
+    assert not list(interrupted.glob(".*"))
+    for file in interrupted.glob("*"):
         file.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No backup in .* is whole. .* Delete the folder to start anew"):
-        killed.fit(model, folder)
+        killed.fit(model, interrupted)
 
 
 def other_model():
@@ -220,14 +251,13 @@ def other_model():
         ({"model": other_model}, r"of the model, `layers.layers.*` is"),
     ],
 )
-def test_other_run_is_refused(folder, change, message):
+def test_other_run_is_refused(crashed, change, message):
     """A folder of other arguments, data or another model is refused before training, and the difference is named."""
-    crash(folder)
     change = dict(change)
     model = change.pop("model", killed.build)()
     before = model.get_weights()
     with pytest.raises(ValueError, match=f"has the backup of another run: .*{message}"):
-        killed.fit(model, folder, **change)
+        killed.fit(model, crashed, **change)
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
@@ -265,7 +295,7 @@ def test_unbuilt_model(folder):
 def test_cycle_that_began_later(folder):
     """A second cycle of a trained model continues from its own start."""
     model = killed.build()
-    onecycle.fit_one_cycle(model, *killed.data(), epochs=1, max_learning_rate=0.01, verbose=0)
+    killed.fit(model, None, epochs=1)
     start = int(model.optimizer.iterations)
     crash(folder, model=model)
     report = killed.fit(killed.build(), folder).onecycle

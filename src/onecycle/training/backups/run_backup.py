@@ -152,8 +152,10 @@ class RunBackup(keras.callbacks.Callback):
             document = None if evidence is None else codec.to_document(evidence)
             self._record = {"identity": self._identity, "evidence": document, "initial_epoch": initial_epoch}
             self._write(initial_epoch, callbacks=(), history=None)
+            self._written = initial_epoch
             return initial_epoch
         self._restore()
+        self._written = self._found.epoch
         for callback in callbacks:
             if isinstance(callback, Resumable) and type(callback).__name__ in self._record["callbacks"]:
                 callback.restore_backup_state(self._record["callbacks"][type(callback).__name__])
@@ -175,7 +177,7 @@ class RunBackup(keras.callbacks.Callback):
         report = getattr(history, "onecycle", None)
         document = codec.to_document(report) if isinstance(report, CycleReport) else None
         self._record |= {"finished": True, "report": document}
-        self._write(len(history.epoch) if epoch is None else epoch, callbacks=callbacks, history=history)
+        self._write_or_warn(len(history.epoch) if epoch is None else epoch, callbacks=callbacks, history=history)
 
     def repeat_end(self) -> keras.callbacks.History:
         """Give the model the state at the end of the finished run, and return the `History` of that run.
@@ -228,7 +230,7 @@ class RunBackup(keras.callbacks.Callback):
     def _end_epoch(self, epoch: int) -> None:
         if self._is_complete():
             self._epoch = epoch + 1
-            self._write(self._epoch, callbacks=fit_callbacks(self), history=self.model.history)
+            self._write_or_warn(self._epoch, callbacks=fit_callbacks(self), history=self.model.history)
 
     def _end_training(self) -> None:
         callbacks = fit_callbacks(self)
@@ -244,6 +246,19 @@ class RunBackup(keras.callbacks.Callback):
             return True
         steps = self.params.get("steps")
         return steps is not None and elapsed_steps(self.model.optimizer) - self._step_before >= steps
+
+    def _write_or_warn(self, epoch: int, **content: Any) -> None:
+        """Write a backup. A full disk, for example, is no reason to lose the run itself."""
+        try:
+            self._write(epoch, **content)
+        except OSError as error:
+            warnings.warn(
+                f"The backup of epoch {epoch} could not be written: {error}. Training goes on. After an interruption "
+                f"it continues from epoch {self._written}, the last one with a backup.",
+                stacklevel=2,
+            )
+        else:
+            self._written = epoch
 
     def _write(
         self, epoch: int, *, callbacks: Sequence[keras.callbacks.Callback], history: keras.callbacks.History | None
