@@ -11,6 +11,7 @@ from render.sample_range_tests import RANGE_TESTS
 import onecycle
 from onecycle.finding.race_candidates import candidates_around
 from onecycle.finding.race_data import Judge
+from onecycle.keras_support.held_out_batches import hold_out_batches
 from onecycle.results import Race
 
 layers = keras.layers
@@ -337,6 +338,13 @@ def test_data_sets_go_on_where_they_were(make):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_cuts_differ_in_a_short_run():
+    """Where an epoch ends after the second cut, that cut is made in the middle of the next one."""
+    result = race(compiled_model(), tf_batches().take(5), None, batch_size=None)
+    np.testing.assert_allclose(result.cuts * 15, [10, 11])
+    assert sorted(result.steps) == [10, 11, 15]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -365,9 +373,39 @@ def test_bad_arguments_are_refused_before_training(options, message):
     assert states.difference(before, states.of_model(model)) == []
 
 
+class FixedBatches(Batches):
+    """A data set in a fixed order."""
+
+    on_epoch_end = keras.utils.PyDataset.on_epoch_end
+
+
+@pytest.mark.parametrize("make", [FixedBatches, tf_batches, loader], ids=["PyDataset", "tf.data", "DataLoader"])
+def test_batches_are_held_out_of_data_sets(make):
+    """The training part and the held-out part together are all rows, and no row is in both, epoch after epoch."""
+    train, held_out, sentence = hold_out_batches(make(), 0.2, np.random.RandomState(0))
+    for _ in range(2):
+        kept, out = (_first_column(part) for part in (train, held_out))
+        assert not set(kept) & set(out)
+        assert sorted([*kept, *out]) == sorted(X[:, 0].tolist())
+        assert 16 <= len(out) <= 20
+    assert "no candidate was trained on them" in sentence
+
+
+def _first_column(batches):
+    if isinstance(batches, keras.utils.PyDataset):
+        batches = [batches[k] for k in range(len(batches))]
+    return [float(value) for x, _ in batches for value in np.asarray(x)[:, 0]]
+
+
+def test_data_sets_that_shuffle_cannot_be_split():
+    """Data that puts its rows into other batches in each epoch is left to the user's `validation_data`."""
+    assert hold_out_batches(tf_batches().unbatch().shuffle(ROWS).batch(BATCH), 0.2, np.random.RandomState(0)) is None
+    assert hold_out_batches(Batches(), 0.2, np.random.RandomState(0)) is None
+
+
 def test_data_without_validation_data_is_refused():
-    """Of a data set nothing can be held out, and a generator cannot be read again."""
-    with pytest.raises(ValueError, match="no rows can be held out of a data set"):
+    """Of a data set that shuffles its rows nothing can be held out, and a generator cannot be read again."""
+    with pytest.raises(ValueError, match="none can be held out of this data set"):
         race(compiled_model(), Batches(), None, batch_size=None, validation_data=None)
     with pytest.raises(ValueError, match="Argument `x` must be data that can be read again"):
         race(compiled_model(), iter([(X, Y)]), None, batch_size=None)

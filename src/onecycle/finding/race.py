@@ -68,7 +68,8 @@ def race_learning_rates(
             Or the peaks themselves, and there is no range test.
         validation_data: The held-out data on which the candidates are judged, as `fit` takes it. It is also evaluated
             after each epoch. By default a random fifth of the rows is held out, at most 10,000, on which the winner is
-            not trained. Required for data sets.
+            not trained; of a data set, a fifth of its batches. Required for data sets that shuffle their rows anew in
+            each epoch, for which this is impossible.
         monitor: The metric by which the candidates are judged, such as `"val_loss"` or `"val_accuracy"`.
         mode: `"min"` or `"max"`, whichever is better; `"auto"` for what the name of the metric says.
         schedule: A callable `(total_steps, max_learning_rate) -> schedule` that replaces the article's cycle, as in

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from onecycle.finding.sweep_data import RandomOrder, number_held_out
+from onecycle.finding.sweep_data import HELD_OUT_SHARE, RandomOrder, number_held_out
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
+from onecycle.keras_support.held_out_batches import hold_out_batches
 from onecycle.keras_support.model_state import fixed_batch_size
 from onecycle.keras_support.types import Nested
 from onecycle.results.metrics import check_mode, metric_direction
@@ -64,10 +65,15 @@ def race_data(
     if training_data.has_own_fit(model):
         x, y, sample_weight = training_data.lists_as_arrays((x, y, sample_weight))
     if not training_data.is_arrays(x):
-        raise ValueError(
-            "A race judges its candidates on held-out data, and no rows can be held out of a data set. Pass "
-            f"`validation_data`. Received: validation_data=None, x of type {type(x).__name__}"
-        )
+        parts = hold_out_batches(x, HELD_OUT_SHARE, random)
+        if parts is None:
+            raise ValueError(
+                "A race judges its candidates on held-out data, and none can be held out of this data set: its length "
+                "is unknown, it has few batches, or it shuffles its rows anew in each epoch. Pass `validation_data`. "
+                f"Received: validation_data=None, x of type {type(x).__name__}"
+            )
+        train, held_out, description = parts
+        return RaceData(train, y, sample_weight, held_out, description)
     rows = training_data.count_rows(x)
     if validation_split:
         kept, held_out, how = np.arange(rows), int(rows * (1 - validation_split)), "the last of the training rows"

@@ -84,6 +84,9 @@ class RaceFits:
 
     def train(self, member: RaceMember, until: int) -> None:
         """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before."""
+        # With `steps_per_execution`, a pause may come later than it was asked for.
+        if member.steps >= until:
+            return
         # A data set that `fit` makes of arrays draws its seeds from these.
         self._random.restore()
         (self._start if member.paused is None else member.paused.variables).restore()

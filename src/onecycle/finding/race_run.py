@@ -196,9 +196,10 @@ class _Run:
         # With `steps_per_epoch`, an epoch goes on in the data where the one before ended.
         repeats = can_repeat_epoch(self._data.x, shuffle=bool(arguments.get("shuffle", True)))
         repeats = repeats and not arguments.get("steps_per_epoch")
-        steps = {}
+        steps: dict[float, int] = {}
         for cut in cuts_of(candidates):
-            step = max(1, round(cut * total))
+            # In a short run, the end of an epoch may lie beyond the next cut.
+            step = max(1, round(cut * total), *(before + 1 for before in steps.values()))
             end_of_epoch = -(-step // epoch) * epoch
             steps[cut] = step if repeats or end_of_epoch >= total else end_of_epoch
         return steps
