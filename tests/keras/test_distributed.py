@@ -43,12 +43,24 @@ def cycles():
         keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.AdamW(weight_decay=1.0)
     )}
 
-def cycle(optimizer):
+def guarded():
+    import warnings
+    warnings.simplefilter("ignore")
+    bad = arrays()[0], arrays()[1].copy()
+    bad[1][100] = np.nan
+    results = {}
+    for name, (x, y), peak in (("healthy", arrays(), 0.02), ("diverging", arrays(), 1000.0), ("poisoned", bad, 0.02)):
+        guard = onecycle.DivergenceGuard()
+        weights = cycle(keras.optimizers.SGD(0.01, momentum=0.9), x, y, peak, guard)
+        results[name] = {"weights": weights, "factors": [one.learning_rate_factor for one in guard.rescues]}
+    return results
+
+def cycle(optimizer, x=arrays()[0], y=arrays()[1], peak=0.02, *guards):
     keras.utils.set_random_seed(2)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
     model.compile(optimizer, "mse")
-    dataset = tf.data.Dataset.from_tensor_slices(arrays()).batch(20)
-    model.fit(dataset, epochs=4, verbose=0, shuffle=False, callbacks=[onecycle.OneCycleScheduler(0.02)])
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(20)
+    model.fit(dataset, epochs=4, verbose=0, shuffle=False, callbacks=[onecycle.OneCycleScheduler(peak), *guards])
     return np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
 """
 SETUP = {
@@ -69,13 +81,13 @@ one = run()
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 with strategy.scope():
-    two = run()
+    two = run() | {"guard": guarded()}
 """,
     "jax": """
 one = run()
 keras.distribution.set_distribution(keras.distribution.DataParallel(devices=keras.distribution.list_devices("cpu")))
 assert len(keras.distribution.list_devices("cpu")) == 2
-two = run()
+two = run() | {"guard": guarded()}
 """,
 }
 
@@ -90,6 +102,17 @@ def one_and_two(python, backend):
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads(done.stdout.splitlines()[-1])
     return results["one"], results["two"]
+
+
+def test_guard_on_two_devices(one_and_two):
+    """A healthy cycle is unchanged to the bit, a diverging one is lowered, and a bad batch is left out."""
+    two = one_and_two[1]
+    assert two["guard"]["healthy"] == {"weights": two["cycle of SGD"], "factors": []}
+    for name in ("diverging", "poisoned"):
+        assert np.isfinite(two["guard"][name]["weights"]).all()
+    assert 0 < two["guard"]["diverging"]["factors"][-1] < 1
+    # The batch comes in each of the four epochs.
+    assert two["guard"]["poisoned"]["factors"] == [1.0] * 4
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])

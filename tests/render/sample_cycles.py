@@ -4,7 +4,7 @@ import numpy as np
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_sweeps import SWEEPS
 
-from onecycle.results import CycleReport
+from onecycle.results import CycleReport, Rescue
 from onecycle.schedules.curves import Curve
 from onecycle.schedules.phases import momentum_phases, one_cycle_phases
 
@@ -37,5 +37,16 @@ CYCLES = {
     "with history": cycle(0.1, 90, history={"loss": (0.9, 0.4, 0.2), "val_loss": (0.8, 0.5, 0.3)}),
     "one step": cycle(0.1, 1),
     "no step made": cycle(0.1, 50, steps=0),
+    "rescued": cycle(
+        3.0,
+        200,
+        steps=200,
+        rescues=(
+            Rescue(40, "the loss exploded to 1.2e+05", 0.2, 12),
+            Rescue(
+                90, "the loss became NaN or infinite, since a batch has NaN or infinite values in its inputs", 0.2, 5
+            ),
+        ),
+    ),
     "no curve": CycleReport("Custom", None, start_step=30, total_steps=None, steps=20, skipped_steps=None),
 }

@@ -61,7 +61,11 @@ def read_array(array: Nested) -> NDArray[Any]:
 
 
 def _is_mirrored(variable: keras.Variable) -> bool:
-    return backends.name() == "tensorflow" and not hasattr(variable.value, "handle")
+    if backends.name() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(variable.value, tf.distribute.DistributedValues)
 
 
 def _is_float(value: Nested) -> bool:

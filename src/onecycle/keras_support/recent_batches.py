@@ -16,7 +16,7 @@ from onecycle.keras_support.value_scan import scan_values
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
-KEPT_CALLS = 4  # of the training function; a divergence is seen within as many
+KEPT_CALLS = 6  # of the training function; a loss is read within five
 MAX_KEPT = 40  # batches, where one call takes many
 EXTREME = 1e3  # ours: times the largest value of the other batches; no batch is that far from the others by chance
 _PARTS = ("inputs", "targets", "sample weights")
