@@ -6,6 +6,7 @@ Private names of Keras, checked on Keras 3.15.1: `Model._jax_state`, `Model._jax
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,6 +16,8 @@ from onecycle.keras_support import backends
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
+
+POLL_SECONDS = 2e-4
 
 # The state of a training step on JAX, in the order in which the step takes and returns it.
 _JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
@@ -57,7 +60,11 @@ def variable_after_step(model: keras.Model, variable: keras.Variable, result: Ne
     _, non_trainable, optimizer, _ = result[1]
     known = [*zip(model.optimizer.variables, optimizer, strict=True)]
     known += zip(model.non_trainable_variables, non_trainable, strict=True)
-    return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
+    value = next(value for other, value in known if other is variable)
+    # JAX computes steps in the background. Waiting for them inside JAX, Ctrl-C would be heard after all of them.
+    while not value.is_ready():
+        time.sleep(POLL_SECONDS)
+    return keras.ops.convert_to_numpy(value)
 
 
 def current_weights(model: keras.Model) -> list[keras.KerasTensor]:
