@@ -102,8 +102,8 @@ def test_forms_of_data(mine):
 
 
 def test_ways_to_find_the_peak_are_those_of_python():
-    """The command line takes every way to find the peak that `fit_one_cycle` takes."""
-    assert set(fit.PICKERS.values()) == set(cycle_spec.PICKERS)
+    """`onecycle fit` takes every search for the peak that `fit_one_cycle` takes; a race is a command of its own."""
+    assert set(fit.PICKERS.values()) == set(cycle_spec.SEARCHES)
 
 
 def test_peak_by_a_sweep_and_by_a_saved_result(run, capsys):
