@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onecycle import suggestions as suggestions
     from onecycle import tasks as tasks
     from onecycle.comparison import compare
+    from onecycle.finding.batch_size_advice import advise_batch_size
     from onecycle.finding.callback import LearningRateFinder
     from onecycle.finding.checking import check
     from onecycle.finding.race import race_learning_rates
@@ -46,6 +47,7 @@ __all__ = [
     "WarmupLinearDecay",
     "WarmupStableDecay",
     "__version__",
+    "advise_batch_size",
     "check",
     "compare",
     "find_learning_rate",
@@ -67,6 +69,7 @@ _MODULES = {
     "OneCycleScheduler": "training.scheduler",
     "WarmupLinearDecay": "schedules",
     "WarmupStableDecay": "schedules",
+    "advise_batch_size": "finding.batch_size_advice",
     "check": "finding.checking",
     "compare": "comparison",
     "find_learning_rate": "finding.range_test",

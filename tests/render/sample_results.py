@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from render.sample_batch_sizes import BATCH_SIZES
 from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
 from render.sample_findings import FINDINGS
@@ -18,6 +19,7 @@ RESULTS = {
     **{f"race, {name}": result for name, result in RACES.items()},
     **{f"sweep, {name}": result for name, result in SWEEPS.items()},
     **{f"cycle, {name}": result for name, result in CYCLES.items()},
+    **{f"batch size, {name}": result for name, result in BATCH_SIZES.items()},
     **{f"findings, {name}": result for name, result in FINDINGS.items()},
 }
 HOSTILE = "</script><script>alert(1)</script>"

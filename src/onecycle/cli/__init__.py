@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import onecycle
+from onecycle.cli.batch_size import batch_size_command
 from onecycle.cli.check import check_command
 from onecycle.cli.compare import compare_command
 from onecycle.cli.demo import demo_command
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep_command,
     "race": race_command,
     "fit": fit_command,
+    "batch-size": batch_size_command,
     "compare": compare_command,
     "reproduce": reproduce_command,
     "preview": preview_command,

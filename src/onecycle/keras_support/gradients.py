@@ -39,7 +39,7 @@ def outputs_for(model: keras.Model, x: Nested) -> Nested:
     )
 
 
-def gradient_function(model: keras.Model) -> Callable[[Batch], Gradients]:
+def gradient_function(model: keras.Model, *, often: bool = False) -> Callable[[Batch], Gradients]:
     """Return a function that computes the gradient of the training loss of a batch (x, y, sample_weight).
 
     The loss is scaled as the optimizer scales it, since small gradients would be 0 in half precision. It has to be
@@ -47,9 +47,16 @@ def gradient_function(model: keras.Model) -> Callable[[Batch], Gradients]:
 
     Args:
         model: A compiled model that has its weights and its loss, and computes its gradients as Keras does.
+        often: Whether the function will be called often, so that it is worth to trace it on TensorFlow.
     """
     make = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}[backends.name()]
-    return make(model)
+    gradients = make(model)
+    if not often or backends.name() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    traced: Callable[[Batch], Gradients] = tf.function(gradients, reduce_retracing=True)
+    return traced
 
 
 def _loss(model: keras.Model, batch: Batch) -> keras.KerasTensor:

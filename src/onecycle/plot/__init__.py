@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from onecycle.plot.batch_size_info import batch_size_picture
 from onecycle.plot.comparison_info import comparison_picture, differences_picture
 from onecycle.plot.findings_info import findings_picture
 from onecycle.plot.race_info import race_picture
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike
 
-    from onecycle.results import Comparison, CycleReport, Findings, Race, RangeTest, Sweep
+    from onecycle.results import BatchSizeAdvice, Comparison, CycleReport, Findings, Race, RangeTest, Sweep
 
 __all__ = [
+    "plot_batch_sizes",
     "plot_comparison",
     "plot_cycle",
     "plot_differences",
@@ -99,6 +101,27 @@ def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
     from onecycle.plot.sweep_draw import draw_sweep
 
     return draw_sweep(sweep_picture(result), ax)
+
+
+def plot_batch_sizes(result: BatchSizeAdvice, ax: Axes | None = None) -> Axes:
+    """Draw the expected time and the samples to a target against the batch size, relative to the least.
+
+    The band shows the times at the ends of the interval of the noise scale.
+
+    Args:
+        result: The advice.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
+    """
+    _require_matplotlib()
+    from onecycle.plot.batch_size_draw import draw_batch_sizes
+
+    return draw_batch_sizes(batch_size_picture(result), ax)
 
 
 def plot_findings(result: Findings, ax: Axes | None = None) -> Axes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from onecycle.report.batch_size import batch_size_section
 from onecycle.report.comparison import comparison_section
 from onecycle.report.cycle import cycle_section
 from onecycle.report.findings import findings_section
@@ -13,6 +14,7 @@ from onecycle.report.race import race_section
 from onecycle.report.range_test import range_test_section
 from onecycle.report.sweep import sweep_section
 from onecycle.results.base import Result
+from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.results.comparison import Comparison
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.findings import Findings
@@ -54,6 +56,7 @@ _register(Sweep, sweep_section)
 _register(CycleReport, cycle_section)
 _register(Comparison, comparison_section)
 _register(Findings, findings_section)
+_register(BatchSizeAdvice, batch_size_section)
 
 
 def _summary_section(result: Result) -> Section:

@@ -6,6 +6,7 @@ import os
 
 from onecycle.results import codec
 from onecycle.results.base import Result
+from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.findings import Finding, Findings
@@ -18,6 +19,7 @@ from onecycle.suggestions import StopReason, Suggestion
 from onecycle.suggestions.sweep_pick import Pick
 
 __all__ = [
+    "BatchSizeAdvice",
     "Comparison",
     "CycleReport",
     "Finding",
