@@ -48,7 +48,7 @@ def dead_layers(look: Look) -> Finding | None:
         return None
     all_layers = len(dead) == len(_own_variables(look.model))
     names = ", ".join(f"`{name}`" for name in list(dead)[:MAX_NAMES]) + (", ..." if len(dead) > MAX_NAMES else "")
-    which = "any layer" if all_layers else f"{len(dead)} {'layer' if len(dead) == 1 else 'layers'} ({names})"
+    which = "every layer" if all_layers else f"{len(dead)} {'layer' if len(dead) == 1 else 'layers'} ({names})"
     return Finding(
         "no gradient",
         f"The gradient of the loss is exactly zero in {which}, in each of {ATTEMPTS} batches. The weights there never "

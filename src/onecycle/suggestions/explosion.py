@@ -10,7 +10,7 @@ from onecycle.suggestions.smoothing import MAD_TO_DEVIATION
 
 SUSTAINED = 3  # ours: one batch of outliers, or two, is no explosion
 FIRST = 5  # ours: losses that give the level at the start; their median ignores two odd ones
-EXPLOSION_FACTOR = 30.0  # ours: healthy runs were below 10; see the study
+EXPLOSION_FACTOR = 30.0  # ours: the losses of the healthy runs that were tried stayed far below
 OWN_STEP_FACTOR = 100.0  # ours: the losses of a GAN rise far above their start in healthy training
 SUSPICION_FACTOR = 2.0  # ours: from here on each loss is read
 START_FACTOR = 3.0  # ours: the first loss may be far below the usual one by chance, but not further
