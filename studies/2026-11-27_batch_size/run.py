@@ -1,0 +1,99 @@
+"""Runs the advice, and a grid of batch sizes and learning rates up to a target accuracy, on two tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import onecycle
+from onecycle.comparison.packed import documents
+from onecycle.tasks import load_task
+
+# Name -> rows to train on, hidden units, validation accuracy to reach, learning rates of batch size 32, batch sizes.
+TASKS = {
+    "digits": (1200, 64, 0.95, (0.03, 0.1), (8, 16, 32, 64, 128, 256)),
+    "fashion-mnist": (10_000, 100, 0.84, (0.03, 0.1), (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
+}
+SEEDS = (0, 1)
+FACTORS = (0.5, 1.0)  # on the rate that linear scaling gives
+EVALUATE_EVERY = 600  # rows
+MAX_EPOCHS = 20
+
+
+def data_of(name: str) -> tuple[np.ndarray, ...]:
+    """Return x, y, and the held-out rows, flattened."""
+    (x, y), (x_val, y_val) = load_task(name).data
+    rows = TASKS[name][0]
+    return x[:rows].reshape(rows, -1), y[:rows], x_val[:2000].reshape(len(x_val[:2000]), -1), y_val[:2000]
+
+
+def model_of(name: str, inputs: int, learning_rate: float, seed: int) -> keras.Model:
+    """Return a compiled network with one hidden layer."""
+    keras.utils.set_random_seed(seed)
+    layers = [keras.Input((inputs,)), keras.layers.Dense(TASKS[name][1], "relu"), keras.layers.Dense(10)]
+    model = keras.Sequential(layers)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss, metrics=["accuracy"])
+    return model
+
+
+def steps_to_target(name: str, batch_size: int, learning_rate: float, seed: int) -> int | None:
+    """Return the number of steps until the accuracy on held-out rows reaches the target; None if it does not."""
+    x, y, x_val, y_val = data_of(name)
+    model = model_of(name, x.shape[1], learning_rate, seed)
+    order = np.random.default_rng(seed)
+    steps_at_once = max(1, EVALUATE_EVERY // batch_size)
+    steps = 0
+    while steps * batch_size < MAX_EPOCHS * len(x):
+        rows = order.integers(len(x), size=steps_at_once * batch_size)
+        model.fit(x[rows], y[rows], batch_size=batch_size, epochs=1, verbose=0, shuffle=False)
+        steps += steps_at_once
+        accuracy = model.evaluate(x_val, y_val, batch_size=1000, verbose=0)[1]
+        if accuracy >= TASKS[name][2]:
+            return steps
+    return None
+
+
+def main() -> None:
+    """Write one record for the advice and one for each run that has none yet, into a folder for each task."""
+    runs = Path(__file__).parent / "runs"
+    for name, (_, _, target, rates, sizes) in TASKS.items():
+        done = documents(runs / name)
+        if "advice.json" not in done:
+            write(runs / name / "advice.json", {"task": name, "kind": "advice", **advice_for(name, rates[0], sizes)})
+        for size in sizes:
+            for rate in sorted({base * factor * size / 32 for base in rates for factor in FACTORS}):
+                for seed in SEEDS:
+                    file = f"{size}_{rate:g}_{seed}.json"
+                    if file not in done:
+                        steps = steps_to_target(name, size, rate, seed)
+                        run = {"task": name, "kind": "run", "batch_size": size, "learning_rate": rate, "seed": seed}
+                        write(runs / name / file, {**run, "target": target, "steps": steps})
+
+
+def advice_for(name: str, learning_rate: float, sizes: tuple[int, ...]) -> dict[str, Any]:
+    """Return the advice on a task as JSON values."""
+    x, y, *_ = data_of(name)
+    model = model_of(name, x.shape[1], learning_rate, 0)
+    advice = onecycle.advise_batch_size(model, x, y, batch_sizes=sizes, seed=0, verbose=0)
+    return {
+        "batch_size": advice.batch_size, "noise_scale": advice.noise_scale, "interval": advice.interval,
+        "batch_sizes": advice.batch_sizes.tolist(), "step_seconds": advice.step_seconds.tolist(),
+        "fewest_samples": advice.fewest_samples,
+    }  # fmt: skip
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(record))
+    draft.rename(path)
+
+
+if __name__ == "__main__":
+    main()
