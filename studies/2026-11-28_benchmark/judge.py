@@ -97,7 +97,7 @@ def outcome(runner: Any, picker: str, seed: int) -> dict[str, Any]:
     else:
         # Who gets no suggestion trains with the default of the optimizer.
         rate = DEFAULT_RATES[runner.task.optimizer] if pick.rate is None else pick.rate
-        (run,) = runner.cycles([(rate, seed)])
+        run = runner.cycle(rate, seed)
         kept = ("selection_loss", "selection_error", "test_loss", "test_error", "diverged")
         found |= {"cost": pick.cost + WHOLE_RUN, "refused": pick.rate is None} | {key: run[key] for key in kept}
     return found | environment(round(time.process_time() - began, 2))

@@ -39,7 +39,6 @@ class Task:
         classes: Number of classes, 0 for regression.
         batch_size: Batch size.
         pretrained: Name of a task of `PRETRAINING` whose weights, without the last layer, are the start; "" for none.
-        together: Number of runs that are trained together, since that is faster (see the README).
     """
 
     load: Callable[[], Data]
@@ -49,7 +48,6 @@ class Task:
     classes: int = 10
     batch_size: int = 32
     pretrained: str = ""
-    together: int = 1
 
     @property
     def error_metric(self) -> str:
@@ -117,7 +115,7 @@ ATTENTION = {
     ),
 }  # fmt: skip
 DENSE = {
-    "hastie-dense": Task(partial(generated.hastie, 3000), nets.dense(10, (64, 64), 2), "sgd", 30, 2),
+    "hastie-dense": Task(partial(generated.hastie, 3000), nets.dense(10, (128, 128), 2), "sgd", 30, 2),
     "quantiles-dense": Task(partial(generated.quantiles, 8000), nets.dense(6, (96, 96), 8), "adamw", 12, 8),
     "columns-residual-dense": Task(
         partial(generated.classes_of_40_columns, 5000), nets.dense(40, (64, 64, 64, 64), 10, residual=True), "sgd", 16
@@ -128,7 +126,7 @@ DENSE = {
     "fashion-autoencoder": Task(
         partial(data_images.autoencoded, 12_000), nets.dense(196, (96, 6, 96), 196, activation="gelu"), "adam", 10, 0
     ),
-    "teacher-dense": Task(partial(generated.teacher, 2000), nets.dense(20, (96, 96), 1), "adamw", 50, 0),
+    "teacher-dense": Task(partial(generated.teacher, 2000), nets.dense(20, (128, 128), 1), "adamw", 50, 0),
     "terrain-dense": Task(
         partial(data_images.terrain, 10_000), nets.dense(96, (96, 96, 96), 1, activation="silu"), "adam", 10, 0
     ),
@@ -141,7 +139,7 @@ CONVOLUTIONAL = {
     "cifar-residual": Task(
         images("cifar10", 4000), nets.residual((32, 32, 3), (12, 24, 48), 10), "sgd", 8
     ),
-    "cifar-conv-long": Task(images("cifar10", 16_000), nets.convolutional((32, 32, 3), (16, 32, 48), 10), "adam", 4),
+    "cifar-conv-long": Task(images("cifar10", 16_000), nets.convolutional((32, 32, 3), (12, 24, 48), 10), "adam", 4),
     "fashion-conv-noisy-labels": Task(
         images("fashion-mnist", 5000, noisy_labels=0.25), nets.convolutional((28, 28, 1), (12, 24), 10), "adam", 13
     ),
@@ -161,14 +159,14 @@ CONVOLUTIONAL = {
 RECURRENT = {
     "packages-gru": Task(
         next_symbols(data_text.package_text, 20_000, 20, every=False),
-        nets.recurrent(layers.GRU, 20, VOCABULARY, 48, VOCABULARY, embedded=24), "adam", 4, VOCABULARY,
+        nets.recurrent(layers.GRU, 20, VOCABULARY, 64, VOCABULARY, embedded=32), "adam", 4, VOCABULARY,
     ),
     "license-gru": Task(
         license_part(4000, 20, every=False),
-        nets.recurrent(layers.GRU, 20, VOCABULARY, 48, VOCABULARY, embedded=24), "adamw", 12, VOCABULARY,
+        nets.recurrent(layers.GRU, 20, VOCABULARY, 64, VOCABULARY, embedded=32), "adamw", 12, VOCABULARY,
     ),
     "lorenz-lstm": Task(
-        partial(generated.lorenz, 10_000), nets.recurrent(layers.LSTM, 24, 1, 32, 1), "adamw", 8, 0
+        partial(generated.lorenz, 10_000), nets.recurrent(layers.LSTM, 24, 1, 56, 1), "adamw", 8, 0
     ),
     "fashion-rows-lstm": Task(
         lambda: rows_of(images("fashion-mnist", 6000)()), nets.recurrent(layers.LSTM, 28, 28, 40, 10), "sgd", 12

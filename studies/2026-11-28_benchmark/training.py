@@ -60,28 +60,17 @@ class Runner:
             digest.update(array.tobytes())
         return digest.hexdigest()[:16]
 
-    def cycles(self, runs: Sequence[tuple[float, int]]) -> list[dict[str, Any]]:
-        """Train whole cycles and return the record of each.
+    def cycle(self, rate: float, seed: int) -> dict[str, Any]:
+        """Train a whole cycle with a peak and return its record."""
+        cycle = onecycle.OneCycle(rate, self.steps)
+        trained = self.train([Member(cycle, cycle.momentum(), seed=seed, start=self.task.build(seed))])
+        return {
+            "schedule": "one_cycle", "rate": rate, "seed": seed, "diverged": bool(trained.diverged[0]),
+            **self.evaluate(trained.weights[0]), **curve_of(trained.losses[0], self.steps_per_epoch),
+        }  # fmt: skip
 
-        Args:
-            runs: The peak and the seed of each run.
-        """
-        cycles = [onecycle.OneCycle(rate, self.steps) for rate, _ in runs]
-        members = [
-            Member(cycle, cycle.momentum(), seed=seed, start=self.task.build(seed))
-            for cycle, (_, seed) in zip(cycles, runs, strict=True)
-        ]
-        trained = self.train(members)
-        assert trained.weights is not None
-        return [
-            {"schedule": "one_cycle", "rate": rate, "seed": seed, "diverged": trained.diverged_at[k] is not None,
-             **self.evaluate(trained.weights[k]), **curve_of(trained.losses[k], self.steps_per_epoch)}
-            for k, (rate, seed) in enumerate(runs)
-        ]  # fmt: skip
-
-    def train(self, members: Sequence[Member]) -> MemberRuns:
-        """Train members, one after another or all at once, as the task says."""
-        engine = "vmap" if len(members) > 1 else "scan"
+    def train(self, members: Sequence[Member], engine: str = "scan") -> MemberRuns:
+        """Train members, by default one after another, which is faster on one core (see the README)."""
         return train_members(
             self.model, self.x, self.y, epochs=self.epochs, batch_size=self.task.batch_size, members=members,
             weights=True, engine=engine,

@@ -73,26 +73,25 @@ def complete(name: str, runs: Path, limit: int | None) -> None:
         missing = grids.missing_runs(losses, runner.task.optimizer)
         if not missing:
             return
-        chosen = missing[: runner.task.together]
-        make(runner, chosen, folder, facts)
-        made += len(chosen)
+        make(runner, *missing[0], folder, facts)
+        made += 1
 
 
-def make(runner: Any, chosen: Sequence[tuple[int, int]], folder: Path, facts: dict[str, Any]) -> None:
-    """Make runs of a task together and record each.
+def make(runner: Any, place: int, seed: int, folder: Path, facts: dict[str, Any]) -> None:
+    """Make a run of a task and record it.
 
     Args:
         runner: The `Runner` of the task.
-        chosen: Place and seed of each run.
-        folder: Folder of its records.
+        place: Place of its peak on the grid.
+        seed: Its seed.
+        folder: Folder of the records.
         facts: What all records of the task have in common.
     """
-    began = time.process_time()
-    outcomes = runner.cycles([(grids.rate_of(place), seed) for place, seed in chosen])
-    seconds = round((time.process_time() - began) / len(chosen), 2)
-    for (place, seed), outcome in zip(chosen, outcomes, strict=True):
-        write(folder / f"cycle_{grids.rate_of(place):.3g}_{seed}.json", facts | outcome | environment(seconds))
-    print(runner.name, [f"{one['rate']:.3g}: {one['selection_loss']}" for one in outcomes], f"{seconds} s", flush=True)
+    began, rate = time.process_time(), grids.rate_of(place)
+    record = facts | runner.cycle(rate, seed)
+    record |= environment(round(time.process_time() - began, 2))
+    write(folder / f"cycle_{rate:.3g}_{seed}.json", record)
+    print(f"{runner.name} {rate:.3g}, seed {seed}: {record['selection_loss']}, {record['seconds']} s", flush=True)
 
 
 def environment(seconds: float) -> dict[str, Any]:
@@ -118,9 +117,8 @@ def smoke(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(name, smoke=True)
         facts = runner.facts()
-        for place in SMOKE_PLACES[: None if runner.task.together == 1 else 1]:
-            chosen = [(place, seed) for seed in range(runner.task.together)]
-            make(runner, chosen, Path(folder) / name, facts)
+        for place in SMOKE_PLACES:
+            make(runner, place, 0, Path(folder) / name, facts)
         grids.common_facts(grids.read_runs(Path(folder) / name))
 
 
