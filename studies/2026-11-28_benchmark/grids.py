@@ -16,6 +16,7 @@ SEEDS = tuple(range(5))
 PER_DECADE, HALF_DECADE = 4, 2  # learning rates are 10 ** (k / 4); the grid has every second one
 RATES_BESIDE = 4  # on each side of the best, in half-decades: nine in all
 ENDS = -26, 8  # the grid never leaves 3e-7 to 100, so that it ends where all rates are equally good
+CLEARLY_WORSE = 1.1  # the least loss at both ends of the grid, as a multiple of the best
 GUESSES = {"sgd": -4, "adam": -10, "adamw": -10}  # where the grid is first centered: 0.1 and 0.00316
 FLOOR = 0.05  # of the loss of guessing: the least loss by which a regret is divided
 
@@ -36,8 +37,9 @@ Losses = Mapping[tuple[int, int], float]  # (place, seed) -> selection loss, inf
 def missing_runs(losses: Losses, optimizer: str, seeds: tuple[int, ...] = SEEDS) -> list[tuple[int, int]]:
     """Return the runs (place, seed) that come next, none if the truth is complete.
 
-    The first seed finds the center of the grid; the other seeds follow and may move it; at last come the two
-    quarter-decades beside the best. Only the loss on the selection rows decides where runs are made.
+    The first seed finds the center of the grid; the other seeds follow and may move it. The grid is then extended while
+    its ends are not clearly worse than the best, since a second basin may follow. At last come the two quarter-decades
+    beside the best. Only the loss on the selection rows decides where runs are made.
 
     Args:
         losses: The finished runs.
@@ -49,8 +51,24 @@ def missing_runs(losses: Losses, optimizer: str, seeds: tuple[int, ...] = SEEDS)
         if missing:
             return missing
     best = best_half_decade(losses, seeds)
-    beside = [(best + step, seed) for step in (-1, 1) for seed in seeds]
-    return [run for run in beside if run not in losses]
+    places = [*_places_beyond_ends(losses, seeds, best), best - 1, best + 1]
+    missing = [[(place, seed) for seed in seeds if (place, seed) not in losses] for place in places]
+    # One place at a time: where it ends, the next is decided anew.
+    return next((runs for runs in missing if runs), [])
+
+
+def _places_beyond_ends(losses: Losses, seeds: tuple[int, ...], best: int) -> list[int]:
+    """Return the next half-decade beyond each end of the grid that is not clearly worse than the best."""
+    done = _complete_places(losses, seeds)
+    ends = {done[0]: done[0] - HALF_DECADE, done[-1]: done[-1] + HALF_DECADE}
+    limit = CLEARLY_WORSE * _mean(losses, best, seeds)
+    return [
+        beyond for end, beyond in ends.items() if _mean(losses, end, seeds) < limit and ENDS[0] <= beyond <= ENDS[1]
+    ]
+
+
+def _mean(losses: Losses, place: int, seeds: tuple[int, ...]) -> float:
+    return float(np.mean([losses[place, seed] for seed in seeds]))
 
 
 def _missing_around_best(losses: Losses, guess: int, seeds: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -72,7 +90,7 @@ def _complete_places(losses: Losses, seeds: tuple[int, ...]) -> list[int]:
 
 def best_half_decade(losses: Losses, seeds: tuple[int, ...] = SEEDS) -> int:
     """Return the half-decade with the lowest mean loss of these seeds, of those at which all have run."""
-    return min(_complete_places(losses, seeds), key=lambda place: np.mean([losses[place, seed] for seed in seeds]))
+    return min(_complete_places(losses, seeds), key=lambda place: _mean(losses, place, seeds))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ DENSE = {
     "hastie-dense": Task(partial(generated.hastie, 3000), nets.dense(10, (128, 128), 2), "sgd", 30, 2),
     "quantiles-dense": Task(partial(generated.quantiles, 8000), nets.dense(6, (96, 96), 8), "adamw", 12, 8),
     "columns-residual-dense": Task(
-        partial(generated.classes_of_40_columns, 5000), nets.dense(40, (64, 64, 64, 64), 10, residual=True), "sgd", 16
+        partial(generated.classes_of_40_columns, 10_000), nets.dense(40, (64, 64, 64, 64), 10, residual=True), "sgd", 8
     ),
     "fashion-dense-dropout": Task(
         images("fashion-mnist", 4000, pooled=2, flat=True), nets.dense(196, (128, 128), 10, dropout=0.3), "sgd", 24
@@ -126,7 +126,7 @@ DENSE = {
     "fashion-autoencoder": Task(
         partial(data_images.autoencoded, 12_000), nets.dense(196, (96, 6, 96), 196, activation="gelu"), "adam", 10, 0
     ),
-    "teacher-dense": Task(partial(generated.teacher, 2000), nets.dense(20, (128, 128), 1), "adamw", 50, 0),
+    "teacher-dense": Task(partial(generated.teacher, 4000), nets.dense(20, (128, 128), 1), "adamw", 25, 0),
     "terrain-dense": Task(
         partial(data_images.terrain, 10_000), nets.dense(96, (96, 96, 96), 1, activation="silu"), "adam", 10, 0
     ),

@@ -81,6 +81,19 @@ def test_diverged_runs_are_no_best(study):
     assert study["grids"].best_half_decade(losses) == -12
 
 
+def test_the_grid_reaches_a_second_basin(study):
+    """An end that is not clearly worse than the best is not the end; here the better basin lies beyond it."""
+
+    def loss(place, seed):
+        return min(loss_at(place, seed, best=-10), 0.42 - 0.01 * max(place, -4))
+
+    losses = {}
+    while missing := study["grids"].missing_runs(losses, "adam"):
+        losses |= {run: loss(*run) for run in missing}
+
+    assert study["grids"].best_half_decade(losses) == study["grids"].ENDS[1]
+
+
 def test_the_grid_ends_where_all_rates_are_equal(study):
     """It does not go down forever, and the best rate then lies at its end."""
     losses = {}
