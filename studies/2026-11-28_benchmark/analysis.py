@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 CATASTROPHE = 0.5  # regret above which a run is catastrophic
 RESAMPLES, LEVEL = 2000, 0.95
 MAX_REGRET = 10.0  # stands for that of a run that diverged
-MEASURES = ("regret", "points", "deviations", "cost")
+MEASURES = ("regret", "points", "deviations", "cost", "refused")
 OURS = ("one_cycle", "sweep", "race of 2", "race of 3", "race of 4")  # green in the picture
 Rows = dict[str, dict[str, np.ndarray]]  # measure -> task -> (seeds,)
 
@@ -43,7 +43,8 @@ def main() -> None:
         if names == JUDGING:
             tables.fill(arguments.to / "README.md", "pickers", pickers_table(found))
             draw(found, arguments.to / "cost.png")
-    (arguments.to / "results.md").write_text("\n".join(parts) + "\n")
+    if parts:
+        (arguments.to / "results.md").write_text("\n".join(parts) + "\n")
 
 
 def results(runs: Path, truths: dict[str, Truth]) -> dict[str, Rows]:
@@ -78,6 +79,7 @@ def measures(truth: Truth, record: dict[str, Any]) -> dict[str, float]:
         "points": 100 * (min(error, 1.0) - truth.reference(seed, "test_error")) if truth.facts["classes"] else np.nan,
         "deviations": excess / truth.deviation,
         "cost": record["cost"],
+        "refused": float(record["refused"]),
     }
 
 
@@ -98,11 +100,12 @@ def pickers_table(found: dict[str, Rows]) -> str:
         cells = [with_interval(rows["regret"], statistic) for statistic in STATISTICS.values()]
         lines.append((
             float(regrets.mean()), picker, len(rows["regret"]), f"{cost_of(rows):.2f}", *cells,
-            f"{np.sum(regrets > CATASTROPHE)} of {len(regrets)}", tables.percent(float(within.mean())),
+            f"{np.sum(regrets > CATASTROPHE)} of {len(regrets)}",
+            f"{int(sum(values.sum() for values in rows['refused'].values()))}", tables.percent(float(within.mean())),
             "–" if np.isnan(points).all() else f"{np.nanmedian(points):.2f} / {np.nanmean(points):.2f}",
         ))  # fmt: skip
     head = ("picker", "tasks", "cost in runs", *(f"{name} regret" for name in STATISTICS), "over 50 %",
-            "within one deviation", "error points, median / mean")  # fmt: skip
+            "refused", "within one deviation", "error points, median / mean")  # fmt: skip
     return tables.table(head, [line[1:] for line in sorted(lines)])
 
 

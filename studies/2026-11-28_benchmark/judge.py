@@ -86,11 +86,14 @@ def outcome(runner: Any, picker: str, seed: int) -> dict[str, Any]:
         picker: Name of the picker.
         seed: Seed of all random generators.
     """
-    from pickers import WHOLE_RUN, pickers_for
+    from pickers import WHOLE_RUN, Pick, pickers_for
     from tasks import DEFAULT_RATES
 
     began = time.process_time()
-    pick = pickers_for(runner.task.optimizer)[picker](runner, seed)
+    try:
+        pick = pickers_for(runner.task.optimizer)[picker](runner, seed)
+    except ValueError as error:  # a sweep of a run that is too short, a race in which all diverge
+        pick = Pick(None, 0.0, str(error))
     found = {"picker": picker, "seed": seed, "rate": pick.rate, "reason": pick.reason, "refused": False}
     if pick.weights is not None:
         found |= {"cost": pick.cost, **runner.evaluate(pick.weights)}

@@ -26,10 +26,11 @@ def pretrained_weights(name: str, task: Task) -> list[np.ndarray]:
     """Return the weights of a trained model without those of its last layer; trained if there is no file.
 
     Args:
-        name: Name of the file.
+        name: Name of the task, in the name of the file.
         task: The task that is trained.
     """
-    path = FOLDER / f"{name}.npz"
+    # With a digest of the data, so that weights of other data are not taken.
+    path = FOLDER / f"{name}-{task.load().fingerprint()}.npz"
     if not path.exists():
         weights = trained(task)
         FOLDER.mkdir(exist_ok=True)
