@@ -198,7 +198,8 @@ class Arm:
         spec = self.cycle_spec
         if spec is None:
             return model.fit(x, y, callbacks=callbacks, **options)
-        return fit_one_cycle(model, x, y, **vars(spec), seed=seed, callbacks=callbacks, **options)
+        # Without a guard: that an arm diverges is a result, and runs in compiled programs have none either.
+        return fit_one_cycle(model, x, y, **vars(spec), seed=seed, callbacks=callbacks, guard=False, **options)
 
     def _check_optimizer_function(self) -> None:
         spec = self.optimizer_spec()
