@@ -116,6 +116,7 @@ def module(tmp_path_factory):
     sys.modules.pop("mine", None)
 
 
+@pytest.mark.filterwarnings("ignore:.*The targets range from 0 to 4:UserWarning")
 @pytest.mark.parametrize(("fault", "command"), CASES, ids=lambda value: value)
 def test_cause_is_in_the_sentence(module, fault, command, capsys, backend):
     """One line has the cause, without what Keras and TensorFlow put around it, and the hint to `--debug`."""
