@@ -86,7 +86,8 @@ class EvaluationProgram:
 
         carried = steps.assign_metrics(steps.begin(state), initial_metrics, ops.equal(first, 0))
         if plan.full_batches:
-            last = ops.minimum(stop, plan.full_batches)
+            # Cast, because Keras' minimum of whole numbers is a floating-point number in bfloat16.
+            last = ops.cast(ops.minimum(stop, plan.full_batches), "int32")
             carried = ops.fori_loop(first, last, lambda at, carried: test_step(at, carried, plan.batch_size), carried)
         if plan.remainder:
             carried = ops.cond(
