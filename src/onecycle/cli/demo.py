@@ -76,15 +76,19 @@ def _cells(run: DemoRun, target: float) -> tuple[str, str]:
     return "diverged" if math.isnan(final) else f"{final:.1%}", "never" if epochs is None else str(epochs)
 
 
+def _percent(accuracy: float) -> str:
+    return "diverged" if math.isnan(accuracy) else f"{100 * accuracy:.0f} %"
+
+
 def _cycle_name(result: DemoResult) -> str:
     return f"found {result.cycle.learning_rate:.2g}, one cycle"
 
 
 def _conclusions(result: DemoResult) -> list[str]:
-    guesses = ", ".join(f"{100 * guess.accuracies[-1]:.0f}" for guess in result.guesses)
+    guesses = ", ".join(_percent(guess.accuracies[-1]) for guess in result.guesses)
     seconds = (result.finding_seconds, result.cycle_seconds, result.guessing_seconds)
     return [
-        f"{len(result.guesses)} guesses: {guesses} %. No guess: {100 * result.cycle.accuracies[-1]:.0f} %.",
+        f"{len(result.guesses)} guesses: {guesses}. No guess: {_percent(result.cycle.accuracies[-1])}.",
         f"Why {result.cycle.learning_rate:.2g}: {result.range_test.suggestion.reason}",
         "The range test took {:.1f} s, training with it {:.1f} s, and all guesses {:.1f} s.".format(*seconds),
         _CAVEAT,
