@@ -47,7 +47,7 @@ def gradient_function(model: keras.Model, *, often: bool = False) -> Callable[[B
 
     Args:
         model: A compiled model that has its weights and its loss, and computes its gradients as Keras does.
-        often: Whether the function will be called often, so that it is worth to trace it on TensorFlow.
+        often: Whether the function will be called often, so that tracing it on TensorFlow is worthwhile.
     """
     make = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}[backends.name()]
     gradients = make(model)
