@@ -316,13 +316,15 @@ def test_example(root, user_folder, capsys, data_dir, monkeypatch):
 )
 @pytest.mark.filterwarnings("ignore:DivergenceGuard:UserWarning")
 def test_fit_that_fails(user_folder, capsys, function, arguments, expected):
-    """`fit` exits with 1 and a sentence if training diverged more often than the guard rescues, or the data has NaN."""
+    """`fit` exits with 1 and a sentence if training diverged, and still writes its files, or if the data has NaN."""
     (user_folder / "mine.py").write_text(CODE + FAILING)
-    assert main(["fit", f"mine.py:{function}", "--epochs", "2", "--save", "out.json", *arguments]) == 1
+    files = ("--save", "out.json", "--model", "out.keras")
+    assert main(["fit", f"mine.py:{function}", "--epochs", "2", *files, *arguments]) == 1
     output = capsys.readouterr()
     assert expected in output.err
     assert "Traceback" not in output.err
-    assert not (user_folder / "out.json").exists()
+    assert (user_folder / "out.json").exists() == (function != "with_nan")
+    assert (user_folder / "out.keras").exists() == (function != "with_nan")
 
 
 @pytest.mark.parametrize("command", [("find",), ("sweep", "--epochs", "20")])

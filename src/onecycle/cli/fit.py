@@ -151,6 +151,7 @@ def train_with_one_cycle(
 
     from onecycle import fit_one_cycle
     from onecycle.cli.fit_callbacks import PeakAnnouncement, StopOnCtrlC
+    from onecycle.training.guard_run import DivergenceError
 
     loss_before = _loss_of_sample(user)
     if seed is not None:
@@ -158,20 +159,25 @@ def train_with_one_cycle(
     started = time.perf_counter()
     stop = StopOnCtrlC(ctrl_c)
     announcement = PeakAnnouncement(typer.echo if not quiet else lambda line: None)
+    divergence = None
     with warnings.catch_warnings():
         # Training ends early only after Ctrl-C here.
         warnings.filterwarnings("ignore", message="Training ended after", category=UserWarning)
-        history = fit_one_cycle(
-            user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
-            epochs=epochs, max_learning_rate=max_learning_rate, batch_size=batch_size, seed=seed,
-            callbacks=[stop, announcement], backup_dir=backup_dir,
-            verbose=console.keras_verbosity(as_json=quiet, lines=True),
-        )  # fmt: skip
+        try:
+            history = fit_one_cycle(
+                user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
+                epochs=epochs, max_learning_rate=max_learning_rate, batch_size=batch_size, seed=seed,
+                callbacks=[stop, announcement], backup_dir=backup_dir,
+                verbose=console.keras_verbosity(as_json=quiet, lines=True),
+            )  # fmt: skip
+        except DivergenceError as error:
+            # The model has its best state again, which is still written.
+            history, divergence = user.model.history, str(error)
     report: CycleReport | None = getattr(history, "onecycle", None)
     return FitOutcome(
         max_learning_rate=announcement.peak,
         reason=announcement.reason,
-        epochs=stop.epochs if ctrl_c.received else epochs,
+        epochs=stop.epochs if ctrl_c.received or divergence else epochs,
         requested_epochs=epochs,
         interrupted=ctrl_c.received,
         seconds=round(time.perf_counter() - started, 3),
@@ -179,7 +185,8 @@ def train_with_one_cycle(
         losses=(loss_before, _loss_of_sample(user)),
         report=report,
         model=user.model,
-        backup=backup_dir if ctrl_c.received and stop.epochs < epochs else None,
+        backup=backup_dir if divergence or (ctrl_c.received and stop.epochs < epochs) else None,
+        divergence=divergence,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class FitOutcome:
         report: The report of the cycle, or None if no epoch was left to train.
         model: The trained model.
         backup: Folder of the backup from which another run continues, or None if there is none.
+        divergence: Why the guard gave up, or None.
     """
 
     max_learning_rate: float | None
@@ -48,10 +50,13 @@ class FitOutcome:
     report: CycleReport | None = field(repr=False)
     model: keras.Model = field(repr=False)
     backup: Path | None = None
+    divergence: str | None = None
 
     @property
     def failure(self) -> str | None:
         """A sentence on training that diverged, or None."""
+        if self.divergence is not None:
+            return self.divergence
         first, last = self.losses
         remedy = "Lower --max-learning-rate, and look for NaN and for values on unusual scales in the data."
         values = self.history.get("loss", [])
@@ -108,18 +113,16 @@ class FitOutcome:
             model: Keras file for the model, or None.
 
         Returns:
-            The files that were written. Without a report there is no file for it, and without a loss no image.
+            The files that were written. Without a report there is no file for it, unless the guard gave up: then it
+            has the history alone. Without a loss there is no image.
         """
         written = []
         # First what took longest to get.
         if model is not None:
             self._save_model(model)
             written.append(model)
-        if save is not None and self.report is not None:
-            from onecycle.results.codec import save_object
-
-            # With the keys that version 0.1.0 wrote, for scripts that read them.
-            save_object(self.report, save, beside=self.facts())
+        if save is not None and (self.report is not None or self.divergence is not None):
+            self._save_report(save)
             written.append(save)
         if plot is not None and self.history.get("loss"):
             self._plot_loss(plot)
@@ -141,6 +144,15 @@ class FitOutcome:
             draft = Path(folder) / path.name
             self.model.save(draft)
             draft.replace(path)
+
+    def _save_report(self, path: Path) -> None:
+        from onecycle.results.codec import save_object, write_atomically
+
+        # With the keys that version 0.1.0 wrote, for scripts that read them.
+        if self.report is not None:
+            save_object(self.report, path, beside=self.facts())
+        else:
+            write_atomically(path, json.dumps(self.facts(), indent=1, allow_nan=False) + "\n")
 
     def _plot_loss(self, path: Path) -> None:
         from onecycle.plot import plot_training_curves, save_figure
