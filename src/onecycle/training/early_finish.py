@@ -95,7 +95,7 @@ class EarlyFinish:
                 self._model.stop_training = True
 
     def _count_calls(self, wanted: int, per_call: int, batch: int, batches: int | None, left: int | None) -> None:
-        """Set the number of steps, rounded up to whole calls of the training function, and at most all that are left."""
+        """Set the number of steps, rounded up to whole calls of the training function; at most all that are left."""
         while self._steps < wanted and (left is None or self._steps < left):
             made = per_call if batches is None else min(per_call, batches - batch)
             batch = 0 if batches is not None and batch + made == batches else batch + made
