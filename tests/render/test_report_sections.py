@@ -18,7 +18,7 @@ from onecycle.report import markup
 from onecycle.report.history import history_figure
 from onecycle.report.parts import DataTable
 from onecycle.report.sections import sections_of
-from onecycle.results import RangeTest, StopReason
+from onecycle.results import RangeTest, RangeTestLoop, StopReason
 from onecycle.schedules import curves
 
 EACH = pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
@@ -93,12 +93,23 @@ def test_code_repeats_a_sweep():
 def test_code_repeats_a_range_test():
     """The ends of the ramp are computed from the rates, even of a test that stopped early."""
     rates = curves.Curve(curves.range_ramp(1e-6, 10.0, 300)).values(np.arange(120))
-    result = RangeTest.from_losses(rates, np.linspace(2, 1, 120), StopReason.DIVERGED, num_steps=300, seed=3)
+    losses, settings = np.linspace(2, 1, 120), {"num_steps": 300, "seed": 3, "backend": "jax"}
+    result = RangeTest.from_losses(rates, losses, StopReason.DIVERGED, **settings)
     call, command = sections_of(result)[0].code
     assert "min_learning_rate=1e-06, max_learning_rate=10.0, num_steps=300, seed=3" in call
     assert command == (
         "onecycle find MODULE:FUNCTION --min-learning-rate 1e-06 --max-learning-rate 10.0 --num-steps 300 --seed 3"
     )
+
+
+def test_code_repeats_a_range_test_in_an_own_loop():
+    """There is no command for a loop of the user's own, and its call is that of the loop."""
+    test = RangeTestLoop(1e-4, 1.0, 40, spacing="linear")
+    for _, loss in zip(test, np.linspace(2, 1, 30), strict=False):
+        test.record(loss)
+    (call,) = sections_of(test.result())[0].code
+    arguments = "min_learning_rate=0.0001, max_learning_rate=1.0, num_steps=40, spacing='linear', rule='one_cycle'"
+    assert call == f"onecycle.results.RangeTestLoop({arguments})"
 
 
 def test_verdict_of_a_comparison_is_one_sentence():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from onecycle.finding.data_hints import noticed_order, with_hints
-from onecycle.finding.ramp import MIN_STEPS, Ramp, check_ramp, range_test_result
+from onecycle.finding.ramp import Ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
 from onecycle.hyperparameters.assignments import AssignmentCheck
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
@@ -14,6 +14,7 @@ from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.ramp import MIN_STEPS, check_ramp
 from onecycle.suggestions.rules import DEFAULT_RULE
 from onecycle.suggestions.suggestion import Rule
 

@@ -17,12 +17,8 @@ from onecycle.keras_support.origin import origin_of
 from onecycle.results.range_test import RangeTest, RangeTestSettings
 from onecycle.schedules import curves
 from onecycle.schedules.base import Schedule
-from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
 from onecycle.suggestions.divergence import StopReason
-from onecycle.suggestions.rules import apply_rule, find_rule
 from onecycle.suggestions.suggestion import Rule
-
-MIN_STEPS = 10  # fewer losses are not enough for any rule
 
 
 class Ramp(Schedule):
@@ -125,42 +121,3 @@ def range_test_result(
     }
     stop_reason = runs[0].stop_reason or StopReason.DATA_ENDED
     return RangeTest.from_losses(rates, losses if len(runs) > 1 else losses[0], stop_reason, rule=rule, **settings)
-
-
-def check_ramp(
-    min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str, rule: str | Rule
-) -> None:
-    """Check the arguments of a range test.
-
-    Args:
-        min_learning_rate: The first rate, above 0.
-        max_learning_rate: The last rate, above the first.
-        num_steps: Number of updates, at least 10.
-        spacing: "exponential" or "linear".
-        rule: Name of a rule, or a function, which is tried on an example.
-
-    Raises:
-        RuntimeError, TypeError, ValueError: For the first argument that is invalid.
-    """
-    check_learning_rate("min_learning_rate", min_learning_rate)
-    check_learning_rate("max_learning_rate", max_learning_rate)
-    if max_learning_rate <= min_learning_rate:
-        raise ValueError(
-            "Argument `max_learning_rate` must be above `min_learning_rate`. "
-            f"Received: min_learning_rate={min_learning_rate}, max_learning_rate={max_learning_rate}"
-        )
-    check_integer("num_steps", num_steps, minimum=MIN_STEPS)
-    check_choice("spacing", spacing, ("exponential", "linear"))
-    if callable(rule):
-        apply_rule(rule, *_example(min_learning_rate, max_learning_rate, num_steps, spacing))
-    else:
-        find_rule(rule)
-
-
-def _example(
-    min_learning_rate: float, max_learning_rate: float, num_steps: int, spacing: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the rates of a test and losses as they often are, to try a rule before the test: a fall and a rise."""
-    part = np.linspace(0.0, 1.0, num_steps)
-    losses = 2.0 - part + 0.01 * np.sin(7.0 * np.arange(num_steps)) + 100.0 * np.maximum(part - 0.8, 0.0)
-    return Ramp(min_learning_rate, max_learning_rate, num_steps, spacing).values(), losses

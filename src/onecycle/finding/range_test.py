@@ -15,7 +15,7 @@ from onecycle.finding.data_order import Order
 from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_in_fit, set_seed
 from onecycle.finding.mixed_rows import mixed_rows
 from onecycle.finding.progress import RampProgress
-from onecycle.finding.ramp import FinishedRamp, Ramp, check_ramp, range_test_result
+from onecycle.finding.ramp import FinishedRamp, Ramp, range_test_result
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
@@ -29,6 +29,7 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
+from onecycle.suggestions.ramp import check_ramp
 from onecycle.suggestions.rules import DEFAULT_RULE
 from onecycle.suggestions.suggestion import Rule
 

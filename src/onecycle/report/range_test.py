@@ -186,19 +186,27 @@ def _settings(result: RangeTest) -> dict[str, object]:
 def _code(result: RangeTest) -> tuple[str, ...]:
     """Return the call and, where the command line can do the same, the command that repeat the test."""
     arguments = _ramp_arguments(result)
+    if result.backend is None:  # from a loop of the user's own
+        return (_call("onecycle.results.RangeTestLoop", _with_spacing_and_rule(arguments, result)),)
     options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in arguments.items())
     for name in ("batch_size", "seed"):
         if getattr(result, name) is not None:
             arguments[name] = getattr(result, name)
             options += f" --{name.replace('_', '-')} {arguments[name]}"
-    arguments |= {"spacing": result.spacing} if result.spacing != "exponential" else {}
     arguments |= {"repeats": len(result.losses)} if result.losses.ndim == 2 else {}
-    arguments |= {"rule": result.rule}
-    keywords = "".join(f", {name}={value!r}" for name, value in arguments.items())
-    call = f"onecycle.find_learning_rate(model, x, y{keywords})"
+    call = _call("onecycle.find_learning_rate", _with_spacing_and_rule(arguments, result), "model", "x", "y")
     if result.spacing == "exponential" and result.losses.ndim == 1:
         return (call, f"onecycle find MODULE:FUNCTION{options}")
     return (call,)
+
+
+def _call(function: str, arguments: Mapping[str, object], *first: str) -> str:
+    return f"{function}({', '.join([*first, *(f'{name}={value!r}' for name, value in arguments.items())])})"
+
+
+def _with_spacing_and_rule(arguments: Mapping[str, object], result: RangeTest) -> dict[str, object]:
+    spacing = {"spacing": result.spacing} if result.spacing != "exponential" else {}
+    return {**arguments, **spacing, "rule": result.rule}
 
 
 def _ramp_arguments(result: RangeTest) -> dict[str, object]:

@@ -12,6 +12,7 @@ from onecycle.results.cycle_report import CycleReport
 from onecycle.results.findings import Finding, Findings
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
+from onecycle.results.range_test_loop import RangeTestLoop
 from onecycle.results.rescue import Rescue
 from onecycle.results.runs import MeasuredRun, RunRecord
 from onecycle.results.sweep import Sweep
@@ -28,6 +29,7 @@ __all__ = [
     "Pick",
     "Race",
     "RangeTest",
+    "RangeTestLoop",
     "Rescue",
     "Result",
     "RunRecord",

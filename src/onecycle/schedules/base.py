@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from onecycle.keras_support.step_ops import ops_for
 from onecycle.schedules.curves import Curve, CyclicalCurve, HeldCurve, Phase
 from onecycle.suggestions.arguments import check_integer
 
@@ -47,10 +48,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
         Args:
             step: Training steps completed so far: an integer, a Keras variable or an integer tensor of any shape. A
-                Python integer of any size is exact.
+                Python integer of any size is exact. An array of JAX, as optax passes it, is accepted on every backend.
 
         Returns:
-            A tensor of the shape of `step`.
+            A tensor of the shape of `step`; for an array of JAX another one.
 
         Raises:
             ValueError: If `step` is not an integer.
@@ -58,14 +59,15 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         # As a tensor, a large Python integer would overflow.
         if isinstance(step, numbers.Integral):
             return ops.convert_to_tensor(self.value_at(int(step)), "float32")
-        step = ops.convert_to_tensor(step)
+        xp = ops_for(step)
+        step = xp.convert_to_tensor(step)
         dtype = keras.backend.standardize_dtype(step.dtype)
         if "int" not in dtype:
             raise ValueError(
                 f"Argument `step` must be an integer. Received: step of dtype {dtype}. "
                 "Count steps in integers: float32 cannot distinguish 2**24 from 2**24 + 1."
             )
-        return self._curve.evaluate(step if dtype in ("int32", "int64") else ops.cast(step, "int32"), ops)
+        return self._curve.evaluate(step if dtype in ("int32", "int64") else xp.cast(step, "int32"), xp)
 
     def value_at(self, step: int) -> float:
         """Return the value at one step, computed on the host in a microsecond or two."""
