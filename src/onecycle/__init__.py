@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onecycle.finding.race import race_learning_rates
     from onecycle.finding.range_test import find_learning_rate
     from onecycle.finding.sweep import sweep_learning_rates
+    from onecycle.hyperparameters.layer_order import layer_groups
     from onecycle.hyperparameters.logger import HyperparameterLogger
     from onecycle.hyperparameters.scheduling import schedule_hyperparameters, unschedule_hyperparameters
     from onecycle.results import load
@@ -52,6 +53,7 @@ __all__ = [
     "compare",
     "find_learning_rate",
     "fit_one_cycle",
+    "layer_groups",
     "load",
     "race_learning_rates",
     "schedule_hyperparameters",
@@ -74,6 +76,7 @@ _MODULES = {
     "compare": "comparison",
     "find_learning_rate": "finding.range_test",
     "fit_one_cycle": "training.fitting",
+    "layer_groups": "hyperparameters.layer_order",
     "load": "results",
     "race_learning_rates": "finding.race",
     "schedule_hyperparameters": "hyperparameters.scheduling",

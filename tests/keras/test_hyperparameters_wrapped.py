@@ -7,7 +7,7 @@ from oracles import networks
 from oracles.scheduled import CYCLE, compiled, fit, read, sgd, unchanged
 
 import onecycle
-from onecycle.hyperparameters import scheduling
+from onecycle.hyperparameters.plans import ScaledSchedule
 
 # Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -84,7 +84,7 @@ def test_proportion_of_a_schedule_of_keras():
         optimizer, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     )
     assert [float(one.learning_rate) for one in inner] == pytest.approx([0.1, 0.025])
-    scaled = scheduling.ScaledSchedule(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
+    scaled = ScaledSchedule(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), 0.25)
     assert scaled.value_at(10) == pytest.approx(0.0125)
 
 

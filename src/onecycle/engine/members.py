@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from onecycle.hyperparameters.scheduling import require_momentum
+from onecycle.hyperparameters.optimizer_traits import require_momentum
 from onecycle.suggestions.arguments import check_number, check_seed
 
 Array: TypeAlias = NDArray[np.float64]

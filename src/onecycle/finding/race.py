@@ -11,6 +11,7 @@ import keras
 from onecycle.finding.race_candidates import Candidates
 from onecycle.finding.race_request import DEFAULT_BUDGET, RaceRequest
 from onecycle.finding.race_run import run_race
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.suggestions.argument_names import suggest_names
@@ -31,6 +32,8 @@ def race_learning_rates(
     mode: str = "auto",
     schedule: ScheduleMaker | None = None,
     momentum: str | MomentumPair | None = "auto",
+    layer_rates: LayerRatesArgument | LayerRates = None,
+    decay: float | None = None,
     budget: float = DEFAULT_BUDGET,
     batch_size: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
@@ -75,6 +78,9 @@ def race_learning_rates(
         schedule: A callable `(total_steps, max_learning_rate) -> schedule` that replaces the article's cycle, as in
             `fit_one_cycle`.
         momentum: As in `OneCycleScheduler`.
+        layer_rates: Factors on the learning rate of layers, or `"decay"`, as in `schedule_hyperparameters`. The peaks
+            are those of layers with factor 1.
+        decay: The ratio for `layer_rates="decay"`.
         budget: Training steps in runs, range test included, up to which a candidate is added beyond the highest or the
             lowest one if that one leads at the first cut. The candidates themselves may cost more.
         batch_size: As in `fit`.
@@ -114,7 +120,8 @@ def race_learning_rates(
     """
     request = RaceRequest(
         epochs=epochs, candidates=candidates, validation_data=validation_data, monitor=monitor, mode=mode,
-        schedule=schedule, momentum=momentum, budget=budget, batch_size=batch_size, callbacks=callbacks,
+        schedule=schedule, momentum=momentum, layer_rates=layer_rates, decay=decay, budget=budget,
+        batch_size=batch_size, callbacks=callbacks,
         sample_weight=sample_weight, class_weight=class_weight, averaged_weights=averaged_weights,
         on_interrupt=on_interrupt, directory=directory, seed=seed, verbose=verbose, fit_arguments=fit_arguments,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from onecycle.finding.race_data import RaceData
 from onecycle.finding.race_rounds import RATIO
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep_budget import SEARCH_RATIO
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
@@ -67,6 +68,7 @@ def start_of_race(
     batch_size: int | None,
     class_weight: dict[int, float] | None,
     seed: int | None,
+    layer_rates: LayerRates | None = None,
 ) -> RaceStart:
     """Return the candidates: the given ones, or those around what a range test suggests.
 
@@ -78,6 +80,7 @@ def start_of_race(
         batch_size: As in `fit`.
         class_weight: As in `fit`.
         seed: Seed of the range test.
+        layer_rates: The rates of layers, or None.
     """
     if not isinstance(candidates, int):
         return RaceStart(candidates, None)
@@ -85,7 +88,7 @@ def start_of_race(
     test = find_learning_rate(
         model, data.x, data.y, batch_size=batch_size, sample_weight=data.sample_weight, class_weight=class_weight,
         num_steps=min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, total_steps // per_update // 2)),
-        seed=seed, verbose=0, plot=False,
+        layer_rates=layer_rates, seed=seed, verbose=0, plot=False,
     )  # fmt: skip
     return candidates_around(test, candidates)
 

@@ -11,6 +11,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.finding.race_candidates import Candidates, checked_candidates
 from onecycle.finding.race_data import monitor_mode
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.callback_list import copied_callback
 from onecycle.keras_support.fit_start import build_model, start_fit
@@ -36,6 +37,8 @@ class RaceRequest:
     mode: str = "auto"
     schedule: ScheduleMaker | None = None
     momentum: str | MomentumPair | None = "auto"
+    layer_rates: LayerRatesArgument | LayerRates = None
+    decay: float | None = None
     budget: float = DEFAULT_BUDGET
     batch_size: int | None = None
     callbacks: Sequence[keras.callbacks.Callback] | None = None
@@ -86,7 +89,10 @@ def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest
         )
     for callback in callbacks:
         copied_callback(callback, model)
-    CycleSpec("race", request.momentum, request.schedule).check(model, callbacks)
+    spec = CycleSpec("race", request.momentum, request.schedule, request.layer_rates, request.decay)
+    if spec.layer_rates is not None:
+        build_model(model, x, y, **data)  # the rates are those of weights
+    spec.check(model, callbacks)
     build_model(model, x, y, **data)
     data_faults.check_data_values(model, x, y, request.sample_weight, request.class_weight)
     validation = request.validation_data

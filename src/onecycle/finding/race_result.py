@@ -13,9 +13,11 @@ from onecycle.finding.race_candidates import RaceStart
 from onecycle.finding.race_data import RaceData
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_rounds import Rounds
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.keras_support.origin import origin_of
+from onecycle.results.layer_rates import describe_layer_rates
 from onecycle.results.race import Race
 from onecycle.training.cycle_spec import CycleSpec
 from onecycle.training.reporting import recorded_numbers
@@ -35,6 +37,7 @@ def race_result(
     winner: RaceMember,
     history: keras.callbacks.History,
     data: RaceData,
+    layer_rates: LayerRates | None = None,
 ) -> Race:
     """Return the result of a race.
 
@@ -47,6 +50,7 @@ def race_result(
         winner: The candidate that was trained to the end.
         history: The winner's.
         data: The data of the race.
+        layer_rates: The rates of layers, or None.
     """
     members = sorted(rounds.members, key=lambda member: member.learning_rate)
     cuts = list(rounds.cut_steps)
@@ -78,6 +82,7 @@ def race_result(
             "batch_size": training_data.known_batch_size(data.x, request.batch_size),
             "optimizer": optimizer_names(model.optimizer),
             "backend": backends.name(),
+            **({"layer_rates": describe_layer_rates(dict(layer_rates.described))} if layer_rates else {}),
         },
         versions=backends.versions(),
         origin=origin_of(model),

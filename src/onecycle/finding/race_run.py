@@ -20,6 +20,7 @@ from onecycle.finding.race_request import RaceRequest, check_request
 from onecycle.finding.race_result import race_result
 from onecycle.finding.race_rounds import Rounds, cuts_of
 from onecycle.finding.race_store import RaceStore
+from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import training_data
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.optimizers import raw_step
@@ -82,7 +83,8 @@ class _Run:
                 f"A race needs a training of at least {MIN_STEPS} steps. Pass more `epochs`, or call `fit_one_cycle`. "
                 f"Received: a training of {self._total_steps} steps"
             )
-        self._spec = CycleSpec("race", request.momentum, request.schedule)
+        self._spec = CycleSpec("race", request.momentum, request.schedule, request.layer_rates, request.decay)
+        self._layer_rates = self._spec.layer_rates_of(model)
         self._judge = Judge(
             model, data.validation, monitor=request.monitor, mode=request.mode,
             batch_size=arguments.get("validation_batch_size") or request.batch_size,
@@ -102,6 +104,7 @@ class _Run:
             lambda: start_of_race(
                 model, checked_candidates(request.candidates), data, total_steps=self._total_steps,
                 batch_size=request.batch_size, class_weight=request.class_weight, seed=request.seed,
+                layer_rates=self._layer_rates,
             ),
             data=read,
         )  # fmt: skip
@@ -133,6 +136,7 @@ class _Run:
         expected = request.budget * self._total_steps
         progress = StepProgress(round(expected), request.verbose)
         with preserved_installation(self._model):
+            install_layer_rates(self._model, self._layer_rates)
             fits = RaceFits(
                 self._model, self._fit_arguments(), self._schedules, total_steps=self._total_steps,
                 average_from=min(cuts.values()) // 2, keep_averaging=request.averaged_weights,
@@ -149,7 +153,9 @@ class _Run:
                 fits.close()
         progress.finish()
         history = fits.finish(winner)
-        result = race_result(self._model, self._spec, request, start, rounds, winner, history, self._data)
+        result = race_result(
+            self._model, self._spec, request, start, rounds, winner, history, self._data, self._layer_rates
+        )
         if request.averaged_weights:
             fits.average.assign(winner.average)
         history.onecycle = self._report(result, winner)
@@ -172,6 +178,8 @@ class _Run:
         )
         held = {"x": data.x, "y": data.y, "sample_weight": data.sample_weight, "validation_data": data.validation}
         arguments = {name: getattr(request, name) for name in names} | dict(request.fit_arguments)
+        rates = {} if self._layer_rates is None else self._layer_rates.by_position(self._model)
+        arguments |= {"layer_rates": rates} if rates else {}  # races of older versions have none
         return RaceStore(request.directory, self._model, held, arguments)
 
     def _fit_arguments(self) -> dict[str, Nested]:
@@ -209,8 +217,9 @@ class _Run:
         spec = self._spec.with_peak(winner.learning_rate)
         schedules = spec.schedules(self._model.optimizer, self._total_steps, max(start, 0))
         report = make_cycle_report(
-            schedules, start_step=max(start, 0), total_steps=self._total_steps, max_learning_rate=winner.learning_rate
-        )
+            schedules, start_step=max(start, 0), total_steps=self._total_steps, max_learning_rate=winner.learning_rate,
+            layer_rates=self._layer_rates,
+        )  # fmt: skip
         return replace(
             report, steps=winner.steps, skipped_steps=0, evidence=result, origin=origin_of(self._model),
             history=dict(result.history),

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from onecycle.hyperparameters.current_values import layer_rates_in_effect
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.keras_support import backends
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.optimizers import optimizer_names, steps_per_update
@@ -94,7 +96,12 @@ class FinishedRamp(Protocol):
 
 
 def range_test_result(
-    model: keras.Model, runs: Sequence[FinishedRamp], *, rule: str | Rule, **settings: Unpack[RangeTestSettings]
+    model: keras.Model,
+    runs: Sequence[FinishedRamp],
+    *,
+    rule: str | Rule,
+    rates_of_layers: LayerRates | None = None,
+    **settings: Unpack[RangeTestSettings],
 ) -> RangeTest:
     """Return the result of one or several runs of the same ramp.
 
@@ -102,6 +109,7 @@ def range_test_result(
         model: The model that was tested.
         runs: The runs. The reason why the test ended is that of the first one.
         rule: Name of the deciding rule, or a function.
+        rates_of_layers: Those of the test; by default those that are installed.
         **settings: Settings of the test, for the result.
     """
     measured = [run.curve() for run in runs]
@@ -111,12 +119,14 @@ def range_test_result(
     for row, (_, run_losses) in zip(losses, measured, strict=True):
         row[: len(run_losses)] = run_losses
     batches = steps_per_update(model.optimizer)
+    rates_of_layers = rates_of_layers or layer_rates_in_effect(model.optimizer)
     settings |= {
         "optimizer": optimizer_names(model.optimizer),
         "backend": backends.name(),
         "versions": backends.versions(),
         "origin": origin_of(model),
         "gradient_accumulation_steps": batches if batches > 1 else None,
+        "layer_rates": dict(rates_of_layers.described) if rates_of_layers else {},
         "training_steps": sum(run.steps_made for run in runs),
     }
     stop_reason = runs[0].stop_reason or StopReason.DATA_ENDED

@@ -16,6 +16,8 @@ from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_i
 from onecycle.finding.mixed_rows import mixed_rows
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, range_test_result
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument, resolve_layer_rates
+from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
@@ -50,6 +52,8 @@ def find_learning_rate(
     spacing: str = "exponential",
     repeats: int = 1,
     rule: str | Rule = DEFAULT_RULE,
+    layer_rates: LayerRatesArgument | LayerRates = None,
+    decay: float | None = None,
     seed: int | None = None,
     steps_per_execution: int | str | None = "auto",
     verbose: int | str = "auto",
@@ -81,6 +85,9 @@ def find_learning_rate(
         repeats: Number of ramps from the same start with different data order. The rules use their median.
         rule: Name of the rule whose suggestion is `learning_rate` (see `onecycle.suggestions`), or a function
             `(learning_rates, losses) -> Suggestion`.
+        layer_rates: Factors on the learning rate of layers, or `"decay"`, as in `schedule_hyperparameters`. All rates
+            rise in proportion. The rates of the result, and its suggestion, are those of layers with factor 1.
+        decay: The ratio for `layer_rates="decay"`.
         seed: Makes the data order and unseeded layers reproducible on the same machine and backend. With None, they
             depend on the global random states.
         steps_per_execution: Steps per call of the compiled function: a number; None for that of the compiled model; or
@@ -113,14 +120,13 @@ def find_learning_rate(
     check_model(model, x)
     arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
-    _check(repeats, x, validation_data, seed, plot)
-    check_validation_data(model, validation_data)
-    check_verbose(verbose)
+    _check(model, repeats, x, validation_data, seed, plot, verbose)
     data = {"x": x, "y": y, **arguments}
     training_data.check_data(model, **data)
     x, y, sample_weight = evenly_divided_rows((x, y, sample_weight))
     data |= {"x": x, "y": y, "sample_weight": sample_weight}
     build_model(model, **data)
+    rates = resolve_layer_rates(model, layer_rates, decay)
     data_faults.check_data_values(model, x, y, sample_weight, class_weight)
     ramp = Ramp(min_learning_rate, max_learning_rate, num_steps, spacing, steps_per_update(model.optimizer))
     # Each repeat has another data order, also with a seed.
@@ -128,6 +134,7 @@ def find_learning_rate(
 
     def run() -> tuple[Sequence[FinishedRamp], Order | None, str | None]:
         unscaled = unscaled_inputs_message(model, x, read=True)
+        install_layer_rates(model, rates)
         ramps = functools.partial(
             _runs, model, ramp, seeds, steps_per_execution=steps_per_execution, validation_data=validation_data,
             verbose=verbose,
@@ -142,14 +149,19 @@ def find_learning_rate(
     result = range_test_result(
         model, runs, rule=rule, spacing=spacing, num_steps=num_steps, seed=seed,
         batch_size=training_data.known_batch_size(x, batch_size), hints=(unscaled,) if unscaled else (),
+        rates_of_layers=rates,
     )  # fmt: skip
     result = with_hints(result, runs, order)
     require_good_first_batch(result, runs)
+    _show(result, plot)
+    return result
+
+
+def _show(result: RangeTest, plot: bool | str) -> None:
     if plot == "auto":
         result.show_in_notebook()
     elif plot:
         result.plot(show=True)
-    return result
 
 
 def _runs(
@@ -172,7 +184,15 @@ def _runs(
     return run_in_fit(model, ramp, data, validation_data, verbose, seeds)
 
 
-def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, plot: bool | str) -> None:
+def _check(
+    model: keras.Model,
+    repeats: int,
+    x: Nested,
+    validation_data: object,
+    seed: int | None,
+    plot: bool | str,
+    verbose: int | str,
+) -> None:
     check_integer("repeats", repeats)
     if repeats > 1 and training_data.is_one_shot(x):
         raise ValueError(
@@ -187,6 +207,8 @@ def _check(repeats: int, x: Nested, validation_data: object, seed: int | None, p
             "Argument `validation_data` must be a tuple (x, y) or (x, y, sample_weight) of arrays. "
             f"Received: {type(validation_data).__name__}"
         )
+    check_validation_data(model, validation_data)
+    check_verbose(verbose)
 
 
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:

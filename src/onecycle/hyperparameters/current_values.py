@@ -6,6 +6,7 @@ import keras
 
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.hyperparameters.installation import installed
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.hyperparameters.optimizer_traits import momentum_attributes
 from onecycle.keras_support import backends
 from onecycle.keras_support.optimizers import inner_optimizers, learning_rate_setting
@@ -28,6 +29,13 @@ def values_at(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, flo
         suffix = f"_{number}" if number else ""
         found |= {name + suffix: value for name, value in _values_of(inner, step).items()}
     return found
+
+
+def layer_rates_in_effect(optimizer: keras.optimizers.Optimizer) -> LayerRates | None:
+    """Return the rates of layers that are installed in an optimizer and those inside it, or None."""
+    # They are the same in all of them.
+    found = (installed(inner) for inner in inner_optimizers(optimizer))
+    return next((one.layer_rates for one in found if one is not None and one.layer_rates is not None), None)
 
 
 def _values_of(optimizer: keras.optimizers.Optimizer, step: int) -> dict[str, float]:

@@ -35,6 +35,23 @@ def momentum_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...
     return ()
 
 
+def has_momentum(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer, and every one inside it, has a momentum (or beta_1) that can be scheduled."""
+    return all(_reason_against_momentum(inner) is None for inner in inner_optimizers(optimizer))
+
+
+def require_momentum(optimizer: keras.optimizers.Optimizer) -> None:
+    """Check that the optimizer, and every one inside it, has a momentum (or beta_1) that can be scheduled.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    for inner in inner_optimizers(optimizer):
+        reason = _reason_against_momentum(inner)
+        if reason:
+            raise ValueError(reason)
+
+
 def weight_decay_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
     """Return the names of the attributes that hold the optimizer's weight decay."""
     return ("weight_decay", "adam_weight_decay") if is_optimizer(optimizer, "Muon") else ("weight_decay",)
@@ -64,3 +81,21 @@ def is_optimizer(optimizer: keras.optimizers.Optimizer, class_name: str) -> bool
     """Return whether the optimizer is an instance of a class of `keras.optimizers`, which this Keras may lack."""
     optimizer_class = getattr(keras.optimizers, class_name, None)
     return optimizer_class is not None and isinstance(optimizer, optimizer_class)
+
+
+def _reason_against_momentum(optimizer: keras.optimizers.Optimizer) -> str | None:
+    """Return why the momentum cannot be scheduled, or None if it can."""
+    kind = type(optimizer).__name__
+    attributes = momentum_attributes(optimizer)
+    if not attributes:
+        return (
+            f"The optimizer {kind} has no `momentum` or `beta_1` that onecycle can schedule. "
+            "Pass `momentum=None`, or use SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Lamb, Lion or Muon."
+        )
+    # Such an optimizer makes no variables for the velocity when it is built.
+    if attributes == ("momentum",) and not optimizer.momentum:
+        return (
+            f"The optimizer {kind} was built with momentum=0.0 and so has no velocity that a momentum could act on. "
+            f"Build it with one, for example keras.optimizers.{kind}(momentum=0.9), or pass `momentum=None`."
+        )
+    return None

@@ -1,9 +1,8 @@
 """Optimizers: those inside other optimizers, their step counters and settings.
 
 Private names of Keras, checked on Keras 3.15.1: `Optimizer._iterations`, `_learning_rate`, `_variables`,
-`_get_current_learning_rate`, `_accumulated_gradients`, `_trainable_variables`, `_exclude_from_weight_decay` and
-`_exclude_from_weight_decay_pattern`;
-`RMSprop._momentums`; `MultiOptimizer._optimizer_map`.
+`_get_current_learning_rate`, `_accumulated_gradients`, `_trainable_variables`, `_exclude_from_weight_decay`,
+`_exclude_from_weight_decay_pattern`, `_get_variable_index`; `RMSprop._momentums`; `MultiOptimizer._optimizer_map`.
 """
 
 from __future__ import annotations
@@ -127,8 +126,23 @@ def learning_rate_setting(optimizer: keras.optimizers.Optimizer) -> keras.Variab
 
 def unscheduled_learning_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | keras.KerasTensor:
     """Return the learning rate as Keras resolves it, without a schedule that onecycle has installed."""
-    # The method of the class, since `Installation` replaces that of the instance.
+    # The method of the class, since `ScheduledSteps` replaces that of the instance.
     return type(optimizer)._get_current_learning_rate(optimizer)
+
+
+def trained_weights(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the weights that a built optimizer, and those inside it, update; none before it is built."""
+    return [weight for inner in inner_optimizers(optimizer) for weight in inner._trainable_variables]
+
+
+def updated_weight(optimizer: keras.optimizers.Optimizer, variable: object) -> keras.Variable:
+    """Return the weight that a variable of a training step is: on TensorFlow, Keras passes on the variable inside it.
+
+    Args:
+        optimizer: A built optimizer.
+        variable: A variable that it updates.
+    """
+    return optimizer._trainable_variables[optimizer._get_variable_index(variable)]
 
 
 def velocities(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:

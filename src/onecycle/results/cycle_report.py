@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onecycle.results import codec
 from onecycle.results.base import Result
+from onecycle.results.layer_rates import describe_layer_rates
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.rescue import Rescue
@@ -45,6 +46,7 @@ class CycleReport(Result):
             are equal whatever their origin.
         history: Metric name -> its value after each epoch, as in Keras' `History`. Empty where it is unknown.
         rescues: What a `DivergenceGuard` did, each a `Rescue`. The learning rates are those after the rescues.
+        layer_rates: Layers -> factor on their learning rate. The learning rates here are those of factor 1.
     """
 
     schedule: str
@@ -61,6 +63,7 @@ class CycleReport(Result):
     origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
     rescues: tuple[Rescue, ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
+    layer_rates: Mapping[str, float] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         self._freeze("steps_shown", np.int64)
@@ -103,8 +106,8 @@ class CycleReport(Result):
         """Return the cycle as names and plain values, as experiment trackers log parameters.
 
         Returns:
-            `schedule`, `total_steps`, `max_learning_rate`, `momentum_high`, `momentum_low` and `rule`, each where there
-            is one.
+            `schedule`, `total_steps`, `max_learning_rate`, `momentum_high`, `momentum_low`, `rule` and `layer_rates`,
+            each where there is one.
         """
         high, low = self.momentum or (None, None)
         found = {
@@ -114,6 +117,7 @@ class CycleReport(Result):
             "momentum_high": high,
             "momentum_low": low,
             "rule": self.rule,
+            "layer_rates": describe_layer_rates(self.layer_rates) or None,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -139,7 +143,9 @@ class CycleReport(Result):
 
     def summary(self) -> str:
         """Return the report as a few sentences."""
-        return " ".join([self.verdict, *([] if self.reason is None else [self.reason]), *self.guarded])
+        rates = describe_layer_rates(self.layer_rates)
+        layers = [f"Factors on the learning rate of layers: {rates}."] if rates else []
+        return " ".join([self.verdict, *layers, *([] if self.reason is None else [self.reason]), *self.guarded])
 
     @property
     def guarded(self) -> tuple[str, ...]:

@@ -43,7 +43,8 @@ class Race(Result):
         held_out: A sentence on the data that the scores are measured on.
         note: A sentence on the choice of the candidates.
         seed: The seed given, or None.
-        config: Remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend.
+        config: Remaining settings: epochs, budget, schedule, momentum, batch_size, optimizer, backend, and layer_rates
+            as text where there are any.
         versions: Package name -> version of the packages that made the runs.
         origin: Name -> text: date, model, optimizer, backend and hardware. Results are equal whatever their origin.
     """

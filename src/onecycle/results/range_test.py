@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onecycle.results import codec
 from onecycle.results.base import Result
+from onecycle.results.layer_rates import describe_layer_rates
 from onecycle.suggestions import smoothing
 from onecycle.suggestions.divergence import StopReason
 from onecycle.suggestions.rules import DEFAULT_RULE, RULES, apply_rule, find_rule
@@ -47,6 +48,7 @@ class RangeTestSettings(TypedDict, total=False):
     gradient_accumulation_steps: int | None
     training_steps: int | None
     origin: Mapping[str, str]
+    layer_rates: Mapping[str, float]
 
 
 @codec.storable
@@ -79,6 +81,7 @@ class RangeTest(Result):
         interval: (low, high) in which a test with another seed would suggest a rate, as
             `onecycle.suggestions.spread.suggestion_interval` defines it. None where nothing is suggested, and for
             rules of your own. It is computed, and an argument of this name has no effect.
+        layer_rates: Layers -> factor on their learning rate. The learning rates here are those of factor 1.
     """
 
     learning_rates: NDArray[np.float64]
@@ -99,6 +102,7 @@ class RangeTest(Result):
     training_steps: int | None = field(default=None, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     origin: Mapping[str, str] = field(default_factory=dict, compare=False, metadata=codec.OMITTED_IF_EMPTY)
     interval: tuple[float, float] | None = field(default=None, metadata=codec.OMITTED_IF_EMPTY)
+    layer_rates: Mapping[str, float] = field(default_factory=dict, metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "losses", "smoothed"):
@@ -119,6 +123,7 @@ class RangeTest(Result):
         object.__setattr__(self, "suggestions", dict(self.suggestions))
         object.__setattr__(self, "versions", dict(self.versions))
         object.__setattr__(self, "origin", dict(self.origin))
+        object.__setattr__(self, "layer_rates", dict(self.layer_rates))
         object.__setattr__(self, "hints", tuple(self.hints))
         object.__setattr__(self, "interval", self._interval())
 
@@ -140,7 +145,7 @@ class RangeTest(Result):
             stop_reason: Why the test ended.
             rule: Name of the deciding rule, or a function `(learning_rates, losses) -> Suggestion`.
             **settings: Remaining fields: `spacing`, `num_steps`, `batch_size`, `optimizer`, `backend`, `seed`,
-                `versions`, `hints`, `gradient_accumulation_steps`, `training_steps`, `origin`.
+                `versions`, `hints`, `gradient_accumulation_steps`, `training_steps`, `origin`, `layer_rates`.
 
         Raises:
             RuntimeError, TypeError, ValueError: If the rule is unknown, raises an error or returns something else, or
@@ -199,6 +204,9 @@ class RangeTest(Result):
         width = max(map(len, self.suggestions))
         lines = [f"Learning rate range test: {verdict} ({self.rule}){self.interval_text}."]
         lines += [self._settings(), self.ending]
+        if self.layer_rates:
+            factors = describe_layer_rates(self.layer_rates)
+            lines.append(f"The learning rates are those of layers with factor 1. Other factors: {factors}.")
         lines += [*(f"Note: {hint}" for hint in self.hints), ""]
         for name, suggestion in self.suggestions.items():
             number = "none" if suggestion.learning_rate is None else f"{suggestion.learning_rate:.3g}"

@@ -11,6 +11,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.current_values import values_at
 from onecycle.hyperparameters.installation import InstalledState, installed, remove_with_fit
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support.fit_scope import FitScope
 from onecycle.keras_support.interrupts import undo_unless_finished
@@ -36,6 +37,7 @@ class CycleRun:
     Args:
         model: The model whose `fit` runs.
         schedules: The schedules of the learning rate and of the momentum.
+        layer_rates: The rates of layers, or None to leave them as they are.
         length_given: Whether the user gave the length of the cycle in steps of the optimizer.
 
     Attributes:
@@ -44,7 +46,14 @@ class CycleRun:
             skipped, in all others.
     """
 
-    def __init__(self, model: keras.Model, schedules: CycleSchedules, *, length_given: bool) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        schedules: CycleSchedules,
+        layer_rates: LayerRates | None = None,
+        *,
+        length_given: bool,
+    ) -> None:
         optimizer = model.optimizer
         self._model = model
         self._train_function = model.train_function
@@ -58,7 +67,7 @@ class CycleRun:
         self.calls = 0
         self._names = ("learning_rate", "momentum") if schedules.momentum else ("learning_rate",)
         self._scope: FitScope | None = None
-        undo_unless_finished(lambda: self._install(schedules), self.end)
+        undo_unless_finished(lambda: self._install(schedules, layer_rates), self.end)
 
     def end(self) -> None:
         """Restore the model's optimizer and training function. A second call does nothing."""
@@ -130,8 +139,13 @@ class CycleRun:
         complete = self.calls == epochs * -(-steps_per_epoch // per_call)
         return epochs * steps_per_epoch if complete else None
 
-    def _install(self, schedules: CycleSchedules) -> None:
-        schedule_hyperparameters(self._model, learning_rate=schedules.learning_rate, momentum=schedules.momentum)
+    def _install(self, schedules: CycleSchedules, layer_rates: LayerRates | None) -> None:
+        schedule_hyperparameters(
+            self._model,
+            learning_rate=schedules.learning_rate,
+            momentum=schedules.momentum,
+            layer_rates=layer_rates,
+        )
         self._count_calls()
         self._scope = FitScope(self._model, self._undo, self._count_calls)
         remove_with_fit(self._model.optimizer, self._scope)

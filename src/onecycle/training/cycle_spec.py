@@ -11,8 +11,10 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
+from onecycle.hyperparameters.current_values import layer_rates_in_effect
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument, resolve_layer_rates
+from onecycle.hyperparameters.optimizer_traits import has_momentum, require_momentum
 from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_steps
-from onecycle.hyperparameters.scheduling import has_momentum, require_momentum
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
@@ -63,6 +65,8 @@ class CycleSpec:
             None to leave it unchanged.
         schedule: None for the article's cycle, a ready schedule, or a callable (total_steps, max_learning_rate) ->
             schedule.
+        layer_rates: As in `schedule_hyperparameters`, or resolved.
+        decay: The same.
 
     Raises:
         TypeError, ValueError: For a value that is none of these.
@@ -71,6 +75,8 @@ class CycleSpec:
     max_learning_rate: float | str | RangeTest | Race | Sweep | None = "auto"
     momentum: str | MomentumPair | None = "auto"
     schedule: LearningRateSchedule | ScheduleMaker | None = None
+    layer_rates: LayerRatesArgument | LayerRates = None
+    decay: float | None = None
 
     def __post_init__(self) -> None:
         # The dataclass is frozen, so the checked pair cannot be assigned in the usual way.
@@ -130,16 +136,29 @@ class CycleSpec:
 
         Raises:
             ValueError: For an optimizer without a momentum to cycle, another callback that sets the
-                learning rate, or a result without a learning rate.
+                learning rate, a result without a learning rate, or rates of layers that the model does not have.
         """
         refuse_conflicting_callbacks("OneCycleScheduler", callbacks)
         if isinstance(self.max_learning_rate, RangeTest | Race | Sweep):
             self.max_learning_rate.learning_rate  # noqa: B018 - raises where the result suggests none
         if isinstance(self.momentum, tuple):
             require_momentum(model.optimizer)
+        self.layer_rates_of(model)
         if self.finds_peak and self.schedule is not None:
             # So that an error in the user's callable comes before the search for the peak.
             self.with_peak(1.0).schedules(model.optimizer, TRIAL_STEPS)
+
+    def layer_rates_of(self, model: keras.Model) -> LayerRates | None:
+        """Return the rates of layers in this cycle: those given, or those that are installed in the optimizer.
+
+        Args:
+            model: The compiled model, which must have its weights if rates are given.
+
+        Raises:
+            TypeError, ValueError: If they are not rates of this model's layers.
+        """
+        given = resolve_layer_rates(model, self.layer_rates, self.decay)
+        return layer_rates_in_effect(model.optimizer) if given is None else given
 
     def schedules(
         self, optimizer: keras.optimizers.Optimizer, total_steps: int | None, start_step: int = 0

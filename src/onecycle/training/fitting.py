@@ -11,6 +11,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.finding.race_request import RaceRequest
 from onecycle.finding.race_run import run_race
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
@@ -50,6 +51,8 @@ def fit_one_cycle(
     max_learning_rate: float | str | RangeTest | Race | Sweep = "auto",
     momentum: str | MomentumPair | None = "auto",
     schedule: LearningRateSchedule | ScheduleMaker | None = None,
+    layer_rates: LayerRatesArgument | LayerRates = None,
+    decay: float | None = None,
     batch_size: int | None = None,
     validation_data: Nested = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
@@ -85,6 +88,9 @@ def fit_one_cycle(
         schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`; it keeps its own
             length, as in `OneCycleScheduler`), or a callable `(total_steps, max_learning_rate) -> schedule`, for
             example `lambda steps, peak: onecycle.WarmupLinearDecay(peak, steps)`.
+        layer_rates: Factors on the learning rate of layers, or `"decay"`, as in `schedule_hyperparameters`, in the
+            search for the peak too. The peak is that of layers with factor 1.
+        decay: The ratio for `layer_rates="decay"`.
         batch_size: As in `fit`; the range test uses the same.
         validation_data: As in `fit`.
         callbacks: More callbacks, as in `fit`. If a `BackupAndRestore` among them resumes an interrupted run, the peak
@@ -130,17 +136,16 @@ def fit_one_cycle(
     fit = {"epochs": epochs, "validation_data": validation_data, "verbose": verbose, **data}
     _check_arguments(model, x, y, fit_arguments, seed, **fit)
     callbacks = checked_callbacks(callbacks)
-    spec = CycleSpec(max_learning_rate, momentum, schedule)
+    spec = CycleSpec(max_learning_rate, momentum, schedule, layer_rates, decay)
     # All refusals come before the search for the peak, which may take as long as the training.
-    spec.check(model, callbacks)
-    refuse_one_shot(spec, x)
+    _check_spec(spec, model, x, y, callbacks, **data)
     length = fit_length(
         spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
     )
     backup = open_backup(
         backup_dir, model, {"x": x, "y": y, **data, "validation_data": validation_data}, callbacks,
         epochs=epochs, max_learning_rate=max_learning_rate, momentum=momentum, schedule=schedule, seed=seed,
-        total_steps=total_steps, **fit_arguments,
+        total_steps=total_steps, **_layer_rates(spec, model), **fit_arguments,
     )  # fmt: skip
     if backup is not None and backup.is_finished:
         return backup.repeat_end()
@@ -183,6 +188,15 @@ def _check_arguments(
     check_verbose(verbose)
 
 
+def _check_spec(
+    spec: CycleSpec, model: keras.Model, x: Nested, y: Nested, callbacks: list[keras.callbacks.Callback], **data: Any
+) -> None:
+    if spec.layer_rates is not None:
+        build_model(model, x, y, **data)  # the rates are those of weights
+    spec.check(model, callbacks)
+    refuse_one_shot(spec, x)
+
+
 def _faults(
     model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, arguments: FitArguments, split: float, **data: Any
 ) -> list[str]:
@@ -191,6 +205,13 @@ def _faults(
         build_model(model, x, y, **data)  # as the search would do it
     data_faults.check_data_values(model, x, y, data["sample_weight"], data["class_weight"])
     return faults_of_fit(model, x, y, **data, arguments=arguments, validation_split=split)
+
+
+def _layer_rates(spec: CycleSpec, model: keras.Model) -> dict[str, dict[str, float]]:
+    """Return the rates of layers as an argument that identifies the run; nothing without any, as in older backups."""
+    rates = spec.layer_rates_of(model)
+    found = {} if rates is None else rates.by_position(model)
+    return {"layer_rates": found} if found else {}
 
 
 def _refuse_in_race(**arguments: object) -> None:
@@ -208,7 +229,10 @@ def _race(
     """Train the winner of a race, and return its history. An interrupted race starts again from its beginning."""
     if backup is not None:
         backup.prepare(None, 0, ())
-    history = run_race(model, x, y, RaceRequest(momentum=spec.momentum, schedule=spec.schedule, **settings))[1]
+    race = RaceRequest(
+        momentum=spec.momentum, schedule=spec.schedule, layer_rates=spec.layer_rates, decay=spec.decay, **settings
+    )
+    history = run_race(model, x, y, race)[1]
     if backup is not None:
         backup.keep_end(history)
     return history

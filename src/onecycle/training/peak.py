@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import keras
 
@@ -11,8 +12,10 @@ from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep import sweep_learning_rates
 from onecycle.finding.sweep_budget import SweepTooShortError
 from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
+from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import training_data
 from onecycle.keras_support.optimizers import optimizer_names
+from onecycle.keras_support.snapshot import preserving
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
@@ -73,14 +76,14 @@ def find_peak(
     if spec.picker is None:
         return None
     if spec.picker == "range test":
-        result = _range_test(model, x, y, sample_weight=sample_weight, **options)
+        rates = {"layer_rates": spec.layer_rates, "decay": spec.decay}
+        result = _range_test(model, x, y, rates, sample_weight=sample_weight, **options)
         return _require_peak(result, result.suggestion.learning_rate, f"{result.suggestion.reason} {result.ending}")
     x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), validation_split)
     try:
-        sweep = sweep_learning_rates(
-            model, x, y, sample_weight=sample_weight, epochs=epochs, steps_per_epoch=steps_per_epoch,
-            momentum=spec.momentum, schedule=spec.schedule, **options,
-        )  # fmt: skip
+        sweep = _sweep(
+            spec, model, x, y, sample_weight=sample_weight, epochs=epochs, steps_per_epoch=steps_per_epoch, **options
+        )
     except SweepTooShortError as error:
         raise ValueError(
             f'A sweep needs a training of at least {error.needed_steps} steps. Pass `max_learning_rate="range test"` '
@@ -110,10 +113,16 @@ def refuse_to_find_peak_again(spec: CycleSpec, *, continues: bool) -> None:
 
 
 def _range_test(
-    model: keras.Model, x: object, y: object, *, sample_weight: object, **options: Unpack[PickerOptions]
+    model: keras.Model,
+    x: object,
+    y: object,
+    rates: Mapping[str, Any],
+    *,
+    sample_weight: object,
+    **options: Unpack[PickerOptions],
 ) -> RangeTest:
     """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
-    result = find_learning_rate(model, x, y, sample_weight=sample_weight, **options)
+    result = find_learning_rate(model, x, y, sample_weight=sample_weight, **rates, **options)
     if result.suggestion.learning_rate is not None:
         return result
     normalized = normalizes_gradients(model.optimizer)
@@ -122,6 +131,7 @@ def _range_test(
         x,
         y,
         sample_weight=sample_weight,
+        **rates,
         **options,
         min_learning_rate=WIDER_MIN,
         max_learning_rate=WIDER_MAX if normalized else WIDER_MAX_OF_SGD,
@@ -137,6 +147,16 @@ def _range_test(
             "the inputs and the targets, or pass a number as `max_learning_rate`."
         )
     return result
+
+
+def _sweep(spec: CycleSpec, model: keras.Model, x: object, y: object, **options: Any) -> Sweep:
+    """Run the sweep with the rates of layers, which it leaves as they were."""
+
+    def run() -> Sweep:
+        install_layer_rates(model, spec.layer_rates_of(model))
+        return sweep_learning_rates(model, x, y, momentum=spec.momentum, schedule=spec.schedule, **options)
+
+    return run() if spec.layer_rates is None else preserving(model, run, data=x)
 
 
 def _without_blow_up(result: RangeTest) -> RangeTest:

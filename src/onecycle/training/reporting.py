@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.hyperparameters.evaluation import evaluate
+from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.results.cycle_report import MAX_STEPS_SHOWN, CycleReport
 from onecycle.schedules.base import Schedule
 from onecycle.schedules.description import describe_schedule
@@ -17,7 +18,12 @@ from onecycle.training.cycle_spec import CycleSchedules
 
 
 def make_cycle_report(
-    schedules: CycleSchedules, *, start_step: int, total_steps: int | None, max_learning_rate: float | None
+    schedules: CycleSchedules,
+    *,
+    start_step: int,
+    total_steps: int | None,
+    max_learning_rate: float | None,
+    layer_rates: LayerRates | None = None,
 ) -> CycleReport:
     """Return the report of a cycle that has made no step yet.
 
@@ -28,6 +34,7 @@ def make_cycle_report(
         start_step: The optimizer's step at the first step of the cycle.
         total_steps: Length of the cycle in steps, or None if unknown.
         max_learning_rate: The peak, or None if the schedule was given.
+        layer_rates: The rates of layers, or None.
     """
     # A ready schedule has its own length, whatever the length of the training.
     length: int | None = getattr(schedules.learning_rate, "total_steps", total_steps)
@@ -49,6 +56,7 @@ def make_cycle_report(
         steps_shown=shown,
         learning_rates=np.empty(0) if rates is None else rates,
         momenta=momenta,
+        layer_rates=dict(layer_rates.described) if layer_rates else {},
     )
 
 

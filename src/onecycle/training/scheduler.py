@@ -10,6 +10,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support.callback_list import (
     call_before,
     call_last,
@@ -103,16 +104,19 @@ class OneCycleScheduler(keras.callbacks.Callback):
         total_steps: int | None = None,
         momentum: str | tuple[float, float] | None = "auto",
         schedule: Schedule | Callable[[int], Schedule] | None = None,
+        layer_rates: LayerRatesArgument | LayerRates = None,
+        decay: float | None = None,
     ) -> None:
         super().__init__()
         check_scheduler_arguments(max_learning_rate, total_steps, schedule)
         if max_learning_rate is not None:
             max_learning_rate = float(max_learning_rate)
-        self._spec = CycleSpec(max_learning_rate, momentum, schedule_maker(schedule))
+        self._spec = CycleSpec(max_learning_rate, momentum, schedule_maker(schedule), layer_rates, decay)
         self.max_learning_rate = max_learning_rate
         self.total_steps = total_steps
         self.momentum = self._spec.momentum
         self.schedule = schedule
+        self.layer_rates, self.decay = layer_rates, decay
         self._peak = max_learning_rate
         self._evidence: RangeTest | Race | Sweep | None = None
         self._run: CycleRun | None = None
@@ -133,14 +137,15 @@ class OneCycleScheduler(keras.callbacks.Callback):
             total_steps: Length of the cycle, as in `OneCycleScheduler`.
         """
         schedule, peak = spec.schedule, spec.peak
+        shared: dict[str, Any] = {
+            "total_steps": total_steps, "momentum": spec.momentum, "layer_rates": spec.layer_rates, "decay": spec.decay
+        }  # fmt: skip
         if schedule is None:
-            callback = cls(peak, total_steps=total_steps, momentum=spec.momentum)
+            callback = cls(peak, **shared)
         elif isinstance(schedule, Schedule) or peak is None:
-            callback = cls(schedule=schedule, total_steps=total_steps, momentum=spec.momentum)
+            callback = cls(schedule=schedule, **shared)
         else:
-            callback = cls(
-                schedule=lambda steps: schedule(steps, peak), total_steps=total_steps, momentum=spec.momentum
-            )
+            callback = cls(schedule=lambda steps: schedule(steps, peak), **shared)
         # A ready schedule may have no peak at all.
         callback._peak, callback._evidence = None if spec.has_ready_schedule else peak, evidence
         return callback
@@ -272,7 +277,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._report = self._report_of(schedules, start, length)
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
-        self._run = CycleRun(self.model, schedules, length_given=given)
+        rates = self._spec.layer_rates_of(self.model)
+        self._run = CycleRun(self.model, schedules, rates, length_given=given)
         # An interrupt may come while the cycle is being removed.
         on_callback_error(self, self._run.end, hooks=["on_train_end"])
         self._assignments = AssignmentCheck(optimizer)
@@ -307,7 +313,10 @@ class OneCycleScheduler(keras.callbacks.Callback):
             logs.update(self._run.last_values())
 
     def _report_of(self, schedules: CycleSchedules, start: int, length: int | None) -> CycleReport:
-        report = make_cycle_report(schedules, start_step=start, total_steps=length, max_learning_rate=self._peak)
+        report = make_cycle_report(
+            schedules, start_step=start, total_steps=length, max_learning_rate=self._peak,
+            layer_rates=self._spec.layer_rates_of(self.model),
+        )  # fmt: skip
         # Batches after the last update of the weights belong to the cycle, though not to its schedule.
         if length is not None and report.total_steps == steps_to_last_update(self.model.optimizer, length, start):
             report = replace(report, total_steps=length)
