@@ -84,7 +84,6 @@ def test_losses_equal_those_of_the_test_inside_fit(kind, compiled_ramps):
 def test_program_is_reused(compiled_ramps):
     """A program is reused for other rates, lengths, seeds and weights, but not for other shapes or after `compile`."""
     model = small_model()
-    model.optimizer.build(model.trainable_variables)  # on TensorFlow a program belongs to the built optimizer
     compiled_test(model)
     compiled_test(model, min_learning_rate=1e-4, max_learning_rate=1.0, num_steps=30, seed=6, repeats=2)
     model.fit(*arrays(), verbose=0)
@@ -95,6 +94,38 @@ def test_program_is_reused(compiled_ramps):
     model.compile(keras.optimizers.SGD(0.01, nesterov=True, momentum=0.9), "mse")
     compiled_test(model)
     assert len(compiled_ramps) == 3
+
+
+CHANGES = ("rate", "weights", "frozen", "optimizer", "adapted")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_reused_program_knows_what_has_changed(change):
+    """After a change to layers, weights, optimizer or metrics, losses are those of a model that was never tested."""
+    tested, fresh = (
+        small_model(
+            body=[layers.Normalization(), layers.Dense(8, "relu"), layers.Dropout(0.3, seed=1), layers.Dense(1)]
+        )
+        for _ in range(2)
+    )
+    fresh.set_weights(tested.get_weights())
+    compiled_test(tested, num_steps=20)
+
+    def changed(model):
+        match change:
+            case "rate":
+                model.layers[2].rate = 0.9
+            case "weights":
+                model.set_weights([0.5 * value for value in model.get_weights()])
+            case "frozen":
+                model.layers[1].trainable = False
+            case "optimizer":
+                model.optimizer.momentum = 0.5
+            case "adapted":
+                model.layers[0].adapt(5 + arrays()[0])
+        return compiled_test(model, num_steps=20, min_learning_rate=1e-3, max_learning_rate=1e-1).losses
+
+    np.testing.assert_allclose(changed(tested), changed(fresh), rtol=1e-6)
 
 
 def test_unsupported_cases_use_fit(compiled_ramps):

@@ -9,7 +9,7 @@ import pytest
 from oracles.members import BATCH, COMPILED, CYCLE, EPOCHS, ROWS, adam, arrays, dense, make, sgd
 
 import onecycle
-from onecycle.engine import choice, train_members
+from onecycle.engine import choice, program_cache, train_members
 from onecycle.engine.eligibility import reason_not_compiled
 
 layers = keras.layers
@@ -66,9 +66,6 @@ def test_states_of_recurrent_layers_are_restored():
 def test_programs_are_reused():
     """A call with the same shapes compiles nothing, whatever its epochs, rates and seeds, until the next `compile`."""
     model = make()
-    model.optimizer.build(
-        model.trainable_variables
-    )  # TensorFlow programs are discarded with an optimizer built by the call
     x, y = arrays(model)
     first = train_members(model, x, y, members=[0.01, 0.02], epochs=2, batch_size=BATCH, engine="scan")
     second = train_members(model, x, y, members=[(CYCLE, None, 7)], epochs=5, batch_size=BATCH, engine="scan")
@@ -79,14 +76,33 @@ def test_programs_are_reused():
 
 
 @programs_only
-def test_variables_of_an_unbuilt_optimizer_are_freed():
-    """The variables of an optimizer that was built by the call do not stay in memory."""
+def test_variables_held_by_programs_are_limited(monkeypatch):
+    """Variables of an optimizer that a call built are freed beyond a limit, and further calls add none below it."""
     model = make(optimizer=adam)
     x, y = arrays(model)
+
+    def train():
+        onecycle.find_learning_rate(model, x, y, num_steps=20, verbose=0)
+        train_members(model, x, y, members=[0.01], epochs=1, batch_size=BATCH)
+        return count_variables()
+
     before = count_variables()
-    onecycle.find_learning_rate(model, x, y, num_steps=20, verbose=0)
-    train_members(model, x, y, members=[0.01], epochs=1)
-    assert count_variables() <= before
+    monkeypatch.setattr(program_cache, "MAX_HELD_BYTES", 0)
+    assert train() <= before
+    monkeypatch.undo()
+    assert train() == train()
+
+
+@programs_only
+def test_the_number_of_programs_is_limited(monkeypatch):
+    """The program that was not used for longest is discarded, and is compiled again when it is needed."""
+    monkeypatch.setattr(program_cache, "MAX_ENTRIES", 3)
+    model = make()
+    x, y = arrays(model)
+    options = {"members": [0.01], "epochs": 1, "engine": "scan"}
+    sizes = (8, 10, 8, 20, 40, 8, 10)
+    compiled = [train_members(model, x, y, batch_size=size, **options).compile_seconds > 0 for size in sizes]
+    assert compiled == [True, True, False, True, True, False, True]
 
 
 def count_variables():

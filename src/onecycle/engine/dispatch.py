@@ -104,8 +104,8 @@ def train_members(
         return choice, output, time.perf_counter() - began
 
     choice, output, seconds = preserving(model, run, data=(x, validation_data))
-    # Restoring the model may have removed the optimizer variables that were made for the runs.
-    program_cache.discard_stale_programs(model)
+    # Restoring the model may have removed the optimizer variables that were made for the runs, and programs hold them.
+    program_cache.limit_memory(model)
     return _member_runs(checked_members, choice, output, seconds)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan
 from onecycle.engine.pace import Pace
-from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps
+from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps, written_variables
 from onecycle.keras_support import compilation
 
 # The arguments of an `EvaluationProgram`: state, data, initial metrics.
@@ -33,6 +33,7 @@ class EvaluationProgram:
 
     Attributes:
         compile_seconds: Seconds spent on tracing and compiling.
+        variables: The variables of optimizer and metrics that the program writes to.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class EvaluationProgram:
         mapped_axes = None if members is None else (0, None, None, None, None)
         batches = np.int32(0), np.int32(plan.steps_per_epoch)
         self._run = compilation.compile_traced(compilation.trace(self._evaluate, (*arguments, *batches), mapped_axes))
+        self.variables = written_variables(model)
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(

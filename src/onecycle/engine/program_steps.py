@@ -228,6 +228,13 @@ def take_batch(data: Data, rows: keras.KerasTensor) -> Batch:
     return keras.tree.map_structure(lambda array: None if array is None else compilation.take_rows(array, rows), data)
 
 
+def written_variables(model: keras.Model) -> tuple[keras.Variable, ...]:
+    """Return the variables of optimizer and metrics that a program writes to: none if it returns their values."""
+    if backends.is_functional():
+        return ()
+    return (*model.optimizer.variables, *model.metrics_variables)
+
+
 def _variable_groups(model: keras.Model) -> tuple[list[keras.Variable], ...]:
     """Return the model's variables in the order of the first four fields of `TrainingState`."""
     return (

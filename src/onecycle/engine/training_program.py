@@ -20,6 +20,7 @@ from onecycle.engine.program_steps import (
     TrainingSteps,
     take_batch,
     training_steps,
+    written_variables,
 )
 from onecycle.keras_support import compilation
 from onecycle.keras_support.random_state import global_seed_generator
@@ -83,6 +84,7 @@ class TrainingProgram:
     Attributes:
         refusal: Why the program was not compiled and cannot be called, as the end of a sentence, or None.
         compile_seconds: Seconds spent on tracing and compiling.
+        variables: The variables of optimizer and metrics that the program writes to.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class TrainingProgram:
         self.refusal = _refusal(traced, allow_slow)
         if self.refusal is None:
             self._run = compilation.compile_traced(traced)
+        self.variables = written_variables(model)
         self.compile_seconds = time.perf_counter() - began
 
     def __call__(

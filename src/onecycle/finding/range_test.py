@@ -145,7 +145,7 @@ def find_learning_rate(
         return (runs, order, unscaled) if mixed is None else (ramps(mixed), Order.MIXED, unscaled)
 
     runs, order, unscaled = preserving(model, run, data=(x, validation_data))
-    program_cache.discard_stale_programs(model)
+    program_cache.limit_memory(model)
     result = range_test_result(
         model, runs, rule=rule, spacing=spacing, num_steps=num_steps, seed=seed,
         batch_size=training_data.known_batch_size(x, batch_size), hints=(unscaled,) if unscaled else (),

@@ -35,7 +35,7 @@ class LayerContent:
 
     def __init__(self, held: Iterable[object]) -> None:
         owners = [one for one in held if _has_content(one)]
-        self._owners = [(owner, _own_attributes(owner)) for owner in owners]
+        self._owners = [(owner, own_attributes(owner)) for owner in owners]
         values = [value for _, attributes in self._owners for value in attributes.values()]
         containers = [one for one in contained(*filter(is_container, values)) if is_container(one)]
         self._containers = ContentSnapshot(containers)
@@ -43,7 +43,7 @@ class LayerContent:
     def restore(self) -> None:
         """Restore the values and the items of the containers."""
         for owner, before in self._owners:
-            now = _own_attributes(owner)
+            now = own_attributes(owner)
             unset_untracked(owner, *[name for name in now if name not in before and _is_plain(now[name])])
             # What became a layer or a variable meanwhile was created by the first batch, and stays.
             names = [name for name, value in before.items() if _is_content(value) and _is_content(now.get(name))]
@@ -63,7 +63,7 @@ def _has_content(value: object) -> bool:
     return is_users_own(value) or is_module(value)
 
 
-def _own_attributes(owner: object) -> dict[str, object]:
+def own_attributes(owner: object) -> dict[str, object]:
     """Return the attributes of an object without those that Keras gives every layer."""
     excluded = OF_FIT | _of_every_layer() if isinstance(owner, keras.layers.Layer) else OF_FIT
     items = vars(owner).items()
