@@ -9,6 +9,7 @@ import pytest
 from oracles import killed
 
 from onecycle import fit_one_cycle
+from onecycle.finding.race_data import Judge
 from onecycle.training.backups.files import SUFFIX, BackupFolder
 
 
@@ -186,10 +187,27 @@ def test_finished_run_is_restored(uninterrupted, interrupted):
     assert (found.history, found.onecycle) == (history.history, history.onecycle)
 
 
-def test_end_of_a_race_is_kept(folder):
-    """The same call on the folder of a finished race restores its winner and its result."""
+def test_race_goes_on_and_its_end_is_kept(folder, monkeypatch):
+    """An interrupted race continues from its cuts; when it is finished, its winner and its result are restored."""
     raced, again = killed.build(), killed.build()
+    with monkeypatch.context() as patched:
+        judged, score = [], Judge.score
+
+        def interrupt_at_third(self):
+            judged.append(None)
+            if len(judged) == 3:
+                raise KeyboardInterrupt
+            return score(self)
+
+        patched.setattr(Judge, "score", interrupt_at_third)
+        with pytest.raises(KeyboardInterrupt):
+            killed.fit(killed.build(), folder, max_learning_rate="race", epochs=3)
+    counted = []
+    monkeypatch.setattr(Judge, "score", lambda self: (counted.append(None), score(self))[1])
     history = killed.fit(raced, folder, max_learning_rate="race", epochs=3)
+    # Three candidates at the first cut, of which two were judged before, and two at the second.
+    assert len(counted) == 3
+    assert not (folder / "race").exists()
     with pytest.warns(UserWarning, match="is finished"):
         found = killed.fit(again, folder, max_learning_rate="race", epochs=3)
     assert_same_state(again, raced)

@@ -121,6 +121,7 @@ def test_peak_by_a_sweep_and_by_a_saved_result(run, capsys):
     ("options", "message"),
     [
         (["--max-learning-rate", "large"], "must be a number, range-test, sweep, or a file"),
+        (["--max-learning-rate", "race"], "run `onecycle race MODULE:FUNCTION`"),
         (["--max-learning-rate", "mine.py"], "mine.py is not complete JSON"),
         (["--backup-dir", "."], "must be a folder for the backup alone"),
         (["--backup-dir", "mine.py"], "is a file"),

@@ -34,6 +34,18 @@ def test_the_estimate_equals_the_formulas():
     assert gradient_noise_scale(matrix, ROWS).value == pytest.approx(literal(matrix, ROWS), rel=1e-12)
 
 
+def test_several_points_share_one_estimate():
+    """Of several points, |G|^2 and tr(S) are the means over the points: here one gradient is twice the other."""
+    matrix = products(20.0, 12, seed=0)
+    both = gradient_noise_scale([matrix, 4 * matrix], ROWS)
+    assert both.value == pytest.approx(literal(matrix, ROWS), rel=1e-12)
+    other = products(80.0, 12, seed=1)
+    signal = [sum(m[i][j] for i in range(12) for j in range(12) if i != j) / 132 for m in (matrix, other)]
+    norms = [np.trace(m) / 12 for m in (matrix, other)]
+    expected = ROWS * (sum(norms) - sum(signal)) / sum(signal)
+    assert gradient_noise_scale([matrix, other], ROWS).value == pytest.approx(expected, rel=1e-12)
+
+
 def test_the_parts_are_without_bias_and_the_interval_covers_the_truth():
     """Over 200 measurements, the median is within 5 % of the truth, and the interval covers it in 80 % or more."""
     found = [gradient_noise_scale(products(100.0, 32, seed), ROWS, seed=seed) for seed in range(200)]

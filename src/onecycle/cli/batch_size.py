@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
+from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
     from onecycle.results import BatchSizeAdvice
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
 
 def batch_size_command(
     function: UserFunction,
-    training_steps: Annotated[int, typer.Option(min=0, help="Steps of training before the measurement.")] = 100,
+    training_steps: Annotated[
+        int, typer.Option(min=0, help="Steps of training, in whose last third the measurement is made.")
+    ] = 300,
     micro_batches: Annotated[int, typer.Option(min=8, help="Number of batches whose gradients are compared.")] = 64,
     batch_size: BatchSize = None,
     seed: Seed = None,
@@ -33,21 +34,12 @@ def batch_size_command(
 
     Example: `onecycle batch-size train.py:make --plot sizes.png`
     """
+    run = ResultRun(function, batch_size, seed, backend, save, plot, as_json)
     with console.exit_codes(debug=debug):
-        check_output_files(save=save, plot=plot)
-        check_function_name(function)
-        with console.reserve_stdout(as_json=as_json):
-            select_backend(backend)
-            user = load_model_and_data(function, seed)
-            from onecycle import advise_batch_size
-
-            check_batch_size(user, batch_size)
-            result = advise_batch_size(
-                user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=batch_size,
-                training_steps=training_steps, micro_batches=micro_batches, seed=seed,
-                verbose=console.keras_verbosity(as_json=as_json),
-            )  # fmt: skip
-            write_result(result, save=save, plot=plot)
+        result: BatchSizeAdvice = run.result_of(
+            "advise_batch_size", training_steps=training_steps, micro_batches=micro_batches, seed=seed,
+            verbose=run.verbose,
+        )  # fmt: skip
         console.print_result(result.summary(), batch_size_facts(result), as_json=as_json)
         if result.batch_size is None:
             raise typer.Exit(console.EXIT_FAILURE)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
+from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
     from onecycle.results import Findings
@@ -34,25 +33,14 @@ def check_command(
 
     Example: `onecycle check train.py:make`
     """
+    run = ResultRun(function, batch_size, seed, backend, save, plot, as_json)
     with console.exit_codes(debug=debug):
         if learning_rate is not None:
             from onecycle.suggestions.arguments import check_learning_rate
 
             with console.options_named():
                 check_learning_rate("learning_rate", learning_rate)
-        check_output_files(save=save, plot=plot)
-        check_function_name(function)
-        with console.reserve_stdout(as_json=as_json):
-            select_backend(backend)
-            user = load_model_and_data(function, seed)
-            from onecycle import check
-
-            check_batch_size(user, batch_size)
-            result = check(
-                user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=batch_size,
-                learning_rate=learning_rate,
-            )  # fmt: skip
-            write_result(result, save=save, plot=plot)
+        result: Findings = run.result_of("check", learning_rate=learning_rate)
         console.print_result(result.summary(), findings_facts(result), as_json=as_json)
         if result:
             raise typer.Exit(console.EXIT_FAILURE)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
+from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
     from onecycle.results import RangeTest
@@ -36,23 +35,13 @@ def find_command(
 
     Example: `onecycle find train.py:make --plot found.png`
     """
+    run = ResultRun(function, batch_size, seed, backend, save, plot, as_json)
     with console.exit_codes(debug=debug):
         check_learning_rates(min_learning_rate, max_learning_rate)
-        check_output_files(save=save, plot=plot)
-        check_function_name(function)
-        with console.reserve_stdout(as_json=as_json):
-            select_backend(backend)
-            user = load_model_and_data(function, seed)
-            from onecycle import find_learning_rate
-
-            check_batch_size(user, batch_size)
-            result = find_learning_rate(
-                user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=batch_size,
-                min_learning_rate=min_learning_rate,
-                max_learning_rate=max_learning_rate, num_steps=num_steps, seed=seed,
-                verbose=console.keras_verbosity(as_json=as_json),
-            )  # fmt: skip
-            write_result(result, save=save, plot=plot)
+        result: RangeTest = run.result_of(
+            "find_learning_rate", min_learning_rate=min_learning_rate, max_learning_rate=max_learning_rate,
+            num_steps=num_steps, seed=seed, verbose=run.verbose,
+        )  # fmt: skip
         table = range_test_table(result)
         console.print_result(result.summary(), range_test_facts(result), as_json=as_json, table=table)
         # After the result, which has the reason.

@@ -97,6 +97,11 @@ def read_peak(text: str) -> Peak:
 
     if text in PICKERS:
         return PICKERS[text]
+    if text == "race":
+        raise console.UsageError(
+            "A race trains the model itself: run `onecycle race MODULE:FUNCTION`, which takes --epochs, --model and "
+            "--save too. Received: --max-learning-rate race"
+        )
     with suppress(ValueError):
         number = float(text)
         with console.options_named():

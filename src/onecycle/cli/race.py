@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
+from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
     from onecycle.results import Race
@@ -39,23 +38,12 @@ def race_command(
 
     Example: `onecycle race train.py:make --epochs 20 --model trained.keras`
     """
+    run = ResultRun(function, batch_size, seed, backend, save, plot, as_json, model)
     with console.exit_codes(debug=debug):
-        check_output_files(save=save, plot=plot, model=model)
-        check_function_name(function)
-        with console.reserve_stdout(as_json=as_json):
-            select_backend(backend)
-            from onecycle import race_learning_rates
-
-            user = load_model_and_data(function, seed)
-            check_batch_size(user, batch_size)
-            result = race_learning_rates(
-                user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
-                epochs=epochs, candidates=candidates, monitor=monitor, batch_size=batch_size, seed=seed,
-                verbose=console.keras_verbosity(as_json=as_json),
-            )  # fmt: skip
-            if model is not None:
-                user.model.save(model)
-            write_result(result, save=save, plot=plot)
+        result: Race = run.result_of(
+            "race_learning_rates", validated=True, epochs=epochs, candidates=candidates, monitor=monitor, seed=seed,
+            verbose=run.verbose,
+        )  # fmt: skip
         console.print_result(result.summary(), race_facts(result), as_json=as_json, table=race_table(result))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_output_files, select_backend, write_result
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
-from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
+from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
     from onecycle.results import Sweep
@@ -37,27 +36,16 @@ def sweep_command(
 
     Example: `onecycle sweep train.py:make --epochs 20 --plot sweep.png`
     """
+    run = ResultRun(function, batch_size, seed, backend, save, plot, as_json)
     with console.exit_codes(debug=debug):
         if budget is not None:
             from onecycle.suggestions.arguments import check_number
 
             with console.options_named():
                 check_number("budget", budget, above=0)
-        check_output_files(save=save, plot=plot)
-        check_function_name(function)
-        with console.reserve_stdout(as_json=as_json):
-            select_backend(backend)
-            user = load_model_and_data(function, seed)
-            from onecycle import sweep_learning_rates
-
-            check_batch_size(user, batch_size)
-            # The default is defined beside code that imports Keras, too late for the help text.
-            budget_argument: dict[str, Any] = {} if budget is None else {"budget": budget}
-            result = sweep_learning_rates(
-                user.model, user.x, user.y, sample_weight=user.sample_weight, epochs=epochs, batch_size=batch_size,
-                seed=seed, verbose=console.keras_verbosity(as_json=as_json), **budget_argument,
-            )  # fmt: skip
-            write_result(result, save=save, plot=plot)
+        result: Sweep = run.result_of(
+            "sweep_learning_rates", epochs=epochs, budget=budget, seed=seed, verbose=run.verbose
+        )
         console.print_result(result.summary(), sweep_facts(result), as_json=as_json, table=sweep_table(result))
         if result.pick.learning_rate is None:
             raise typer.Exit(console.EXIT_FAILURE)

@@ -30,6 +30,7 @@ from onecycle.suggestions.gradient_noise import MIN_BATCHES, NoiseScale, gradien
 SMALLEST, LARGEST = 8, 4096  # batch sizes that are timed by default
 MIN_STEPS_PER_EPOCH = 4
 MIN_ROWS = 64
+POINTS = (2 / 3, 5 / 6, 1.0)  # fractions of the training at which the gradients are measured
 
 
 @suggest_names()
@@ -42,7 +43,7 @@ def advise_batch_size(
     sample_weight: Nested = None,
     class_weight: dict[int, float] | None = None,
     batch_sizes: Sequence[int] | None = None,
-    training_steps: int = 100,
+    training_steps: int = 300,
     micro_batches: int = 64,
     seed: int | None = None,
     verbose: int | str = "auto",
@@ -51,9 +52,10 @@ def advise_batch_size(
 
     A larger batch has a less noisy gradient, so training takes fewer steps, but reads more rows until a target: the
     number of steps is proportional to 1 + B / batch size, where B is the gradient noise scale. It is measured without
-    bias from the gradients of `micro_batches` small batches, after a little training, since it is small at first. The
-    time of a step is measured for each batch size in calls of `fit`. The advice is the size with the shortest expected
-    time. The model is left unchanged, as by `find_learning_rate`: a model that had no weights stays built.
+    bias from the gradients of `micro_batches` small batches at three points of a short training, since it is small at
+    first and grows for long. The time of a step is measured for each batch size in calls of `fit`. The advice is the
+    size with the shortest expected time. The model is left unchanged, as by `find_learning_rate`: a model that had no
+    weights stays built.
 
     Args:
         model: A compiled model.
@@ -65,9 +67,10 @@ def advise_batch_size(
         class_weight: As in `fit`.
         batch_sizes: The batch sizes to time; by default powers of 2 from 8 to 4096 with at least 4 batches per epoch.
             Those that do not fit into memory are left out.
-        training_steps: Steps of training before the gradients are measured, at the learning rate of the optimizer. A
-            few percent of the training that you plan is enough.
-        micro_batches: Number of batches whose gradients are compared, at least 8. More make the interval narrower.
+        training_steps: Steps of training, at the learning rate of the optimizer. The gradients are measured after two
+            thirds, after five sixths and at the end of it. Some 10 % of the training that you plan is enough.
+        micro_batches: Number of batches whose gradients are compared at each point, at least 8. More make the interval
+            narrower.
         seed: Makes the choice of rows and unseeded layers reproducible on the same machine and backend. Times vary.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
 
@@ -164,20 +167,25 @@ def _measure(
     arrays, total = (look.x, look.y, look.sample_weight), training_data.count_rows(look.x)
     chosen = int(np.random.default_rng(seed).integers(2**31))
     set_seed(seed)
-    if training_steps:
-        _train(trainer(look.model, arrays, look.class_weight), total, look.batch_size, training_steps, chosen)
-    progress.update(1)
-    look.loss_parts()  # builds the compiled loss
     # Of two rows at least, since BatchNormalization makes the same of any single row.
     batches = min(micro_batches, total // 2)
     rows = min(look.batch_size, total // batches)
-    products = gradient_products(look.model, arrays, look.class_weight, batches=batches, rows=rows, seed=chosen)
-    progress.update(2)
-    if not np.isfinite(products).all():
-        raise ValueError(
-            "The gradients are not finite after a little training: the learning rate of the optimizer is too high. "
-            f"Find one with `find_learning_rate`. Received: training_steps={training_steps}"
+    train = trainer(look.model, arrays, look.class_weight)
+    products, trained = [], 0
+    for number, steps in enumerate(sorted({round(point * training_steps) for point in POINTS})):
+        if steps > trained:
+            _train(train, total, look.batch_size, steps - trained, chosen + number)
+            trained = steps
+        look.loss_parts()  # builds the compiled loss
+        products.append(
+            gradient_products(look.model, arrays, look.class_weight, batches=batches, rows=rows, seed=chosen + number)
         )
+        if not np.isfinite(products).all():
+            raise ValueError(
+                "The gradients are not finite after a little training: the learning rate of the optimizer is too high. "
+                f"Find one with `find_learning_rate`. Received: training_steps={training_steps}"
+            )
+    progress.update(2)
     return gradient_noise_scale(products, rows, seed=chosen), {"micro_batches": batches, "micro_batch_size": rows}
 
 

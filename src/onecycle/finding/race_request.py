@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -50,6 +51,12 @@ class RaceRequest:
     seed: int | None = None
     verbose: int | str = "auto"
     fit_arguments: FitArguments = field(default_factory=FitArguments)
+
+
+def can_be_kept(settings: Mapping[str, Any]) -> bool:
+    """Return whether a race with these arguments, those of `RaceRequest`, can go on in another process."""
+    held_out = settings["fit_arguments"].get("validation_split") or settings.get("validation_data") is not None
+    return not settings["callbacks"] and (settings["seed"] is not None or bool(held_out))
 
 
 def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> None:

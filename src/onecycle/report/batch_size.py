@@ -24,7 +24,7 @@ def batch_size_section(result: BatchSizeAdvice) -> Section:
         main_table=DataTable("Each batch size", headings, rows),
         figures=(_figure(batch_size_picture(result)),),
         settings={
-            "training steps before": result.training_steps,
+            "training steps": result.training_steps,
             "batches compared": f"{result.micro_batches} of {result.micro_batch_size} rows",
             "scaling of the rate": result.scaling,
             "seed": result.seed,

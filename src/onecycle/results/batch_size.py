@@ -36,7 +36,7 @@ class BatchSizeAdvice(Result):
         interval: (low, high), 90 % bootstrap interval of the noise scale; `high` may be infinite.
         current_batch_size: The batch size that the rate belongs to.
         scaling: How the rate changes with the batch size: "linear" or "square root".
-        training_steps: Steps of training before the measurement.
+        training_steps: Steps of training, in whose last third the gradients were measured.
         micro_batches: Number of batches whose gradients were compared.
         micro_batch_size: Rows of each.
         seed: The seed given, or None.
@@ -142,8 +142,8 @@ class BatchSizeAdvice(Result):
     def summary(self) -> str:
         """Return the advice, its reason, how it was measured, and a line for each batch size, as text."""
         how = (
-            f"Measured on {self.micro_batches} batches of {self.micro_batch_size} rows after {self.training_steps} "
-            f"steps; scaling of the rate: {self.scaling}."
+            f"Measured on {self.micro_batches} batches of {self.micro_batch_size} rows, in the last third of "
+            f"{self.training_steps} training steps; scaling of the rate: {self.scaling}."
         )
         lines = [self.verdict, self.reason, how, ""]
         lines.append(

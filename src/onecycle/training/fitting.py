@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.finding.race_request import RaceRequest
+from onecycle.finding.race_request import RaceRequest, can_be_kept
 from onecycle.finding.race_run import run_race
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support import data_faults, training_data
@@ -226,15 +227,21 @@ def _refuse_in_race(**arguments: object) -> None:
 def _race(
     model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, backup: RunBackup | None, **settings: Any
 ) -> keras.callbacks.History:
-    """Train the winner of a race, and return its history. An interrupted race starts again from its beginning."""
+    """Train the winner of a race, and return its history."""
+    folder = None
     if backup is not None:
         backup.prepare(None, 0, ())
+        # Otherwise, an interrupted race starts again from its beginning.
+        folder = backup.path / "race" if can_be_kept(settings) else None
     race = RaceRequest(
-        momentum=spec.momentum, schedule=spec.schedule, layer_rates=spec.layer_rates, decay=spec.decay, **settings
-    )
+        momentum=spec.momentum, schedule=spec.schedule, layer_rates=spec.layer_rates, decay=spec.decay,
+        directory=folder, **settings,
+    )  # fmt: skip
     history = run_race(model, x, y, race)[1]
     if backup is not None:
         backup.keep_end(history)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     return history
 
 
