@@ -32,8 +32,8 @@ def interrupt_again(first):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def interrupt_in_training():
-    while not handler().deferred:
+def interrupt_in_training(first):
+    while not first.deferred:
         time.sleep(0.005)
     time.sleep(delay)
     os.kill(os.getpid(), signal.SIGINT)
@@ -90,7 +90,7 @@ def in_validation():
 
 
 def arrays():
-    threading.Thread(target=interrupt_in_training).start()
+    threading.Thread(target=interrupt_in_training, args=(handler(),)).start()
     return build(), x, x[:, :1]
 """
 
