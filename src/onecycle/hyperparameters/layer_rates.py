@@ -121,15 +121,15 @@ class _Tree:
         self._path_of = {id(layer): path for path, layer in self._paths}
 
     def named(self, name: str) -> list[keras.layers.Layer]:
-        """Return the layers of a name or pattern: by their paths, or else by their own names."""
+        """Return the layers of a pattern, or the one of a path or name."""
         if self.model is None:
             raise ValueError(
                 "Layers can be named for a model only. Pass the layers themselves, or the model. "
                 f"Received: {name!r} in `layer_rates` with an optimizer"
             )
         is_pattern = any(character in name for character in _WILDCARDS)
-        by_path = [layer for path, layer in self._paths if _matches(path, name)]
-        found = by_path or [layer for _, layer in self._paths if _matches(layer.name, name)]
+        by_path = [layer for path, layer in self._paths if path == name]
+        found = by_path or [layer for path, layer in self._paths if _matches(path, name) or _matches(layer.name, name)]
         if not found:
             what = "The pattern matches" if is_pattern else "There is"
             raise ValueError(

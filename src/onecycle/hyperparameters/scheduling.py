@@ -70,9 +70,9 @@ def schedule_hyperparameters(
             also the decoupled weight decay is. With factor 0 a layer keeps its weights. A weight that layers share has
             the factor of the one that is named. An empty mapping gives all layers factor 1 again.
 
-            A name is compared with the path of each layer, which has the names on the way from the model, as in
-            `"encoder/block_1/dense"`, and if it is no path, with the names themselves. In a pattern, `*` stands for any
-            characters, `/` included, and `?` for one.
+            The path of a layer has the names on the way from the model: `"encoder/block_1/dense"`. A layer inside
+            others may also be named by its own name, if it is the only one of that name. A pattern is compared with
+            both. In it, `*` stands for any characters, `/` included, and `?` for one.
 
             Or `"decay"` for rates that fall from the head, which has factor 1, to the input: by `decay` from each
             layer to the one before it, as in the fine-tuning of transformers. The layers are those of `layer_groups`.

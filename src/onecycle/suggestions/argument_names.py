@@ -33,6 +33,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cbs", "callback"), ("callbacks",)),
     **dict.fromkeys(("moms", "mom", "cycle_momentum", "base_momentum", "max_momentum", "beta_1"), ("momentum",)),
     "wd": ("weight_decay",),
+    **dict.fromkeys(("layer_decay", "layer_lr", "layer_lrs", "lr_mult", "param_groups"), ("layer_rates",)),
     **dict.fromkeys(("div", "div_factor"), ("initial_divisor",)),
     **dict.fromkeys(("div_final", "final_div_factor", "final_div"), ("final_divisor",)),
     **dict.fromkeys(("pct_start", "warmup", "warmup_steps", "warmup_ratio"), ("warmup_fraction",)),
