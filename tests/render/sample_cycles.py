@@ -48,5 +48,6 @@ CYCLES = {
             ),
         ),
     ),
+    "layer rates": cycle(0.1, 90, layer_rates={"encoder/*": 0.01, "pooler, norm": 0.1}),
     "no curve": CycleReport("Custom", None, start_step=30, total_steps=None, steps=20, skipped_steps=None),
 }

@@ -83,6 +83,19 @@ def test_code_repeats_a_cycle(start):
     )
 
 
+def test_code_repeats_rates_of_layers():
+    """The calls name the layers as they were named, and the command, which cannot, is left out."""
+    rates = {"encoder/*": 0.01, "pooler, norm": 0.1}
+    section = sections_of(CYCLES["layer rates"])[0]
+    assert "momentum=(0.95, 0.85), layer_rates={'encoder/*': 0.01, ('pooler', 'norm'): 0.1})" in section.code[0]
+    assert dict(section.main_table.rows)["factors of layers"] == "encoder/* 0.01; pooler, norm 0.1"
+    losses, settings = np.linspace(2, 1, 120), {"num_steps": 120, "backend": "jax", "layer_rates": rates}
+    result = RangeTest.from_losses(np.geomspace(1e-6, 1, 120), losses, StopReason.COMPLETED, **settings)
+    section = sections_of(result)[0]
+    assert "layer_rates={'encoder/*': 0.01, ('pooler', 'norm'): 0.1})" in section.code[-1]
+    assert section.settings["factors of layers"] == "encoder/* 0.01; pooler, norm 0.1"
+
+
 def test_code_repeats_a_sweep():
     """The call and the command have the epochs, the budget, the batch size and the seed."""
     call, command = sections_of(SWEEPS["pretty"])[0].code

@@ -12,6 +12,7 @@ import keras
 
 from onecycle.hyperparameters.layer_order import DEFAULT_DECAY, decayed_rates, require_weights
 from onecycle.keras_support.layer_tree import layer_paths, own_weights, weights_to_train
+from onecycle.results.layer_rates import SEPARATOR
 from onecycle.suggestions.arguments import as_number, described
 
 # A layer, its name or path, a pattern of these, or a group of any of them.
@@ -240,7 +241,7 @@ def _checked_factor(text: str, factor: object) -> float:
 def _text(tree: _Tree, key: object) -> str:
     """Return a key as text: a name or pattern as it is, a layer by its path, a group by its members."""
     if isinstance(key, tuple | frozenset):
-        return ", ".join(_text(tree, one) for one in key)
+        return SEPARATOR.join(_text(tree, one) for one in key)
     return tree.path_of(key) if isinstance(key, keras.layers.Layer) else str(key)
 
 

@@ -11,6 +11,7 @@ from onecycle.report.history import history_figure
 from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Section, Style, Toggle, View
 from onecycle.report.traces import NUMBER, all_positive, scatter, shaded_range
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.layer_rates import describe_layer_rates, layer_rates_argument
 
 RATE, MOMENTUM = Style("blue", "solid"), Style("red", "dash")
 FAINT = 0.4  # opacity of the part of the cycle that was not completed
@@ -47,6 +48,8 @@ def _facts(result: CycleReport) -> DataTable:
         ("batches skipped by loss scaling", result.skipped_steps),
         ("rescues from divergence", len(result.rescues)),
     ]
+    if result.layer_rates:
+        rows.append(("factors of layers", describe_layer_rates(result.layer_rates)))
     return DataTable("The cycle", ("", "value"), rows)
 
 
@@ -121,5 +124,6 @@ def _code(result: CycleReport) -> tuple[str, ...]:
         return ()
     # The step at which the cycle began is left out, since the callback starts the cycle when training starts.
     schedule = re.sub(r", start_step=\d+\)$", ")", result.schedule)
-    callback = f"onecycle.OneCycleScheduler(schedule=onecycle.{schedule}, momentum={result.momentum})"
+    rates = f", layer_rates={layer_rates_argument(result.layer_rates)}" if result.layer_rates else ""
+    callback = f"onecycle.OneCycleScheduler(schedule=onecycle.{schedule}, momentum={result.momentum}{rates})"
     return (f"model.fit(x, y, epochs=..., callbacks=[{callback}])",)

@@ -20,6 +20,7 @@ from onecycle.report.traces import (
     scatter,
     straight_line,
 )
+from onecycle.results.layer_rates import describe_layer_rates, layer_rates_argument
 from onecycle.results.range_test import RangeTest
 
 # As in `plot/range_test_draw.py`.
@@ -180,6 +181,8 @@ def _settings(result: RangeTest) -> dict[str, object]:
     settings["repeats"] = len(result.losses) if result.losses.ndim == 2 else 1
     for name in ("optimizer", "batch_size", "backend", "seed"):
         settings[name.replace("_", " ")] = getattr(result, name)
+    if result.layer_rates:
+        settings["factors of layers"] = describe_layer_rates(result.layer_rates)
     return settings | {"rule": result.rule}
 
 
@@ -194,8 +197,9 @@ def _code(result: RangeTest) -> tuple[str, ...]:
             arguments[name] = getattr(result, name)
             options += f" --{name.replace('_', '-')} {arguments[name]}"
     arguments |= {"repeats": len(result.losses)} if result.losses.ndim == 2 else {}
+    arguments |= {"layer_rates": layer_rates_argument(result.layer_rates)} if result.layer_rates else {}
     call = _call("onecycle.find_learning_rate", _with_spacing_and_rule(arguments, result), "model", "x", "y")
-    if result.spacing == "exponential" and result.losses.ndim == 1:
+    if result.spacing == "exponential" and result.losses.ndim == 1 and not result.layer_rates:
         return (call, f"onecycle find MODULE:FUNCTION{options}")
     return (call,)
 
