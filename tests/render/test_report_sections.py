@@ -92,7 +92,7 @@ def test_code_repeats_rates_of_layers():
     losses, settings = np.linspace(2, 1, 120), {"num_steps": 120, "backend": "jax", "layer_rates": rates}
     result = RangeTest.from_losses(np.geomspace(1e-6, 1, 120), losses, StopReason.COMPLETED, **settings)
     section = sections_of(result)[0]
-    assert "layer_rates={'encoder/*': 0.01, ('pooler', 'norm'): 0.1})" in section.code[-1]
+    assert "layer_rates={'encoder/*': 0.01, ('pooler', 'norm'): 0.1}" in section.code[-1]
     assert section.settings["factors of layers"] == "encoder/* 0.01; pooler, norm 0.1"
 
 
