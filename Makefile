@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 # --dist loadfile: fixtures that the tests of a file share, such as compiled models, are made once.
 PYTEST := $(BIN)/python -m pytest --quiet
 PARALLEL := -n $(JOBS) --dist loadfile
-ONCE := tests/house tests/pure tests/render tests/comparison tests/docs tests/browser
+ONCE := tests/house tests/pure tests/render tests/comparison tests/clients tests/docs tests/browser
 
 # Without this, TensorFlow logs its instruction sets at every start.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -27,7 +27,7 @@ demo: $(READY)
 test: test-once test-lower-bound
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Keras on $$backend"; \
-	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests --ignore-glob='tests/house/*' --ignore-glob='tests/pure/*' --ignore-glob='tests/render/*' --ignore-glob='tests/comparison/*' --ignore-glob='tests/docs/*' --ignore-glob='tests/browser/*'; \
+	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests --ignore-glob='tests/house/*' --ignore-glob='tests/pure/*' --ignore-glob='tests/render/*' --ignore-glob='tests/comparison/*' --ignore-glob='tests/clients/*' --ignore-glob='tests/docs/*' --ignore-glob='tests/browser/*'; \
 	done
 
 test-once: $(READY)
@@ -84,10 +84,14 @@ wheel: $(READY)
 clean:
 	rm -rf $(VENV) dist build site
 
+# Without their dependencies, among which are both tensorflow and tensorflow-cpu in one place. `dev` has the others.
+KERAS_HUB := keras-hub tensorflow-text
+
 # The stamp is written last, so that an interrupted installation is repeated.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("onecycle needs Python >= 3.11; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) with TensorFlow, JAX, PyTorch and the tools. This takes some minutes the first time ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(KERAS_HUB) || echo "The tests with KerasHub will be skipped."
 	@touch $@

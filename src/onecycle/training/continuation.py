@@ -52,8 +52,10 @@ def start_with_initial_epoch(
         if step == 0:
             raise ValueError(
                 f"With `initial_epoch={epoch}` a cycle of {given} steps continues that of an earlier training, but the "
-                "optimizer has made no step. Load its state as well, for example with `keras.saving.load_model`, or "
-                "leave `total_steps` out for a new cycle."
+                "optimizer has made no step. Load its state as well, for example with `keras.saving.load_model`. "
+                "`load_weights`, which KerasTuner's Hyperband calls, loads it only into an optimizer that is built: "
+                "call `model.optimizer.build(model.trainable_variables)` before. For a new cycle, leave `total_steps` "
+                "out."
             )
         return max(step - before, 0)
     if given is None:
