@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from oracles.clients import LABELS, ROWS, STEPS, X, Recorder, build
+from oracles.clients import LABELS, ROWS, STEPS, Recorder, X, build
 
 import onecycle
 
@@ -48,5 +48,5 @@ def test_table_is_searched_and_trained_on(table, kind):
 
 def test_table_itself_is_refused_with_the_remedy(table):
     """A table that is passed as it is, is an error before training."""
-    with pytest.raises(ValueError, match="(?i)data"):
+    with pytest.raises(ValueError, match=r"(?i)data"):
         onecycle.find_learning_rate(build(), table, num_steps=60, verbose=0)

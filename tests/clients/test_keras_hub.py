@@ -40,9 +40,7 @@ def test_strings_are_searched_and_trained_on(preprocessor):
     result = onecycle.find_learning_rate(model, TEXTS, LABELS, batch_size=16, num_steps=40, verbose=0)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    history = onecycle.fit_one_cycle(
-        model, TEXTS, LABELS, batch_size=16, epochs=3, max_learning_rate=0.01, verbose=0
-    )
+    history = onecycle.fit_one_cycle(model, TEXTS, LABELS, batch_size=16, epochs=3, max_learning_rate=0.01, verbose=0)
 
     assert len(result.learning_rates) > 10
     assert history.history["loss"][-1] < history.history["loss"][0]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from oracles.clients import LABELS, STEPS, X, Recorder
+from oracles.clients import LABELS, STEPS, Recorder, X
 
 import onecycle
 
