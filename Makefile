@@ -46,12 +46,12 @@ $(LOWEST)/$(LOWEST_KERAS): pyproject.toml $(READY)
 test-lower-bound: $(LOWEST)/$(LOWEST_KERAS)
 	@echo "== Keras $(LOWEST_KERAS), the lowest supported version, on jax"
 	@PYTHONPATH=$(LOWEST) KERAS_BACKEND=jax ONECYCLE_KERAS=$(LOWEST_KERAS) \
-	  $(PYTEST) tests -m 'lower_bound and not long' -W ignore::DeprecationWarning -W ignore::FutureWarning
+	  $(PYTEST) tests --ignore-glob='tests/clients/*' -m 'lower_bound and not long' -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 test-long: $(READY)
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Keras on $$backend, long tests"; \
-	  KERAS_BACKEND=$$backend $(PYTEST) tests -m long; \
+	  KERAS_BACKEND=$$backend $(PYTEST) tests --ignore-glob='tests/clients/*' -m long; \
 	done
 
 lint: $(READY)
