@@ -149,9 +149,9 @@ def noticed(monkeypatch):
     """Return a list to which each rescue adds the number of steps that were made when the guard noticed."""
     steps, restore = [], guard_run.GuardRun._restore
 
-    def restored(run, state):
+    def restored(run, state, **options):
         steps.append(run._losses.steps)
-        return restore(run, state)
+        return restore(run, state, **options)
 
     monkeypatch.setattr(guard_run.GuardRun, "_restore", restored)
     return steps
@@ -189,6 +189,29 @@ def test_divergence_is_seen_within_five_steps(noticed, what):
     fit(model, data, callbacks=[guard])
     assert guard.rescues[0].step == first
     assert first < noticed[0] <= first + 5
+
+
+def test_bad_row_in_each_epoch_is_skipped_to_the_end():
+    """A row with NaN costs a few steps of each epoch, a warning at first and one at the end."""
+    model, guard, epochs, x = guarded.network(), onecycle.DivergenceGuard(), 13, X.copy()
+    x[100, 1] = np.nan
+    with pytest.warns(UserWarning, match="DivergenceGuard") as caught:
+        model.fit(x, Y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[guard])
+    assert len(caught) == 2
+    assert f"{epochs} batches with bad values were skipped" in str(caught[-1].message)
+    assert len(guard.rescues) == epochs
+    assert {one.learning_rate_factor for one in guard.rescues} == {1.0}
+    assert sum(one.lost_steps for one in guard.rescues) < epochs * STEPS / 2
+    assert guarded.is_finite(model)
+
+
+@pytest.mark.filterwarnings("ignore:DivergenceGuard")
+def test_guard_gives_up_where_all_batches_are_bad():
+    """Without a good batch in between, skipping ends after a few rescues."""
+    model, data = guarded.network(), guarded.Batches(poison(range(STEPS, 6 * STEPS)), range(6 * STEPS))
+    with pytest.raises(DivergenceError, match="rescues in a row"):
+        fit(model, data, callbacks=[onecycle.DivergenceGuard()])
+    assert guarded.is_finite(model)
 
 
 class Counter(keras.layers.Layer):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onecycle.suggestions.explosion import EXPLOSION_FACTOR, HIGH_STEPS, ExplosionRule
+from onecycle.suggestions.explosion import EARLY_SUSTAINED, EXPLOSION_FACTOR, HIGH_STEPS, ExplosionRule
+from onecycle.suggestions.loss_return import BACK_WITHIN
 
 
 def exploded_at(losses, **arguments):
@@ -24,6 +25,9 @@ HEALTHY = {
     "zero": np.zeros(100),
     "single bad batches": np.where(np.arange(2000) % 50 == 20, 1e6, FALLING),
     "back to the start": np.concatenate([FALLING, np.full(500, 2.5)]),
+    "steps that are too large at first": np.concatenate([[1.0], 300 * 0.7 ** np.arange(40), np.ones(200)]),
+    "far too large first steps": np.concatenate([[1.0], 50.0 * np.ones(14), FALLING]),
+    "spike that falls": np.concatenate([np.ones(300), 1e5 * 0.4 ** np.arange(15), np.ones(300)]),
     "oscillation": 1 + 0.9 * np.sin(np.arange(2000) / 30),
 }
 
@@ -72,3 +76,48 @@ def test_going_back_forgets_the_losses_since_then():
     assert not any(other.check(loss, step) for step, loss in enumerate([1.0, 1.1]))
     assert (rule.suspicious_above, rule.normal_up_to) == (other.suspicious_above, other.normal_up_to)
     assert rule.high_steps == 0
+
+
+def test_divergence_from_the_start_is_noticed():
+    """Extreme losses from the second step on are an explosion after 16, and at once beyond any doubt."""
+    assert exploded_at([1.0] + [1e4] * 50) == EARLY_SUSTAINED
+    assert exploded_at(1e3 ** np.arange(12.0)) < 7
+
+
+def away_at(losses, rule=None):
+    """Return the step at which the rule says that the losses do not come back, or None. None may explode."""
+    rule = rule or ExplosionRule()
+    for step, loss in enumerate(losses):
+        assert not rule.check(loss, step)
+        if rule.away_since is not None:
+            return step
+    return None
+
+
+@pytest.mark.parametrize(("afterwards", "noticed"), [(0.1, False), (0.9, True)])
+def test_loss_has_to_come_back_after_an_extreme_one(afterwards, noticed):
+    """A network that is damaged by one step stays near the loss of its start; a single bad batch is soon forgotten."""
+    start, later = np.linspace(1.0, 0.1, 100), np.full(100, afterwards)
+    found = away_at(np.concatenate([start, [1e3], later]))
+    assert (found == 100 + BACK_WITHIN) if noticed else (found is None)
+    assert away_at(np.concatenate([start, later])) is None
+
+
+def test_loss_has_to_stay_low_after_a_divergence():
+    """After a rescue that lowers the rate, a loss that rises to that of the start is a divergence again."""
+    rule = ExplosionRule()
+    assert away_at(np.linspace(1.0, 0.1, 100), rule) is None
+    rule.go_back(80, lowered_at=100)
+    losses = np.concatenate([np.full(80, 0.2), np.full(40, 0.9)])
+    steps = [step for step, loss in enumerate(losses) if rule.check(loss, 100 + step) or rule.away_since is not None]
+    assert steps
+    assert 80 < steps[0] <= 80 + BACK_WITHIN
+    rule.expect_nothing()
+    assert rule.away_since is None
+
+
+def test_loss_of_guessing_is_no_usual_loss():
+    """A regression that begins far above the variance of its targets, and is at that, has nothing to go back to."""
+    rule = ExplosionRule(guessing=84.0)
+    assert away_at(np.concatenate([np.geomspace(600, 15, 100), np.full(50, 15.0)]), rule) is None
+    assert 15 < rule.normal_up_to < 84

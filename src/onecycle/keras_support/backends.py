@@ -83,6 +83,13 @@ def to_numpy(variable: keras.Variable) -> NDArray[Any]:
     return keras.ops.convert_to_numpy(variable.value)
 
 
+def read_scalar(value: Nested) -> float:
+    """Return a number that a training step has computed, for which this waits, with as little overhead as possible."""
+    if name() == "torch" and hasattr(value, "item"):
+        return float(value.item())
+    return float(np.asarray(value))  # half the time of `float` on JAX and TensorFlow
+
+
 def read_rows(values: list[keras.KerasTensor]) -> list[list[float]]:
     """Return tensors of one dimension and the same length as lists, with a single transfer from the device."""
     return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []

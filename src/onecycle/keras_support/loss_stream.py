@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import keras
 
 from onecycle.keras_support import backends
-from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import skips_updates
+from onecycle.keras_support.recorded_losses import RecordedLosses
 from onecycle.keras_support.train_function import has_own_step
 
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 STEPS_BETWEEN_READS = 4  # so that a loss is seen within 5 steps
+# Steps that are left for the next read. JAX computes in the background: to read the newest loss, Python has to wait.
+LAG = {"jax": 3, "tensorflow": 1, "torch": 1}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class LossStream:
 
     Attributes:
         from_own_step: Whether the model has its own `train_step`.
+        recorded: The losses that are recorded inside the step, where that is necessary.
         healthy_logs: The newest logs whose loss was read and is finite; empty at first.
     """
 
@@ -75,36 +78,20 @@ class LossStream:
         self._calls_per_epoch = None if steps_per_epoch is None else -(-steps_per_epoch // model.steps_per_execution)
         self.from_own_step = has_own_step(model)
         self._per_call = model.steps_per_execution
-        self._recorder = None
-        if self.from_own_step or self._per_call > 1 or skips_updates(model.optimizer):
-            self._recorder = self._new_recorder()
+        records = self.from_own_step or self._per_call > 1 or skips_updates(model.optimizer)
+        self.recorded = RecordedLosses(model, STEPS_BETWEEN_READS + 2 * self._per_call, active=records)
         self._functional = backends.is_functional()
         self._reads_each_step = reads_each_step
-        # The newest loss is left for the next time, so that no step waits for it.
-        self._lag = 0 if reads_each_step or self._recorder is not None else 1
+        # The newest losses are left for the next time, so that no step waits for them.
+        self._lag = 0 if reads_each_step or records else LAG[backends.name()]
+        self._every = STEPS_BETWEEN_READS + 1 - max(self._lag, 1)
         self._logs: list[dict[str, Nested]] = []
         self._skimmed: list[Loss] = []
-        self._recorded, self._marks = 0, [0, 0]  # the marks: rows recorded when the last two states were kept
         self._each, self._above, self._look_at = True, -math.inf, 0
         self.epoch, self._start_of_epoch, self._calls_read = -1, 0, 0
         self._batches, self._mean = 0, 0.0
         self.healthy_logs: dict[str, Nested] = {}
         self._plan()
-
-    @property
-    def changes_step(self) -> bool:
-        """Whether losses are recorded inside the compiled step."""
-        return self._recorder is not None
-
-    def attach(self) -> None:
-        """Begin to record, where that is necessary."""
-        if self._recorder is not None:
-            self._recorder.attach()
-
-    def detach(self) -> None:
-        """Leave the model as it was."""
-        if self._recorder is not None:
-            self._recorder.detach()
 
     def watching(
         self,
@@ -119,24 +106,15 @@ class LossStream:
             prepared: What its arguments become.
             look: Called with its result when losses should be read; returns what the function then returns.
         """
-        logs, recorder, place = self._logs, self._recorder, 0 if self._functional else None
+        compiled, logs, append = self.recorded.recording(compiled), self._logs, self._logs.append
+        is_functional = self._functional
 
         def watching(*args: Nested) -> Nested:
             result = compiled(*prepared(args))
-            logs.append(result if place is None else result[place])
+            append(result[0] if is_functional else result)
             return result if len(logs) < self._most_waiting else look(result)
 
-        def recording(*args: Nested) -> Nested:
-            assert recorder is not None
-            recorder.recording = True
-            try:
-                result = compiled(*prepared(args))
-            finally:
-                recorder.recording = False
-            logs.append(result if place is None else result[place])
-            return result if len(logs) < self._most_waiting else look(result)
-
-        return watching if recorder is None else recording
+        return watching
 
     def begin_epoch(self) -> None:
         """Begin an epoch, in which Keras' mean begins anew."""
@@ -178,22 +156,16 @@ class LossStream:
 
     def skim(self) -> bool:
         """Read one of the last losses and return whether all is well; if not, nothing has changed."""
-        logs, count = self._logs, len(self._logs) - 1
+        logs, count = self._logs, len(self._logs) - self._lag
         calls = self._calls_read + count
-        if (
-            count < 1
-            or self._each
-            or self._recorder is not None
-            or self._start_of_epoch + calls >= self._look_at
-            or self.ends_epoch
-        ):
+        if count < 1 or self._each or not self._lag or self._start_of_epoch + calls >= self._look_at or self.ends_epoch:
             return False
-        batches, mean = self._batches + count, _number(logs[-2])
+        batches, mean = self._batches + count, _number(logs[count - 1])
         loss = (batches * mean - self._batches * self._mean) / count
         if not loss <= self._above:  # also for NaN
             return False
         self._skimmed.append(Loss(loss, self._start_of_epoch + calls - 1, count))
-        self._calls_read, self._batches, self._mean, self.healthy_logs = calls, batches, mean, logs[-2]
+        self._calls_read, self._batches, self._mean, self.healthy_logs = calls, batches, mean, logs[count - 1]
         del logs[:count]
         self._plan()
         return True
@@ -205,13 +177,13 @@ class LossStream:
             result: What the training function has just returned; None when the epoch has ended.
         """
         skimmed, self._skimmed = self._skimmed, []
-        losses = self._read_means() if self._recorder is None else self._read_recorded(result)
+        losses = self._read_recorded(result) if self.recorded.active else self._read_means()
         self._plan()
         return skimmed + losses
 
     def position(self) -> Position:
         """Return where the training is. All losses must have been read."""
-        self._marks = [self._marks[-1], self._recorded]
+        self.recorded.mark()
         return Position(self.steps, self.epoch, self._batches, self._mean)
 
     def restored(self, position: Position) -> None:
@@ -221,43 +193,21 @@ class LossStream:
         self._calls_read += len(self._logs)
         self._logs.clear()
         self._skimmed.clear()
-        self._marks = [self._recorded] * 2
+        self.recorded.forget()
         self._plan()
-
-    @property
-    def knows_batches(self) -> bool:
-        """Whether bad values in batches are recorded."""
-        return self._recorder is not None and self._recorder.has_facts
 
     def record_batches(self) -> None:
         """Record each loss in the step from now on, and on TensorFlow bad values. The step has to be traced again."""
-        if self._recorder is None:
-            self._recorder, self._recorded, self._lag = self._new_recorder(), 0, 0
-            self._recorder.attach()
-            self._plan()
-
-    def bad_batch(self) -> str | None:
-        """Return what is wrong with a batch since the last but one state was kept, where that is recorded."""
-        if self._recorder is None or not self._recorder.has_facts:
-            return None
-        facts = self._recorder.facts(self._recorded)
-        names = {"x": "inputs", "y": "targets", "sample_weight": "sample weights"}
-        for argument, counts in facts.bad_values.items():
-            if (counts[self._marks[0] :] > 0).any():
-                return f"a batch has NaN or infinite values in its {names[argument]}"
-        return None
-
-    def _new_recorder(self) -> LossRecorder:
-        # Elsewhere than on TensorFlow, the batches themselves can be examined.
-        facts, capacity = backends.name() == "tensorflow", STEPS_BETWEEN_READS + 2 * self._per_call
-        return LossRecorder(self._model, capacity, facts=facts, required=False)
+        self.recorded.start()
+        self._every, self._lag = STEPS_BETWEEN_READS, 0
+        self._plan()
 
     def _plan(self) -> None:
         """Set how many calls there are until the next look."""
         if self._each or self._reads_each_step:
             self._most_waiting = 1
             return
-        self._most_waiting = max(1, STEPS_BETWEEN_READS // self._per_call) + self._lag
+        self._most_waiting = max(1, self._every // self._per_call) + self._lag
         if self._calls_per_epoch is not None:
             self._most_waiting = min(self._most_waiting, max(1, self._calls_per_epoch - self._calls_read))
 
@@ -277,10 +227,7 @@ class LossStream:
         return [Loss((before + k + 1) * means[k + 1] - (before + k) * means[k], first + k) for k in range(count)]
 
     def _read_recorded(self, result: Nested) -> list[Loss]:
-        assert self._recorder is not None
-        all_losses = self._recorder.read(result)
-        new = all_losses[self._recorded :]
-        self._recorded = len(all_losses)
+        new = self.recorded.new(result)
         logs, last = list(self._logs), self.steps - 1
         self._logs.clear()
         self._calls_read += len(logs)
@@ -294,6 +241,5 @@ class LossStream:
 
 
 def _number(logs: dict[str, Nested]) -> float:
-    """Return the loss in logs. The method of the array takes a fifth of the time of `float`."""
-    loss = logs["loss"]
-    return float(loss.item() if hasattr(loss, "item") else loss)
+    """Return the loss in logs, in the way that takes the least time."""
+    return backends.read_scalar(logs["loss"])

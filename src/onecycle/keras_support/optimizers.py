@@ -157,6 +157,17 @@ def velocities(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     return found
 
 
+def scale_velocities(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
+    """Multiply `velocities`, so that the old steps do not outweigh the new ones after the rate has become lower.
+
+    Args:
+        optimizer: The optimizer.
+        factor: The learning rate from now on, relative to that of the steps so far.
+    """
+    for variable in velocities(optimizer):
+        variable.assign(keras.ops.cast(keras.ops.multiply(variable, factor), variable.dtype))
+
+
 def weight_decay_exclusions(optimizer: keras.optimizers.Optimizer) -> list[str]:
     """Return the variables that `exclude_from_weight_decay` named, and the pattern of their names, as text."""
     # Keras sets these attributes only in `exclude_from_weight_decay`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import keras
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KEPT_CALLS = 6  # of the training function; a loss is read within five
 MAX_KEPT = 40  # batches, where one call takes many
 EXTREME = 1e3  # ours: times the largest value of the other batches; no batch is that far from the others by chance
+EXTREME_ROW = 1e6  # ours: the same for a row, of which there are more
 _PARTS = ("inputs", "targets", "sample weights")
 
 
@@ -36,31 +37,47 @@ class RecentBatches:
         self._model = model
         self._batches: deque[Nested] = deque(maxlen=min(MAX_KEPT, KEPT_CALLS * model.steps_per_execution))
         self._kept = _KeptIterator(self._batches)
-        self._in_arrays: str | None = None
+        self._bad_rows: str | None = None
+        self._extreme_rows: str | None = None
         self._searched = False
 
-    def watched(self, arguments: tuple[Nested, ...]) -> tuple[Nested, ...]:
-        """Return the arguments of a call of the training function so that its batches are kept."""
-        if backends.name() == "jax":
-            self._kept.iterator = arguments[1]
-            return arguments[0], self._kept
-        if backends.name() == "torch":
-            self._batches.append(arguments[0][0])
-        return arguments
+    def watcher(self) -> Callable[[tuple[Nested, ...]], tuple[Nested, ...]]:
+        """Return what makes of the arguments of the training function those with which its batches are kept."""
+        kept, keep = self._kept, self._batches.append
+
+        def watched_iterator(arguments: tuple[Nested, ...]) -> tuple[Nested, ...]:
+            kept.iterator = arguments[1]
+            return arguments[0], kept
+
+        def watched_batch(arguments: tuple[Nested, ...]) -> tuple[Nested, ...]:
+            keep(arguments[0][0])
+            return arguments
+
+        watchers = {"jax": watched_iterator, "torch": watched_batch}
+        return watchers.get(backends.name(), lambda arguments: arguments)
 
     def clear(self) -> None:
         """Forget the batches."""
         self._batches.clear()
 
     @property
-    def are_known(self) -> bool:
-        """Whether `fault` has batches to examine."""
-        return bool(self._batches) or self._fit_arrays() is not None
+    def are_kept(self) -> bool:
+        """Whether `fault` examines the last batches themselves."""
+        return bool(self._batches)
 
-    def fault(self) -> str | None:
-        """Return what is wrong with one of the batches, in words, or None."""
+    @property
+    def are_known(self) -> bool:
+        """Whether `fault` has something to examine."""
+        return self.are_kept or self._fit_arrays() is not None
+
+    def fault(self, *, finite_loss: bool = False) -> str | None:
+        """Return what is wrong with one of the batches, in words, or None.
+
+        Args:
+            finite_loss: Whether the loss is finite, so that no NaN can have been in its batch.
+        """
         if not self._batches:
-            return self._fault_of_arrays()
+            return self._fault_of_arrays(finite_loss)
         rows = [keras.tree.flatten(_parts(batch)) for batch in self._batches]
         for row in reversed(rows):
             for place, leaf in enumerate(row):
@@ -80,17 +97,30 @@ class RecentBatches:
         leaves = [leaf for leaf in keras.tree.flatten(found) if leaf is not None]
         return found if leaves and all(isinstance(leaf, np.ndarray) for leaf in leaves) else None
 
-    def _fault_of_arrays(self) -> str | None:
+    def _fault_of_arrays(self, finite_loss: bool) -> str | None:
         """Search the arrays once: they do not change."""
         if not self._searched:
             self._searched = True
-            arrays = self._fit_arrays()
-            for name, part in zip(_PARTS, arrays or (), strict=False):
-                scans = [scan_values(leaf) for leaf in keras.tree.flatten(part) if leaf is not None]
-                if any(scan is not None and scan.counts for scan in scans):
-                    self._in_arrays = f"rows of the data have NaN or infinite values in their {name}"
-                    break
-        return self._in_arrays
+            for name, part in zip(_PARTS, self._fit_arrays() or (), strict=False):
+                for leaf in keras.tree.flatten(part):
+                    if leaf is not None:
+                        self._search(leaf, name)
+        return self._extreme_rows if finite_loss else self._bad_rows or self._extreme_rows
+
+    def _search(self, leaf: np.ndarray, name: str) -> None:
+        scan = scan_values(leaf)
+        if scan is not None and scan.counts and self._bad_rows is None:
+            self._bad_rows = f"rows of the data have NaN or infinite values in their {name}"
+        if leaf.dtype.kind != "f" or self._extreme_rows is not None:
+            return
+        with np.errstate(all="ignore"):
+            sizes = np.abs(leaf.reshape(len(leaf), -1)).max(axis=1, initial=0)
+        sizes = sizes[np.isfinite(sizes)]
+        if len(sizes) and sizes.max() > EXTREME_ROW * np.median(sizes) > 0:
+            self._extreme_rows = (
+                f"rows of the data have values up to {sizes.max():.1e} in their {name}, others up to "
+                f"{np.median(sizes):.1e}"
+            )
 
 
 class _KeptIterator:

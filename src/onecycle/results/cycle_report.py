@@ -20,6 +20,7 @@ from onecycle.results.sweep import Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAX_RESCUES_SHOWN = 8  # in sentences; bad rows in the data may need one in each epoch
 MAX_STEPS_SHOWN = 200  # a curve of more points looks the same
 
 
@@ -150,7 +151,12 @@ class CycleReport(Result):
     @property
     def guarded(self) -> tuple[str, ...]:
         """What the guard did, as sentences; none if it had nothing to do."""
-        return tuple(f"Rescued from divergence: {one.description}" for one in self.rescues)
+        shown, more = self.rescues[:MAX_RESCUES_SHOWN], self.rescues[MAX_RESCUES_SHOWN:]
+        sentences = [f"Rescued from divergence: {one.description}" for one in shown]
+        if more:
+            undone = sum(one.lost_steps for one in more)
+            sentences.append(f"{len(more)} more rescues, up to step {more[-1].step}, undid {undone} steps.")
+        return tuple(sentences)
 
     def _draw(self, ax: Axes | None) -> Axes:
         from onecycle.plot import plot_cycle

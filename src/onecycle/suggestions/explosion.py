@@ -6,9 +6,13 @@ from bisect import bisect_left
 
 import numpy as np
 
+from onecycle.suggestions.loss_return import LossReturn
 from onecycle.suggestions.smoothing import MAD_TO_DEVIATION
 
 SUSTAINED = 3  # ours: one batch of outliers, or two, is no explosion
+# Ours: the first steps of an optimizer such as Adam may be far too large and harmless, and the level is uncertain then.
+EARLY_LOSSES, EARLY_SUSTAINED, EARLY_FACTOR = 16, 16, 1e6
+FALLING, FALLING_SUSTAINED = 0.5, 30  # ours: losses below half the highest of those in a row may soon be back
 FIRST = 5  # ours: losses that give the level at the start; their median ignores two odd ones
 EXPLOSION_FACTOR = 30.0  # ours: the losses of the healthy runs that were tried stayed far below
 OWN_STEP_FACTOR = 100.0  # ours: the losses of a GAN rise far above their start in healthy training
@@ -18,6 +22,8 @@ RECENT = 32  # losses
 # Ours: with a loss that is higher than halfway between the recent level and that of the start, and than the noise, a
 # state is none to go back to.
 NORMAL_FACTOR, NORMAL_NOISE = 0.5, 4.0
+LEARNED = 0.9  # ours: of the loss of guessing; a network with a lower loss has learned something
+RETURN_FACTOR = 0.67  # ours: of the way from the recent level to guessing, above which a network is damaged
 HIGH_STEPS = 100  # ours: noisy starts are shorter
 NOISE_FACTOR = 10.0  # as in `DivergenceRule`
 FLOAT_RESOLUTION = 1.2e-7  # of float32
@@ -32,11 +38,14 @@ class ExplosionRule:
     is known. Three extreme losses in a row are an explosion, and so are 100 in a row that exceed the level by twice the
     scale. Losses that are not finite are an explosion at once, and left to the caller.
 
-    So no single batch counts, nor a start of high losses that fall soon, nor a loss below 0, nor a fine-tuning that
-    begins near its best.
+    So no single batch counts, nor a loss below 0, nor a fine-tuning that begins near its best. Extreme losses that fall
+    get 30 steps, and others 16 at the start, where the level is uncertain and the first steps may be too large.
+
+    After an extreme loss, and after a training has diverged, the losses have to come back (see `LossReturn`).
 
     Args:
-        guessing: The loss of guessing, such as the logarithm of the number of classes; 0 if it is unknown.
+        guessing: The loss of guessing, such as the logarithm of the number of classes or the variance of the targets; 0
+            if it is unknown.
         own_step: Whether the losses are those of a model's own `train_step`, whose rise may be healthy, as in a GAN.
             Only losses above 100 times the scale are then extreme, and no others are an explosion.
 
@@ -47,20 +56,44 @@ class ExplosionRule:
     """
 
     def __init__(self, guessing: float = 0.0, *, own_step: bool = False) -> None:
-        self._guessing = guessing
+        self._guessing, self._own_step = guessing, own_step
         self._factor = OWN_STEP_FACTOR if own_step else EXPLOSION_FACTOR
-        self._high_steps = np.inf if own_step else HIGH_STEPS
         self._losses: list[float] = []
         self._steps: list[int] = []
         self._first: float | None = None
-        self.high_steps = self._extreme = 0
+        self._return = LossReturn()
+        self._extreme = self.high_steps = 0
+        self._highest, self._renew_at = -np.inf, 1
         self.suspicious_above = self._extreme_above = self.normal_up_to = float("inf")
-        self._renew_at = 1
 
     @property
     def suspects(self) -> bool:
         """Whether the last loss was high, or too few are known, so that each further loss should be added."""
         return self.high_steps > 0 or len(self._losses) < FIRST
+
+    @property
+    def level(self) -> float:
+        """The median of the last few losses; infinity if there is none."""
+        return float(np.median(self._losses[-FIRST:])) if self._losses else float("inf")
+
+    @property
+    def away_since(self) -> int | None:
+        """The first of the last steps if their losses should have come back and have not; None otherwise."""
+        return self._return.away_since
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the losses have not come back yet, so that a state is none to go back to."""
+        return self._return.is_pending
+
+    @property
+    def expects_return(self) -> bool:
+        """Whether the losses have to come back."""
+        return self._return.level is not None
+
+    def expect_nothing(self) -> None:
+        """Accept losses that do not come back."""
+        self._return.forget()
 
     def check(self, loss: float, step: int) -> bool:
         """Add a loss and return whether the loss has exploded.
@@ -71,6 +104,7 @@ class ExplosionRule:
         """
         if self._first is None:
             self._first = loss
+        self._return.add(loss, step)
         if loss <= self.suspicious_above:
             self._extreme = self.high_steps = 0
             self._losses.append(loss)
@@ -79,21 +113,56 @@ class ExplosionRule:
                 self._renew()
             return False
         self.high_steps += 1
+        self._highest = loss if self.high_steps == 1 else max(self._highest, loss)
         self._extreme = self._extreme + 1 if loss > self._extreme_above else 0
-        return self._extreme >= SUSTAINED or self.high_steps >= self._high_steps
+        if self._extreme and self._return.level is None and not self._own_step and len(self._losses) >= EARLY_LOSSES:
+            self._return.expect(self._level_of_return())
+        most = np.inf if self._own_step else HIGH_STEPS
+        return self._extreme >= self._most_extreme(loss) or self.high_steps >= most
 
-    def go_back(self, step: int) -> None:
-        """Forget the losses from a step on, since the state before it was restored."""
+    def go_back(self, step: int, *, lowered_at: int | None = None, patience: int = 0) -> None:
+        """Forget the losses from a step on, since the state before it was restored.
+
+        Args:
+            step: The step.
+            lowered_at: The step of now if training has diverged. From now on, its losses have to be those of before.
+            patience: Number of steps after which they have to be below that of guessing, if they were not before.
+        """
         kept = bisect_left(self._steps, step)
         del self._losses[kept:], self._steps[kept:]
-        self._begin()
+        self._extreme = self.high_steps = 0
+        self.suspicious_above = self._extreme_above = self.normal_up_to = float("inf")
+        self._return.restart()
+        self._renew_at = 1
         if self._losses:
             self._renew()
+        if lowered_at is None or self._own_step:
+            return
+        level = self._level_of_return()
+        if np.isfinite(level):
+            self._return.expect(level, always=True, from_step=lowered_at)
+        elif self._guessing:
+            self._return.expect(LEARNED * self._guessing, always=True, from_step=lowered_at + patience)
 
-    def _begin(self) -> None:
-        self._extreme = self.high_steps = 0
-        self._renew_at = 1
-        self.suspicious_above = self._extreme_above = self.normal_up_to = float("inf")
+    def _level_of_return(self) -> float:
+        """Return up to where a loss is that of a network as good as lately; infinity if it has learned nothing yet.
+
+        It is compared with a median, so that it needs no allowance for noise.
+        """
+        if len(self._losses) < EARLY_LOSSES:
+            return float("inf")
+        low = float(np.quantile(self._losses[-RECENT:], 0.25))
+        start = self._guessing or self._first
+        assert start is not None
+        learned = low < start - (1 - LEARNED) * abs(start)
+        return low + RETURN_FACTOR * (start - low) if learned else float("inf")
+
+    def _most_extreme(self, loss: float) -> int:
+        """Return how many extreme losses in a row are an explosion."""
+        is_early = len(self._losses) < EARLY_LOSSES and loss < EARLY_FACTOR * max(abs(self._extreme_above), 1e-30)
+        if loss - self._extreme_above < FALLING * (self._highest - self._extreme_above):
+            return FALLING_SUSTAINED
+        return EARLY_SUSTAINED if is_early else SUSTAINED
 
     def _renew(self) -> None:
         """Estimate level and scale again, at first after each loss and later when there are an eighth more."""
@@ -108,7 +177,9 @@ class ExplosionRule:
         level = max(initial, self._guessing)
         self.suspicious_above = level + SUSPICION_FACTOR * scale
         self._extreme_above = level + self._factor * scale
-        start, low = max(self._first, self._guessing), float(np.quantile(losses[-RECENT:], 0.25))
+        low = float(np.quantile(losses[-RECENT:], 0.25))
+        # A loss halfway to that of guessing is no usual one, however high the first was.
+        start = self._guessing if low < self._guessing else max(self._first, self._guessing)
         usual = max(abs(start), start - low)
         self.normal_up_to = min(low, start) + NORMAL_FACTOR * max(start - low, 0.0) + min(NORMAL_NOISE * noise, usual)
         self._renew_at = len(self._losses) + max(1, len(self._losses) // 8)

@@ -15,6 +15,9 @@ PARTS = 64  # ours: of the training between two states, so that a rescue undoes 
 MIN_INTERVAL, MAX_INTERVAL = 8, 1000  # steps: a state takes about as long as a step
 RECENT = 0.5  # of an interval: a younger state may be one in which the divergence has begun
 OLD = 4  # intervals
+WORSE = 0.25  # ours: of the loss of a state; one with a loss that is higher by more may be damaged already
+OFTEN = 4  # steps, where batches have bad values
+MAX_AGE = 1 / 8  # ours: of the training; going back further would lose more than it saves
 
 
 @dataclass
@@ -25,7 +28,7 @@ class GoodState:
         owner: What made the copy.
         copy: The values.
         position: Where the training was.
-        level: The loss at that time; minus infinity for the state at the start.
+        level: The usual loss at that time; minus infinity for the state at the start.
         checked: Whether its values are known to be finite.
         failed: Whether the training diverged again after it was restored.
     """
@@ -48,7 +51,10 @@ class GoodState:
 
 
 class GoodStates:
-    """Up to two states: one that the training has proved to be good, and a newer one.
+    """Up to two states: the newest one, and the one with the lowest loss among those before that are not too old.
+
+    The newest is where a rescue goes first. If training diverges again from there, or does not come back to the loss
+    that it had, the other one is next.
 
     Args:
         model: The model whose `fit` runs.
@@ -57,6 +63,8 @@ class GoodStates:
         total_steps: Length of the training.
 
     Attributes:
+        interval: Number of steps between two states.
+        kept: Number of states that were kept so far.
         repeated: Number of times that the training diverged since a state was last kept.
     """
 
@@ -65,13 +73,19 @@ class GoodStates:
         self._losses, self._most = losses, most
         self.interval = min(max(total_steps // PARTS, MIN_INTERVAL), MAX_INTERVAL)
         self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
+        self._every = self.interval
+        self._max_age = max(MAX_AGE * total_steps, 2 * self.interval)
         self._newest_at = 0
-        self.repeated = 0
+        self.repeated = self.kept = 0
 
     @property
     def due_at(self) -> int:
         """The step at which a state should be kept."""
-        return self._newest_at + self.interval
+        return self._newest_at + self._every
+
+    def keep_often(self) -> None:
+        """Keep states so often from now on that a batch with bad values costs only a few steps."""
+        self._every = min(OFTEN, self.interval)
 
     @property
     def is_old(self) -> bool:
@@ -105,11 +119,20 @@ class GoodStates:
                 return _described(faults)
             self._states.clear()  # first, so that there are not two of them
         elif len(self._states) == self._most:
-            del self._states[next((place for place, one in enumerate(self._states) if one.failed), 0)]
+            del self._states[self._superfluous()]
         copy, position = self._copies.take(result), self._losses.position()
         self.repeated = 0
+        self.kept += 1
         self._states.append(GoodState(self._copies, copy, position, level, checked=self._most == 1))
         return None
+
+    def _superfluous(self) -> int:
+        """Return which of the two states to give up for a new one."""
+        before, newest = self._states
+        if before.failed or newest.failed:
+            return 0 if before.failed else 1
+        is_old = self._losses.steps - before.position.step > self._max_age
+        return 0 if is_old or newest.level <= before.level or not math.isfinite(before.level) else 1
 
     def fault(self) -> str | None:
         """Return what is not finite in the newest state, or None. It waits for the state."""
@@ -144,11 +167,17 @@ class GoodStates:
             latest = first_bad - RECENT * self.interval
             good = [one for one in self._states if one.position.step <= latest and one.level <= highest]
             # Where there is no other, the rate may just not have been low enough.
-            chosen = ([one for one in good if not one.failed] or self._states[:1])[-1]
+            chosen = self._better([one for one in good if not one.failed] or self._states[:1])
             chosen.failed = True
             self.repeated += 1
         self._newest_at = self._losses.steps
         return chosen
+
+    def _better(self, states: list[GoodState]) -> GoodState:
+        """Return the newest state, or the one before if its loss was much lower: then the newest may be damaged."""
+        before, newest = states[0], states[-1]
+        is_worse = newest.level - before.level > WORSE * abs(before.level)
+        return before if math.isfinite(before.level) and is_worse else newest
 
     def best(self) -> GoodState:
         """Return the state with the lowest loss, or the one of the start if there is no other."""

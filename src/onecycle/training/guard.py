@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import Any
@@ -133,8 +134,10 @@ class DivergenceGuard(keras.callbacks.Callback):
     def _end(self, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
             return
-        self._run.end()
-        self._run = None
+        run, self._run = self._run, None
+        run.end()
+        if run.closing_words is not None:
+            warnings.warn(f"DivergenceGuard: {run.closing_words}", stacklevel=2)
         history = getattr(self.model, "history", None)
         if history is None:
             return

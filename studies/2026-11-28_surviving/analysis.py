@@ -1,0 +1,117 @@
+"""Writes the tables of this study into its README: python analysis.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from launches import ARMS, HERE, launches, tuned
+
+from onecycle.comparison.packed import read_document, read_packed
+
+Record = dict[str, Any]
+NEAR = 1.1  # times the well-tuned loss
+BACKENDS = ("jax", "tensorflow", "torch")
+
+
+def main() -> None:
+    found = records()
+    references = {key(one): one["test_loss"] for one in found if one["trouble"] == "reference" and one["arm"] == "bare"}
+    troubled = [one | {"ratio": ratio(one, references)} for one in found if one["trouble"] != "reference"]
+    complete = complete_sets(troubled)
+    planned = len(launches())
+    text = f"{len(complete) // len(ARMS)} of the {planned} trainings have been made with all four arms.\n\n"
+    text += table("all", ["all"], lambda one: "all", complete)
+    text += table("trouble", sorted({one["trouble"] for one in complete}), lambda one: one["trouble"], complete)
+    text += table("backend", BACKENDS, lambda one: one["backend"], complete)
+    text += "\nThe guard, run by run:\n\n" + guarded(complete)
+    readme = HERE / "README.md"
+    marked = r"(<!-- results -->\n).*(<!-- /results -->)"
+    readme.write_text(re.sub(marked, lambda found: found[1] + text + found[2], readme.read_text(), flags=re.DOTALL))
+
+
+def records() -> list[Record]:
+    """Return the records of all backends."""
+    found: dict[tuple[str, str], Any] = {}
+    for backend in BACKENDS:
+        packed, problem = read_packed(HERE / "runs" / f"{backend}.jsonl")
+        if problem:
+            raise ValueError(problem)
+        folder = HERE / "runs" / backend
+        single = {path.relative_to(folder).as_posix(): read_document(path) for path in folder.rglob("*.json")}
+        found |= {(backend, name): document for name, document in (packed | single).items()}
+    return list(found.values())
+
+
+def key(one: Record) -> tuple[str, str, str]:
+    return one["backend"], one["task"], one["optimizer"]
+
+
+def ratio(one: Record, references: dict[tuple[str, str, str], float]) -> float:
+    """Return the test loss relative to the well-tuned one; infinity if it is not finite."""
+    if not one["finite"]:
+        return float("inf")
+    if one["variant"] == "plain":
+        return float(one["test_loss"] / references[key(one)])
+    return float(one["test_loss"] / tuned()[f"{one['task']} {one['optimizer']} {one['variant']}"]["loss"])
+
+
+def complete_sets(found: list[Record]) -> list[Record]:
+    """Return the records of trainings that were made with all arms."""
+    names = [without_arm(one) for one in found]
+    return [one for one, name in zip(found, names, strict=True) if names.count(name) == len(ARMS)]
+
+
+def without_arm(one: Record) -> str:
+    what = ("backend", "task", "optimizer", "trouble", "peak_factor", "variant", "weight_decay", "poison", "dtype")
+    return " ".join(str(one[name]) for name in what)
+
+
+def table(title: str, rows: Iterable[str], row_of: Callable[[Record], str], found: list[Record]) -> str:
+    """Return a table with a row for each kind of training, and for each arm the share that ended finite and well."""
+    lines = [f"\n| {title} | trainings | " + " | ".join(f"{arm}: finite, within 10 %" for arm in ARMS) + " | undone |"]
+    lines.append("|" + "---|" * (len(ARMS) + 3))
+    for row in rows:
+        mine = [one for one in found if row_of(one) == row]
+        cells = [share([one for one in mine if one["arm"] == arm]) for arm in ARMS]
+        lines.append(f"| {row} | {len(mine) // len(ARMS)} | " + " | ".join(cells) + f" | {undone(mine)} |")
+    return "\n".join(lines) + "\n"
+
+
+def share(mine: list[Record]) -> str:
+    if not mine:
+        return ""
+    ratios = np.array([one["ratio"] for one in mine])
+    return f"{100 * np.isfinite(ratios).mean():.0f} %, {100 * (ratios <= NEAR).mean():.0f} %"
+
+
+def undone(mine: list[Record]) -> str:
+    shares = [sum(rescue[3] for rescue in one["rescues"]) / one["steps"] for one in mine if one["arm"] == "guard"]
+    return f"{100 * float(np.mean(shares)):.1f} %" if shares else ""
+
+
+def guarded(found: list[Record]) -> str:
+    """Return a table of the runs with the guard, the worst first."""
+    lines = ["| training | loss / well-tuned | bare | clipnorm | rescues | steps undone |", "|---|---|---|---|---|---|"]
+    by = {(without_arm(one), one["arm"]): one for one in found}
+    for one in sorted((one for one in found if one["arm"] == "guard"), key=lambda one: -one["ratio"]):
+        others = [number(by[without_arm(one), arm]["ratio"]) for arm in ("bare", "clipnorm")]
+        lost = sum(rescue[3] for rescue in one["rescues"])
+        more = [one["variant"], one["poison"], one["dtype"], one["weight_decay"]]
+        details = " ".join(str(part) for part in more if part not in ("plain", None, "float32"))
+        name = f"{one['backend']} {one['task']} {one['optimizer']} {one['trouble']} ×{one['peak_factor']:g} {details}"
+        lines.append(
+            f"| {name.strip()} | {number(one['ratio'])} | {' | '.join(others)} | {len(one['rescues'])} "
+            f"| {100 * lost / one['steps']:.0f} % |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else "not finite"
+
+
+if __name__ == "__main__":
+    main()
