@@ -197,8 +197,9 @@ def test_bad_row_in_each_epoch_is_skipped_to_the_end():
     x[100, 1] = np.nan
     with pytest.warns(UserWarning, match="DivergenceGuard") as caught:
         model.fit(x, Y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[guard])
-    assert len(caught) == 2
-    assert f"{epochs} batches with bad values were skipped" in str(caught[-1].message)
+    messages = [str(one.message) for one in caught if "DivergenceGuard" in str(one.message)]
+    assert len(messages) == 2
+    assert f"{epochs} batches with bad values were skipped" in messages[-1]
     assert len(guard.rescues) == epochs
     assert {one.learning_rate_factor for one in guard.rescues} == {1.0}
     assert sum(one.lost_steps for one in guard.rescues) < epochs * STEPS / 2

@@ -17,6 +17,7 @@ RECENT = 0.5  # of an interval: a younger state may be one in which the divergen
 OLD = 4  # intervals
 WORSE = 0.25  # ours: of the loss of a state; one with a loss that is higher by more may be damaged already
 OFTEN = 4  # steps, where batches have bad values
+START_AGE = 1 / 3  # ours: of the training; until then, a training that diverges begins anew
 MAX_AGE = 1 / 8  # ours: of the training; going back further would lose more than it saves
 
 
@@ -44,6 +45,11 @@ class GoodState:
     def counter(self) -> int:
         """The optimizer's step counter."""
         return self.owner.step(self.copy)
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it is the state before the first step."""
+        return self.level == -math.inf
 
     def restore(self, *, metrics: bool) -> None:
         """Give the model this state, with its metrics or with metrics that begin anew."""
@@ -75,6 +81,7 @@ class GoodStates:
         self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
         self._every = self.interval
         self._max_age = max(MAX_AGE * total_steps, 2 * self.interval)
+        self._start_age = START_AGE * total_steps
         self._newest_at = 0
         self.repeated = self.kept = 0
 
@@ -131,8 +138,10 @@ class GoodStates:
         before, newest = self._states
         if before.failed or newest.failed:
             return 0 if before.failed else 1
-        is_old = self._losses.steps - before.position.step > self._max_age
-        return 0 if is_old or newest.level <= before.level or not math.isfinite(before.level) else 1
+        age = self._losses.steps - before.position.step
+        if before.is_start:
+            return 0 if age > self._start_age else 1
+        return 0 if age > self._max_age or newest.level <= before.level else 1
 
     def fault(self) -> str | None:
         """Return what is not finite in the newest state, or None. It waits for the state."""
@@ -174,10 +183,10 @@ class GoodStates:
         return chosen
 
     def _better(self, states: list[GoodState]) -> GoodState:
-        """Return the newest state, or the one before if its loss was much lower: then the newest may be damaged."""
+        """Return the newest state, or the one before if it is that of the start or had a much lower loss."""
         before, newest = states[0], states[-1]
-        is_worse = newest.level - before.level > WORSE * abs(before.level)
-        return before if math.isfinite(before.level) and is_worse else newest
+        # What has been learned early at too high a rate is little, and may be bad.
+        return before if before.is_start or newest.level - before.level > WORSE * abs(before.level) else newest
 
     def best(self) -> GoodState:
         """Return the state with the lowest loss, or the one of the start if there is no other."""
