@@ -30,18 +30,19 @@ class DivergenceGuard(keras.callbacks.Callback):
     """Go back to a good state when training diverges, and go on with a lower learning rate.
 
     The guard watches the loss of each batch on the device and reads it every few steps. It notices within 5 steps (or
-    at the end of the call where `steps_per_execution` is larger) that the loss is NaN, infinite or exploding. Every now
-    and then, and before an epoch ends, it also looks for weights, statistics of BatchNormalization and optimizer
-    variables that are not finite.
+    at the end of the call where `steps_per_execution` is larger) that the loss is NaN, infinite or exploding. After an
+    extreme loss or a divergence, the loss also has to come back. Every now and then, and before an epoch ends, it also
+    looks for weights, statistics of BatchNormalization and optimizer variables that are not finite.
 
     It keeps up to two good states in memory: weights, optimizer variables, BatchNormalization, seeds, metrics and the
-    step counter. When training diverges, it restores one of them exactly, halves the learning rate at which that
-    happened for the peak of what remains, and goes on with the next batch. No batch is repeated. A schedule continues
-    where the training is and so ends with it, although the step counter went back by the steps that were undone. If a
-    batch had NaN, infinite or absurdly large values, its updates are undone and the learning rate stays as it was.
+    step counter. When training diverges, it restores one of them exactly, sets the peak of what remains to a third of
+    the learning rate at which that happened, scales the velocities of SGD and RMSprop to the lower rate, and goes on
+    with the next batch. No batch is repeated. A schedule continues where the training is and so ends with it, although
+    the step counter went back by the steps that were undone. If a batch had NaN, infinite or absurdly large values, its
+    updates are undone and the learning rate stays as it was.
 
     A training that does not diverge is exactly the same as without the guard. What the guard did is in `rescues`, in
-    `history.rescues`, in the `CycleReport` of a cycle, and in a warning each time.
+    `history.rescues`, in the `CycleReport` of a cycle, and in warnings.
 
     Args:
         max_rescues: Number of rescues after which the guard gives up: it restores the best state that it has and raises
