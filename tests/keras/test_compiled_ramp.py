@@ -8,11 +8,12 @@ import pytest
 from oracles import reading, states
 
 import onecycle
+from onecycle.engine import program_cache
 from onecycle.finding import compiled_ramp
 from onecycle.results import StopReason
 
 layers = keras.layers
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="the range test is not compiled on PyTorch")
+pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch compiles no loops: test_step_graph")
 ROWS, BATCH = 75, 8  # ten steps an epoch, the last batch short
 
 
@@ -50,8 +51,8 @@ def run_inside_fit(model, **options):
 def compiled_ramps(monkeypatch):
     """Return a list that has one element for each program compiled for a range test."""
     compiled = []
-    original = compiled_ramp.TrainingProgram
-    monkeypatch.setattr(compiled_ramp, "TrainingProgram", lambda *args: (compiled.append(1), original(*args))[1])
+    original = compiled_ramp.compile_training
+    monkeypatch.setattr(compiled_ramp, "compile_training", lambda *args: (compiled.append(1), original(*args))[1])
     return compiled
 
 
@@ -146,16 +147,18 @@ def test_unsupported_cases_use_fit(compiled_ramps):
     assert compiled_ramps == []
 
 
-def test_large_convolutions_use_fit(compiled_ramps, monkeypatch):
-    """Convolutions that are slow in a compiled loop on a CPU use `fit`, with the same losses."""
+def test_large_convolutions_use_single_steps(compiled_ramps, monkeypatch):
+    """Convolutions that are slow in a compiled loop on a CPU run in calls of a compiled step, with the same losses."""
     model = keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.random.default_rng(0).normal(size=(32, 6, 6, 1)).astype("float32")
     options = {"num_steps": 12, "max_learning_rate": 1e-3, "seed": 1, "verbose": 0}
     small = onecycle.find_learning_rate(model, x, x[:, 0, 0], **options)
-    monkeypatch.setattr("onecycle.engine.training_program.MAX_CONVOLUTION_OPERATIONS", 100)
+    monkeypatch.setattr("onecycle.engine.programs.MAX_CONVOLUTION_OPERATIONS", 100)
     model.compile("sgd", "mse")
     large = onecycle.find_learning_rate(model, x, x[:, 0, 0], **options)
+    kinds = [type(entry).__name__ for entry in program_cache.cache_of(model)._entries.values()]
+    assert kinds == (["SteppedProgram"] if keras.backend.backend() == "jax" else ["TrainingProgram"])
     assert len(compiled_ramps) == 2
     np.testing.assert_allclose(small.losses, large.losses, rtol=1e-4)
 

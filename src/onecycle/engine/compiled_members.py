@@ -20,6 +20,7 @@ from onecycle.engine.pace import Pace
 from onecycle.engine.program_steps import TrainingState
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.keras_support import compilation, training_data
+from onecycle.keras_support.random_state import draw_before_reading
 from onecycle.keras_support.train_function import build_symbolically
 
 
@@ -87,6 +88,7 @@ class CompiledMembers:
         program, inputs = self._programs.training(group), self._inputs
         orders, state, record = inputs.row_orders(group), inputs.start_state(group), self._empty_record(group)
         evaluates_each_epoch = self._arguments.validation_freq == 1
+        draw_before_reading(self._members[group.indices[0]].seed)
         first_step, pace = 0, Pace()
         while first_step < inputs.total_steps:
             # A call ends with its block at the latest, so that the members can be evaluated after it.

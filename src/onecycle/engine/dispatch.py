@@ -49,11 +49,14 @@ def train_members(
 
     Each run equals a `fit` right after `keras.utils.set_random_seed(member.seed)`, with the member's learning rate and
     momentum. With arrays as data and Keras' standard training step, the runs are loops inside one compiled program,
-    which later calls with the same shapes reuse.
+    which later calls with the same shapes reuse. With large convolutions on a CPU, JAX calls a compiled step instead.
 
     - On JAX a trial decides whether to train all members at once or one after another.
     - On TensorFlow the members are trained one after another. The rows are read in another order than in `fit`, which
       shuffles inside `tf.data`.
+    - On PyTorch the members are trained one after another, in an order of the rows that differs from `fit` too. The
+      step is traced once and then runs without the Python code of Keras, if the model has no code but that of Keras,
+      draws no numbers with seeds of its own, and there are enough steps to make up for the tracing.
     - In all other cases, the runs are calls of `fit`.
 
     The model, its optimizer and all random generators are restored afterwards.

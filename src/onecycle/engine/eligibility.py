@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from onecycle.keras_support import backends, compilation, training_data
+from onecycle.keras_support import backends, compilation, step_graph, training_data
 from onecycle.keras_support.model_state import has_unlisted_state
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
@@ -28,8 +28,6 @@ def reason_not_compiled(
     Returns:
         The reason as the end of a sentence, or None if the training can be compiled.
     """
-    if not compilation.is_available():
-        return f"the {backends.name()} backend cannot compile a loop over training steps"
     return _reason_of_data((x, y, sample_weight)) or _reason_of_model(model, methods)
 
 
@@ -69,6 +67,8 @@ def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None
         return "the layers of the model are Flax NNX modules"
     if model.run_eagerly:
         return "the model runs eagerly"
+    if not compilation.has_loops() and (part := step_graph.foreign_part(model)):
+        return part
     if compilation.requires_xla() and not model.jit_compile:
         return "the model is not compiled by XLA (`jit_compile` is off)"
     return None

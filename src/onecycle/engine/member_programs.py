@@ -15,13 +15,16 @@ from onecycle.engine.evaluation_program import EvaluationProgram
 from onecycle.engine.members import Array
 from onecycle.engine.program_cache import cache_of, program_key
 from onecycle.engine.program_steps import Data, TrainingState
-from onecycle.engine.training_program import ProgramSpec, TrainingProgram
+from onecycle.engine.programs import Program, compile_training, reason_too_short
+from onecycle.engine.stepped_evaluation import SteppedEvaluation
+from onecycle.engine.stepped_program import SteppedProgram
+from onecycle.engine.training_program import ProgramSpec
 from onecycle.keras_support import backends, compilation, training_data
 from onecycle.keras_support.model_state import is_loss_tracker
 
 MIN_TRIAL_SECONDS = 0.005  # a shorter trial is not accurate
 
-P = TypeVar("P", TrainingProgram, EvaluationProgram)
+P = TypeVar("P", Program, EvaluationProgram | SteppedEvaluation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class MemberPrograms:
         self.step_metrics = () if only_loss else self.metric_names
         self.compile_seconds = 0.0
 
-    def training(self, group: MemberGroup) -> TrainingProgram:
+    def training(self, group: MemberGroup) -> Program:
         """Return the program that trains a group."""
         inputs = self._inputs
         spec = ProgramSpec(
@@ -81,9 +84,9 @@ class MemberPrograms:
             members=group.axis_length,
         )
 
-        def make() -> TrainingProgram:
+        def make() -> Program:
             arguments = inputs.first_block(group, inputs.steps_per_block)
-            return TrainingProgram(self._model, spec, arguments, allow_slow=self._allow_slow)
+            return compile_training(self._model, spec, arguments, allow_slow=self._allow_slow)
 
         return self._cached((spec, self._allow_slow), make)
 
@@ -101,10 +104,14 @@ class MemberPrograms:
             The state after the evaluation; (members, metrics) the values of the metrics.
         """
         plan, arguments = validation.plan, (state, validation.data, self._inputs.initial_metrics)
-        program = self._cached(
-            ("evaluation", plan, group.axis_length),
-            lambda: EvaluationProgram(self._model, plan, self.metric_names, group.axis_length, arguments),
-        )
+        stepped = isinstance(self.training(group), SteppedProgram)
+
+        def make() -> EvaluationProgram | SteppedEvaluation:
+            if stepped:
+                return SteppedEvaluation(self._model, plan, self.metric_names, arguments)
+            return EvaluationProgram(self._model, plan, self.metric_names, group.axis_length, arguments)
+
+        program = self._cached(("evaluation", plan, group.axis_length, stepped), make)
         state, values = program(*arguments)
         return state, group.with_axis(values)
 
@@ -123,7 +130,7 @@ class MemberPrograms:
             ValueError: If the requested program cannot be compiled.
         """
         if not backends.is_functional():
-            return self._choose_scan(engine)
+            return self._choose_scan(engine, members)
         if engine != "auto":
             return choose_requested(engine)
         steps = self._inputs.total_steps
@@ -133,8 +140,11 @@ class MemberPrograms:
             lambda: choose_engine(members, steps, lambda name: self._try_engine(name, members, time_fit)),
         )
 
-    def _choose_scan(self, engine: str) -> EngineChoice:
+    def _choose_scan(self, engine: str, members: int) -> EngineChoice:
         """Choose on a backend whose programs cannot be vectorized over members."""
+        short = reason_too_short(members * self._inputs.total_steps)
+        if short and engine == "auto":
+            return choose_fit(short)
         # On TensorFlow only the traced program shows whether a layer draws from the global random numbers.
         refusal = self.training(SINGLE_MEMBER).refusal
         if engine == "auto":

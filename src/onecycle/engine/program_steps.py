@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import keras
 from keras import ops
 
-from onecycle.keras_support import backends, compilation
+from onecycle.keras_support import compilation
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import updated_metrics
 from onecycle.keras_support.types import Nested
@@ -41,6 +41,11 @@ class TrainingState(NamedTuple):
         values = [[compilation.frozen_value(variable) for variable in group] for group in _variable_groups(model)]
         return cls._make((*values, ops.convert_to_tensor(True, "bool")))
 
+    def assign_to(self, model: keras.Model) -> None:
+        """Give a model this state."""
+        for variables, values in zip(_variable_groups(model), self[:4], strict=True):
+            _assign(variables, values)
+
     def with_layers_of(self, model: keras.Model | None) -> TrainingState:
         """Return the state with the layer variables of another model, or unchanged for None."""
         if model is None:
@@ -51,7 +56,7 @@ class TrainingState(NamedTuple):
 
 def training_steps(model: keras.Model) -> TrainingSteps:
     """Return the training steps of a model in the form that the backend's programs need."""
-    return StatelessSteps(model) if backends.is_functional() else VariableSteps(model)
+    return StatelessSteps(model) if compilation.takes_state() else VariableSteps(model)
 
 
 class TrainingSteps(Protocol):
@@ -103,7 +108,7 @@ class TrainingSteps(Protocol):
 
 
 class StatelessSteps(TrainingSteps):
-    """Training steps as functions of the state, through Keras' stateless calls (JAX)."""
+    """Training steps as functions of the state (JAX and PyTorch)."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
@@ -132,8 +137,8 @@ class StatelessSteps(TrainingSteps):
 
     def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
         x, y, sample_weight = batch
-        _, (loss, y_pred, non_trainable, metrics) = self._model.compute_loss_and_updates(
-            state.trainable, state.non_trainable, state.metrics, x, y, sample_weight, training=False
+        loss, (y_pred, non_trainable, metrics) = compilation.loss_and_updates(
+            self._model, state[:4], x, y, sample_weight, training=False
         )
         metrics = updated_metrics(self._model, metrics, loss, x, y, y_pred, sample_weight)
         return state._replace(non_trainable=list(non_trainable), metrics=metrics)
@@ -147,18 +152,12 @@ class StatelessSteps(TrainingSteps):
     ) -> tuple[keras.KerasTensor, TrainingState]:
         x, y, sample_weight = batch
         model = self._model
-        (_, (loss, y_pred, non_trainable, metrics)), gradients = compilation.value_and_gradients(
-            model.compute_loss_and_updates
-        )(
-            state.trainable,
-            state.non_trainable,
-            state.metrics,
-            x,
-            y,
-            sample_weight,
-            training=True,
-            optimizer_variables=state.optimizer,
-        )
+
+        def loss_of(trainable: Sequence[keras.KerasTensor]) -> tuple[Nested, tuple[Nested, Nested, Nested]]:
+            rest = (trainable, *state[1:4])
+            return compilation.loss_and_updates(model, rest, x, y, sample_weight, training=True)
+
+        (loss, (y_pred, non_trainable, metrics)), gradients = compilation.with_gradients(loss_of, state.trainable)
         # The same calls as in Keras' `train_step`, except that the metrics are updated only on request.
         trainable, optimizer = model.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
         if update_metrics:
@@ -179,8 +178,7 @@ class VariableSteps(TrainingSteps):
         self._model = model
 
     def begin(self, state: TrainingState) -> TrainingState:
-        for variables, values in zip(_variable_groups(self._model), state[:4], strict=True):
-            _assign(variables, values)
+        state.assign_to(self._model)
         return TrainingState([], [], [], [], state.active)
 
     def finish(self, carried: TrainingState) -> TrainingState:
@@ -230,7 +228,7 @@ def take_batch(data: Data, rows: keras.KerasTensor) -> Batch:
 
 def written_variables(model: keras.Model) -> tuple[keras.Variable, ...]:
     """Return the variables of optimizer and metrics that a program writes to: none if it returns their values."""
-    if backends.is_functional():
+    if compilation.takes_state():
         return ()
     return (*model.optimizer.variables, *model.metrics_variables)
 

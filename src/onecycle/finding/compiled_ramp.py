@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.program_cache import cache_of, program_key
 from onecycle.engine.program_steps import Data, TrainingState
-from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs, TrainingProgram
+from onecycle.engine.programs import Program, compile_training, reason_too_short
+from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
 from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.optimizers import accumulators, step_counters, steps_per_update, velocities
+from onecycle.keras_support.random_state import draw_before_reading
 from onecycle.keras_support.train_function import build_symbolically
 from onecycle.suggestions.divergence import DivergenceRule, StopReason
 
@@ -57,12 +59,13 @@ class CompiledRamp:
         ramp: The learning rates.
         data: (x, y, sample_weight), arrays.
         batch_size: Rows per batch.
+        repeats: Number of runs that will be made.
 
     Attributes:
         refusal: Why the test cannot run as a program, as the end of a sentence, or None.
     """
 
-    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int) -> None:
+    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int, repeats: int = 1) -> None:
         self._ramp, self._learning_rates = ramp, ramp.values()
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
         build_symbolically(model, training_data.first_rows(data, batch_size))
@@ -76,8 +79,11 @@ class CompiledRamp:
             freeze_diverged=False,
             scheduled_momentum=False,
         )
-        self._program = cache_of(model).get((program_key(model, data), self._spec), lambda: self._compile(model))
-        self.refusal: str | None = self._program.refusal
+        self.refusal: str | None = reason_too_short(repeats * ramp.total_steps)
+        if self.refusal is None:
+            key = program_key(model, data), self._spec
+            self._program = cache_of(model).get(key, lambda: self._compile(model))
+            self.refusal = self._program.refusal
 
     def run(self, after_read: Callable[[int, float], None]) -> CompiledRampRun:
         """Train to the end of the ramp or until the loss diverges, with row orders from NumPy's global generator.
@@ -89,6 +95,7 @@ class CompiledRamp:
         total_steps = len(self._learning_rates)
         # Drawn for all steps at once, since the number of steps of a call depends on the clock.
         rows = RowOrder(self._plan, None).take(total_steps)
+        draw_before_reading()
         losses: list[float] = []
         update_means = np.empty(0)
         steps = FIRST_STEPS_PER_CALL
@@ -108,10 +115,10 @@ class CompiledRamp:
         reason = rule.stop_reason or StopReason.COMPLETED
         return CompiledRampRun(self._ramp.update_rates(end), update_means[:end], reason, steps_made=len(losses))
 
-    def _compile(self, model: keras.Model) -> TrainingProgram:
+    def _compile(self, model: keras.Model) -> Program:
         # The rows of one step, without a draw from a generator: the program is only compiled.
         rows = RowOrder(self._plan, None, shuffle=False).take(1)
-        return TrainingProgram(model, self._spec, self._arguments(self._start, rows, 0, 1))
+        return compile_training(model, self._spec, self._arguments(self._start, rows, 0, 1))
 
     def _arguments(self, state: TrainingState, rows: NDArray[np.int32], first_step: int, steps: int) -> BlockArguments:
         """Return the arguments of the program for `steps` steps from `first_step` on."""

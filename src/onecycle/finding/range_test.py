@@ -92,7 +92,8 @@ def find_learning_rate(
             depend on the global random states.
         steps_per_execution: Steps per call of the compiled function: a number; None for that of the compiled model; or
             `"auto"` for the fastest way on this backend. With arrays and a standard `train_step` on JAX and TensorFlow,
-            this is a loop inside one compiled program, which later tests reuse.
+            this is a loop inside one compiled program, which later tests reuse. On PyTorch it is a step that is traced
+            once, if nothing but code of Keras runs in it.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
         plot: Whether to show the plot: in a notebook inside it, elsewhere in a window of matplotlib. `"auto"` shows it
             in notebooks only, and only where matplotlib is installed.
@@ -177,7 +178,7 @@ def _runs(
     """Run the ramp once for each seed, as a compiled program where that is possible and asked for."""
     compiled = None
     if steps_per_execution == "auto" and validation_data is None:
-        compiled = _compiled_ramp(model, ramp, data)
+        compiled = _compiled_ramp(model, ramp, data, len(seeds))
     if compiled is not None:
         return _compiled_runs(model, compiled, ramp, verbose, seeds)
     choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
@@ -211,13 +212,13 @@ def _check(
     check_verbose(verbose)
 
 
-def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
+def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData, repeats: int) -> CompiledRamp | None:
     """Return the test as a compiled program, or None if it has to go through `fit`."""
     # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
     if reason_not_compiled(model, data["x"], data["y"], data["sample_weight"], methods=("compute_loss",)):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
-    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
+    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE, repeats)
     return None if compiled.refusal else compiled
 
 

@@ -141,7 +141,9 @@ class ScheduledSteps:
 
     def _current_values(self) -> dict[str, StepValue]:
         """Return the values of the current step by the optimizer's attribute names, and the learning rate."""
-        step = self._host_counter.read() if self._on_host else step_counter(self._optimizer)
+        # PyTorch traces a step only for a compiled program.
+        on_host = self._on_host and not backends.is_tracing()
+        step = self._host_counter.read() if on_host else step_counter(self._optimizer)
         values = self._table.at(step) if self._table else {}
         # The table has no plain numbers, and no schedules that are not made of phases.
         if len(values) < len(self.plan):

@@ -1,18 +1,21 @@
-"""Training as one compiled program, loops included, on JAX and TensorFlow. PyTorch has no such program.
+"""Training as one compiled program: on JAX and TensorFlow loops included, on PyTorch a single step.
 
 A program is built in two steps: `trace` traces a function of arrays, so that it can be inspected, and `compile_traced`
-compiles the result.
+compiles the result. `trace_step` traces a single step.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
+
+from onecycle.keras_support import step_graph
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,11 +27,20 @@ if TYPE_CHECKING:
 
     Traced: TypeAlias = jax.stages.Traced | tf.types.experimental.ConcreteFunction
     Program: TypeAlias = Callable[..., Nested]
+    State: TypeAlias = Sequence[Sequence[keras.KerasTensor]]
 
 
-def is_available() -> bool:
+def has_loops() -> bool:
     """Return whether a loop over training steps can be compiled: on JAX and TensorFlow."""
     return keras.backend.backend() in ("jax", "tensorflow")
+
+
+def takes_state() -> bool:
+    """Return whether a program takes the state of a model and returns a new one: on JAX and PyTorch.
+
+    On TensorFlow a program changes the variables.
+    """
+    return keras.backend.backend() in ("jax", "torch")
 
 
 def requires_xla() -> bool:
@@ -79,7 +91,7 @@ def slow_convolution_flops(traced: Traced) -> int:
     On a CPU, XLA computes convolutions inside a loop without its fast library: 5 times slower for a small network on
     Fashion-MNIST, and 35 times when mapped over members. The count is 0 on an accelerator and on TensorFlow.
     """
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() != "jax":
         return 0
     import jax
 
@@ -122,33 +134,97 @@ def uses_global_random_state(traced: Traced, generator: keras.Variable | None) -
     return any(op_def_registry.get(operation).is_stateful for operation in random_operations)
 
 
-def value_and_gradients(function: Callable[..., tuple[Nested, Nested]]) -> Program:
-    """Return a function that also computes the gradients with respect to its first argument (JAX).
+def loss_and_updates(
+    model: keras.Model, state: State, x: Nested, y: Nested, sample_weight: Nested, *, training: bool
+) -> tuple[Nested, tuple[Nested, Nested, Nested]]:
+    """Compute the loss of a batch as Keras does in a step of training or evaluation (JAX and PyTorch).
 
     Args:
-        function: Returns (loss, other results).
+        model: The model.
+        state: Values of its trainable variables, its others, those of the optimizer, and those of the metrics.
+        x: Inputs of the batch.
+        y: Targets of the batch.
+        sample_weight: Weights of the batch's rows, or None.
+        training: Whether the step trains.
 
     Returns:
-        A function that returns ((loss, other results), gradients).
+        The loss, without the scale of a `LossScaleOptimizer`; the predictions, and the values of the variables that are
+        not trainable and of those of the metrics after it.
     """
+    if keras.backend.backend() == "torch":
+        return step_graph.loss_and_updates(model, state, x, y, sample_weight, training)
+    trainable, others, optimizer, metrics = state
+    _, (loss, y_pred, others, metrics) = model.compute_loss_and_updates(
+        trainable, others, metrics, x, y, sample_weight, training=training, optimizer_variables=optimizer
+    )
+    return loss, (y_pred, others, metrics)
+
+
+def with_gradients(
+    function: Callable[..., tuple[Nested, Nested]], trainable: Sequence[keras.KerasTensor]
+) -> tuple[tuple[Nested, Nested], Nested]:
+    """Call a function of trainable values that returns (loss, other results), and compute the gradients of the loss.
+
+    Returns:
+        What the function returns; the gradients, on PyTorch None where the loss does not depend on a value.
+    """
+    if keras.backend.backend() == "torch":
+        return step_graph.with_gradients(function, trainable)
     import jax
 
-    with_gradients: Program = jax.value_and_grad(function, has_aux=True)
-    return with_gradients
+    result: tuple[tuple[Nested, Nested], Nested] = jax.value_and_grad(function, has_aux=True)(trainable)
+    return result
+
+
+def trace_step(function: Callable[..., Nested], arguments: tuple[Nested, ...]) -> tuple[Callable[[], Program], int]:
+    """Trace a single step, for loops on the host (JAX and PyTorch).
+
+    Args:
+        function: Takes flat lists of tensors or tensors, and returns a flat list. On PyTorch it may change them.
+        arguments: Arguments of the shapes and types to trace for.
+
+    Returns:
+        A function that compiles what was traced and returns the program; on a CPU with JAX, the multiplications and
+        additions in convolutions of the step.
+    """
+    if keras.backend.backend() == "torch":
+        graph = step_graph.compiled_step(function, arguments)
+        return lambda: graph, 0
+    traced = trace(function, arguments)
+    return lambda: compile_traced(traced), slow_convolution_flops(traced)
 
 
 def frozen_value(variable: keras.Variable) -> keras.KerasTensor:
     """Return a variable's value as a tensor that does not change with the variable."""
     if keras.backend.backend() == "jax":
         return variable.value
+    if keras.backend.backend() == "torch":
+        return variable.value.detach().clone()
     import tensorflow as tf
 
     return tf.identity(variable.value)
 
 
+def own_copy(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Return a tensor for a step that changes it in place: on PyTorch a copy. On JAX steps change nothing in place."""
+    return tensor.detach().clone() if keras.backend.backend() == "torch" else tensor
+
+
+def step_values(table: NDArray[Any]) -> Sequence[Any]:
+    """Return the rows of an array, each as an argument of a compiled step (JAX and PyTorch)."""
+    if keras.backend.backend() != "torch":
+        return table  # type: ignore[return-value]  # an array is as good as a list
+    import torch
+
+    # Indices on the device of the data; numbers on the host, where operations read them as numbers.
+    if table.ndim == 2:
+        return keras.ops.convert_to_tensor(table.astype("int64")).unbind()
+    return torch.from_numpy(table).unbind()
+
+
 def take_rows(array: keras.KerasTensor, indices: keras.KerasTensor) -> keras.KerasTensor:
     """Return the rows of a tensor with the given indices, all of which must exist."""
-    if keras.backend.backend() == "jax":
+    if keras.backend.backend() != "tensorflow":
         return array[indices]  # `keras.ops.take` would also compute what to do with indices out of range
     return keras.ops.take(array, indices, axis=0)
 
@@ -159,6 +235,8 @@ def to_device(values: Nested) -> Nested:
         import tensorflow as tf
 
         return keras.tree.map_structure(lambda one: None if one is None else tf.convert_to_tensor(one), values)
+    if keras.backend.backend() == "torch":
+        return keras.tree.map_structure(lambda one: None if one is None else keras.ops.convert_to_tensor(one), values)
     import jax
 
     return jax.device_put(values)
@@ -166,7 +244,11 @@ def to_device(values: Nested) -> Nested:
 
 def to_host(values: Nested) -> Nested:
     """Return nested tensors as NumPy arrays, once they are computed."""
-    return keras.tree.map_structure(lambda one: None if one is None else np.asarray(one), values)
+
+    def read(leaf: Nested) -> Nested:
+        return None if leaf is None else np.asarray(keras.ops.convert_to_numpy(leaf))
+
+    return keras.tree.map_structure(read, values)
 
 
 def time_call(function: Program, *arguments: Nested) -> float:

@@ -84,7 +84,7 @@ def updated_metrics(
     y_pred: Nested,
     sample_weight: Nested,
 ) -> list[keras.KerasTensor]:
-    """Return the values of the metrics' variables after a training step on JAX, the mean loss included.
+    """Return the values of the metrics' variables after a step, the mean loss included (JAX and PyTorch).
 
     Args:
         model: The model.
@@ -95,8 +95,12 @@ def updated_metrics(
         y_pred: Predictions for the batch.
         sample_weight: Weights of the batch's rows, or None.
     """
-    _, updated = model._update_metrics_variables(metrics_variables, loss, x, y, y_pred, sample_weight)
-    return list(updated)
+    mapping = list(zip(model.metrics_variables, metrics_variables, strict=True))
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        rows = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None).shape[0]
+        model._loss_tracker.update_state(loss, sample_weight=rows)
+        model.compute_metrics(x, y, y_pred, sample_weight)
+    return [scope.get_current_value(variable) for variable in model.metrics_variables]
 
 
 def is_loss_tracker(model: keras.Model, metric: keras.metrics.Metric) -> bool:

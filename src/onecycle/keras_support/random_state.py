@@ -82,6 +82,23 @@ def set_random_states(states: dict[str, Any]) -> None:
             generator.setstate(state)
 
 
+def draw_before_reading(seed: int | None = None) -> None:
+    """Draw from PyTorch's generator what `fit` draws from it before the first batch, for its `DataLoader`.
+
+    On the other backends, layers draw from generators of their own. Here they draw from the same one.
+
+    Args:
+        seed: Seed to give the generator before, or None.
+    """
+    if not backends.runs_eagerly():
+        return
+    import torch
+
+    if seed is not None:
+        torch.manual_seed(seed)
+    torch.empty((), dtype=torch.int64).random_()
+
+
 def portable_random_states() -> dict[str, Any]:
     """Return the states of all global generators, Keras' included, as plain values and arrays of NumPy."""
     states = random_states()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-
-from onecycle.keras_support import backends
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +19,7 @@ def traceable_momentum(value: float | keras.KerasTensor) -> float | keras.KerasT
     if isinstance(value, float):
         # At 0 Keras would skip the velocity altogether instead of setting it to zero.
         return max(value, _SMALLEST_POSITIVE)
-    return value if backends.name() == "torch" else NonZeroTensor(value)
+    return NonZeroTensor(value)
 
 
 class NonZeroTensor:
@@ -42,6 +41,13 @@ class NonZeroTensor:
         return True
 
     __hash__ = object.__hash__
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: object = None
+    ) -> object:
+        plain = keras.tree.map_structure(lambda one: one.tensor if isinstance(one, cls) else one, (args, kwargs or {}))
+        return function(*plain[0], **plain[1])
 
     def __jax_array__(self) -> keras.KerasTensor:
         return self.tensor
