@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onecycle.schedules import OneCycle
     from onecycle.schedules.cyclical import CyclicalLearningRate
     from onecycle.schedules.warmup import WarmupLinearDecay, WarmupStableDecay
+    from onecycle.training.fine_tuning import fine_tune
     from onecycle.training.fitting import fit_one_cycle
     from onecycle.training.guard import DivergenceGuard
     from onecycle.training.scheduler import OneCycleScheduler
@@ -52,6 +53,7 @@ __all__ = [
     "check",
     "compare",
     "find_learning_rate",
+    "fine_tune",
     "fit_one_cycle",
     "layer_groups",
     "load",
@@ -75,6 +77,7 @@ _MODULES = {
     "check": "finding.checking",
     "compare": "comparison",
     "find_learning_rate": "finding.range_test",
+    "fine_tune": "training.fine_tuning",
     "fit_one_cycle": "training.fitting",
     "layer_groups": "hyperparameters.layer_order",
     "load": "results",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import onecycle
+from onecycle.keras_support.guessing_targets import guessing_loss_of_targets
 from onecycle.results import StopReason
 from onecycle.suggestions.smoothing import smooth
 
@@ -144,3 +145,54 @@ def test_rule_is_a_name_or_a_function():
     result = range_test(model, rule=lowest)
     assert result.rule == "lowest"
     assert result.learning_rate == result.learning_rates[np.argmin(result.losses)]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A classifier near the floor of its loss, on labels of which a tenth are wrong, and its data."""
+    keras.utils.set_random_seed(3)
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(960, 6)).astype("float32")
+    y = (x @ rng.normal(size=(6, 3))).argmax(axis=1)
+    wrong = rng.random(960) < 0.1
+    y[wrong] = rng.integers(3, size=wrong.sum())
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax")])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=8, verbose=0)
+    return model, x, y
+
+
+def test_a_trained_model_is_known(trained):
+    """Its loss starts below that of guessing, so the test says so and suggests a rate that keeps what it learned."""
+    model, x, y = trained
+    result = onecycle.find_learning_rate(model, x, y, seed=0, num_steps=150, verbose=0)
+    start, weights = model.evaluate(x, y, verbose=0), model.get_weights()
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[onecycle.OneCycleScheduler(result.learning_rate)])
+    after = model.evaluate(x, y, verbose=0)
+    model.set_weights(weights)
+
+    assert result.rule == "trained_model"
+    assert "already trained: its loss starts at" in result.suggestion.reason
+    assert "trained_model" in result.summary()
+    assert after < 1.15 * start
+
+
+def test_a_trained_model_with_weights_of_classes_is_not_known(trained):
+    """Small weights make any loss small, so the loss of guessing is no measure."""
+    model, x, y = trained
+    weights = dict.fromkeys(range(3), 0.1)
+    result = onecycle.find_learning_rate(model, x, y, seed=0, num_steps=60, class_weight=weights, verbose=0)
+
+    assert result.rule == "one_cycle"
+
+
+def test_the_loss_of_guessing_of_a_regression(trained):
+    """It is that of the mean of the targets for the squared and the absolute error, and unknown for others."""
+    model, _, _ = trained
+    y = np.array([[0.0], [2.0], [4.0], [6.0]])
+    expected = {"mse": 5.0, keras.losses.MeanAbsoluteError(): 2.0, "huber": 0.0}
+    for loss, value in expected.items():
+        other = keras.models.clone_model(model)
+        other.compile("sgd", loss)
+        assert guessing_loss_of_targets(other, y) == pytest.approx(value)
+        assert guessing_loss_of_targets(other, None) == 0.0

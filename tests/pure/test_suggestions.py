@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from onecycle.suggestions import RULES, Suggestion, blow_up, find_rule, minimum, one_cycle, slide, steepest, valley
+from onecycle.suggestions import (
+    RULES,
+    Suggestion,
+    blow_up,
+    find_rule,
+    minimum,
+    one_cycle,
+    one_cycle_divisor,
+    slide,
+    steepest,
+    trained_model,
+    valley,
+)
 from onecycle.suggestions.divergence import DivergenceRule
 from onecycle.suggestions.smoothing import exponential_moving_average
 
@@ -334,3 +346,31 @@ def test_too_few_losses_give_a_reason(rule, losses):
     suggestion = rule(np.geomspace(1e-3, 1, len(losses)), losses)
     assert suggestion.learning_rate is None
     assert "finite losses" in suggestion.reason
+
+
+def flat(seed=0, *, noise=0.05, rises_at=0.1):
+    """Return rates and losses of a trained model: at its floor, until the steps undo what was learned."""
+    rates = np.geomspace(1e-6, 10, 300)
+    over = np.maximum(0, np.log10(rates / rises_at))
+    return rates, 0.4 + 1.5 * over + noise * np.random.default_rng(seed).standard_normal(300)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_trained_model_gets_a_rate_below_its_rise(seed):
+    """`one_cycle` cannot tell it from a dead network; `trained_model` divides by three times the divisor."""
+    rates, losses = flat(seed)
+    found = trained_model(rates, losses)
+
+    assert one_cycle(rates, losses).learning_rate is None
+    assert 0.08 < found.seen_at < 0.3
+    step = int(np.argmin(np.abs(rates - found.seen_at)))
+    assert found.learning_rate == pytest.approx(found.seen_at / (3 * one_cycle_divisor(rates, step)))
+
+
+def test_a_trained_model_whose_loss_falls_is_as_any_other():
+    """A loss that falls clearly decides as in `one_cycle`, and one that never rises gives nothing."""
+    falling = curve(seed=1)
+    assert trained_model(*falling) == one_cycle(*falling)
+    never = trained_model(*flat(rises_at=100))
+    assert never.learning_rate is None
+    assert "did not shoot up" in never.reason

@@ -16,6 +16,7 @@ from onecycle.cli.compare import compare_command
 from onecycle.cli.demo import demo_command
 from onecycle.cli.environment import use_noninteractive_plots
 from onecycle.cli.find import find_command
+from onecycle.cli.fine_tune import fine_tune_command
 from onecycle.cli.fit import fit_command
 from onecycle.cli.preview import preview_command
 from onecycle.cli.race import race_command
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep_command,
     "race": race_command,
     "fit": fit_command,
+    "fine-tune": fine_tune_command,
     "batch-size": batch_size_command,
     "compare": compare_command,
     "reproduce": reproduce_command,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -107,10 +107,16 @@ def check_output_folder(path: Path, option: str) -> None:
     _try_to_write(existing, path.name, option)
 
 
-def check_backup_folder(path: Path) -> None:
-    """Raise a `UsageError` if a folder cannot hold a backup, or holds other files, which would be deleted with it."""
+def check_backup_folder(path: Path, *, phases: Sequence[str] = ()) -> None:
+    """Raise a `UsageError` if a folder cannot hold a backup, or holds other files, which would be deleted with it.
+
+    Args:
+        path: The folder.
+        phases: Names of folders inside, each for the backup of a phase of the training.
+    """
     check_output_folder(path, "--backup-dir")
-    others = [found.name for found in path.iterdir() if not _is_of_backup(found.name)] if path.is_dir() else []
+    files = [*path.iterdir(), *(file for phase in phases for file in (path / phase).glob("*"))] if path.is_dir() else []
+    others = [file.name for file in files if not _is_of_backup(file.name) and file.name not in phases]
     if others:
         raise UsageError(
             "Option --backup-dir must be a folder for the backup alone, since it is deleted when training has "

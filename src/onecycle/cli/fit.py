@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -18,8 +19,11 @@ from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFi
 from onecycle.cli.user_code import ModelAndData, check_batch_size, check_function_name, load_model_and_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keras.callbacks import History
+
     from onecycle.results import Race, RangeTest, Sweep
-    from onecycle.results.cycle_report import CycleReport
 
     Peak: TypeAlias = float | str | RangeTest | Race | Sweep
 
@@ -74,21 +78,16 @@ def fit_command(
             select_backend(backend)
             user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
-            outcome = train_with_one_cycle(
-                user, ctrl_c, epochs=epochs, max_learning_rate=peak, batch_size=batch_size, seed=seed,
-                backup_dir=backup_dir, quiet=as_json,
+            from onecycle import fit_one_cycle
+
+            outcome = train_user_model(
+                user, ctrl_c, partial(fit_one_cycle, epochs=epochs), epochs=epochs, max_learning_rate=peak,
+                batch_size=batch_size, seed=seed, backup_dir=backup_dir, quiet=as_json,
             )  # fmt: skip
             written = outcome.write(save=save, plot=plot, model=model)
             if backup_dir is not None and outcome.backup is None:
                 delete_backups(backup_dir)  # only now, since everything requested is written
-        console.print_result(outcome.summary(), outcome.facts(), as_json=as_json)
-        if ctrl_c.received:
-            typer.echo(outcome.interruption(written), err=True)
-            raise typer.Exit(console.EXIT_INTERRUPTED)
-        if outcome.failure is not None:
-            typer.echo(f"Error: {outcome.failure}", err=True)
-            raise typer.Exit(console.EXIT_FAILURE)
-        console.print_next(outcome.next_step(written, save=save, model=model), as_json=as_json)
+        conclude(outcome, ctrl_c, written, save=save, model=model, as_json=as_json)
 
 
 def read_peak(text: str) -> Peak:
@@ -126,35 +125,34 @@ def _saved_result(path: Path) -> Peak:
     return result
 
 
-def train_with_one_cycle(
+def train_user_model(
     user: ModelAndData,
     ctrl_c: CtrlC,
+    train: Callable[..., History],
     *,
     epochs: int,
-    max_learning_rate: Peak,
-    batch_size: int | None,
     seed: int | None,
     backup_dir: Path | None,
     quiet: bool,
+    **arguments: object,
 ) -> FitOutcome:
     """Train the user's model in place.
 
     Args:
         user: The model and its data.
         ctrl_c: The handler of Ctrl-C, which ends training at the end of a batch.
-        epochs: Number of epochs.
-        max_learning_rate: Peak of the cycle, as `fit_one_cycle` takes it.
-        batch_size: Batch size. None for 32, as in Keras.
+        train: `fit_one_cycle` or `fine_tune`.
+        epochs: Number of epochs, in all phases.
         seed: Random seed, or None.
         backup_dir: Folder of the backup, or None.
         quiet: Whether to print nothing.
+        **arguments: Other arguments of `train`.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C before training begins, as in the search for the peak, and on a second one.
     """
     import keras
 
-    from onecycle import fit_one_cycle
     from onecycle.cli.fit_callbacks import PeakAnnouncement, StopOnCtrlC
     from onecycle.training.guard_run import DivergenceError
 
@@ -169,16 +167,14 @@ def train_with_one_cycle(
         # Training ends early only after Ctrl-C here.
         warnings.filterwarnings("ignore", message="Training ended after", category=UserWarning)
         try:
-            history = fit_one_cycle(
+            history = train(
                 user.model, user.x, user.y, sample_weight=user.sample_weight, validation_data=user.validation_data,
-                epochs=epochs, max_learning_rate=max_learning_rate, batch_size=batch_size, seed=seed,
-                callbacks=[stop, announcement], backup_dir=backup_dir,
-                verbose=console.keras_verbosity(as_json=quiet, lines=True),
+                seed=seed, callbacks=[stop, announcement], backup_dir=backup_dir,
+                verbose=console.keras_verbosity(as_json=quiet, lines=True), **arguments,
             )  # fmt: skip
         except DivergenceError as error:
             # The model has its best state again, which is still written.
             history, divergence = user.model.history, str(error)
-    report: CycleReport | None = getattr(history, "onecycle", None)
     return FitOutcome(
         max_learning_rate=announcement.peak,
         reason=announcement.reason,
@@ -188,11 +184,25 @@ def train_with_one_cycle(
         seconds=round(time.perf_counter() - started, 3),
         history={name: [console.finite_or_none(value) for value in values] for name, values in history.history.items()},
         losses=(loss_before, _loss_of_sample(user)),
-        report=report,
+        report=getattr(history, "onecycle", None),
         model=user.model,
         backup=backup_dir if divergence or (ctrl_c.received and stop.epochs < epochs) else None,
         divergence=divergence,
     )
+
+
+def conclude(
+    outcome: FitOutcome, ctrl_c: CtrlC, written: list[Path], *, save: Path | None, model: Path | None, as_json: bool
+) -> None:
+    """Print the outcome of a training whose files are written, and exit as it ended."""
+    console.print_result(outcome.summary(), outcome.facts(), as_json=as_json)
+    if ctrl_c.received:
+        typer.echo(outcome.interruption(written), err=True)
+        raise typer.Exit(console.EXIT_INTERRUPTED)
+    if outcome.failure is not None:
+        typer.echo(f"Error: {outcome.failure}", err=True)
+        raise typer.Exit(console.EXIT_FAILURE)
+    console.print_next(outcome.next_step(written, save=save, model=model), as_json=as_json)
 
 
 def delete_backups(folder: Path) -> None:

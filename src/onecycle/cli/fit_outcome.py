@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
 
     from onecycle.results.cycle_report import CycleReport
+    from onecycle.results.fine_tune_report import FineTuneReport
 
 # Training that ended with a loss higher by more than this part of the loss before it has failed.
 WORSE_FRACTION = 0.5
@@ -33,7 +34,7 @@ class FitOutcome:
         history: Metric name -> its value after each epoch, and at the point of an interruption within an epoch; None
             for NaN and infinities.
         losses: Loss of some training rows before and after training; None where it is unknown.
-        report: The report of the cycle, or None if no epoch was left to train.
+        report: The report of the cycle or cycles, or None if no epoch was left to train.
         model: The trained model.
         backup: Folder of the backup from which another run continues, or None if there is none.
         divergence: Why the guard gave up, or None.
@@ -47,7 +48,7 @@ class FitOutcome:
     seconds: float
     history: dict[str, list[float | None]]
     losses: tuple[float | None, float | None]
-    report: CycleReport | None = field(repr=False)
+    report: CycleReport | FineTuneReport | None = field(repr=False)
     model: keras.Model = field(repr=False)
     backup: Path | None = None
     divergence: str | None = None

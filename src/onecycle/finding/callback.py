@@ -7,11 +7,13 @@ import keras
 from onecycle.finding.data_hints import noticed_order, with_hints
 from onecycle.finding.ramp import Ramp, range_test_result
 from onecycle.finding.ramp_in_fit import RampInFit
+from onecycle.finding.trained_models import for_trained_model
 from onecycle.hyperparameters.assignments import AssignmentCheck
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks, state_of_copy
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import steps_per_update
+from onecycle.keras_support.running_fit import class_weight_of_fit, fit_data
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.ramp import MIN_STEPS, check_ramp
@@ -128,7 +130,9 @@ class LearningRateFinder(keras.callbacks.Callback):
         call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.stop()))
         self._run.finish()
         result = range_test_result(self.model, [self._run], rule=self.rule, spacing=self.spacing, num_steps=self._steps)
-        self.result = with_hints(result, [self._run], noticed_order(self._run.facts))
+        result = with_hints(result, [self._run], noticed_order(self._run.facts))
+        _, y, sample_weight = fit_data(self.model) or (None, None, None)
+        self.result = for_trained_model(result, self.model, y, sample_weight, class_weight_of_fit(self.model))
         self._run = None
 
     def _check_assignments(self) -> None:

@@ -16,6 +16,7 @@ from onecycle.finding.fit_runs import FitData, choose_steps_per_execution, run_i
 from onecycle.finding.mixed_rows import mixed_rows
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp, range_test_result
+from onecycle.finding.trained_models import for_trained_model
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument, resolve_layer_rates
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import data_faults, training_data
@@ -152,7 +153,7 @@ def find_learning_rate(
         batch_size=training_data.known_batch_size(x, batch_size), hints=(unscaled,) if unscaled else (),
         rates_of_layers=rates,
     )  # fmt: skip
-    result = with_hints(result, runs, order)
+    result = for_trained_model(with_hints(result, runs, order), model, y, sample_weight, class_weight)
     require_good_first_batch(result, runs)
     _show(result, plot)
     return result

@@ -17,6 +17,7 @@ from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.held_objects import held_objects
 
 _LOST_STEPS = "_onecycle_lost_steps"
+_EXCLUDED = "_exclude_from_weight_decay"
 
 
 def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, ...]:
@@ -228,3 +229,23 @@ def loss_scale(optimizer: keras.optimizers.Optimizer) -> float | None:
 def optimizer_names(optimizer: keras.optimizers.Optimizer) -> str:
     """Return the class names of the optimizers that do the work, separated by spaces."""
     return " ".join(type(inner).__name__ for inner in inner_optimizers(optimizer))
+
+
+def fresh_copy(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return an optimizer with the settings of another, that has made no step.
+
+    Raises:
+        ValueError: For an optimizer that cannot be made from its configuration.
+    """
+    try:
+        copied = type(optimizer).from_config(optimizer.get_config())
+    except Exception as error:
+        raise ValueError(
+            f"The optimizer {type(optimizer).__name__} cannot be copied: `from_config(get_config())` raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    for inner, other in zip(inner_optimizers(optimizer), inner_optimizers(copied), strict=True):
+        excluded = {name: value for name, value in vars(inner).items() if name.startswith(_EXCLUDED)}
+        if excluded:
+            set_untracked(other, **excluded, _exclude_from_weight_decay_cache={})
+    return copied

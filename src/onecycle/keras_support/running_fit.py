@@ -49,6 +49,12 @@ def fit_data(model: keras.Model) -> tuple[object, object, object] | None:
     return next(((names["x"], names.get("y"), names.get("sample_weight")) for names in found if "x" in names), None)
 
 
+def class_weight_of_fit(model: keras.Model) -> object:
+    """Return the argument `class_weight` of the model's running `fit`, or None."""
+    found = [frame.f_locals for frame in fit_frames(inspect.currentframe()) if frame.f_locals["self"] is model]
+    return next((names["class_weight"] for names in found if "class_weight" in names), None)
+
+
 def called_by_keras() -> bool:
     """Return whether the function that calls this one was called by Keras' own code."""
     # Frame 0 is this function, frame 1 the one that calls it, frame 2 its caller.

@@ -15,7 +15,7 @@ from onecycle.plot.comparison_info import comparison_picture, differences_pictur
 from onecycle.plot.findings_info import findings_picture
 from onecycle.plot.race_info import race_picture
 from onecycle.plot.range_test_info import range_test_picture
-from onecycle.plot.schedule_info import HasValues, cycle_picture, picture_of_schedule
+from onecycle.plot.schedule_info import HasValues, cycle_picture, fine_tuning_picture, picture_of_schedule
 from onecycle.plot.sweep_info import sweep_picture
 from onecycle.plot.training_info import training_picture
 
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike
 
-    from onecycle.results import BatchSizeAdvice, Comparison, CycleReport, Findings, Race, RangeTest, Sweep
+    from onecycle.results import (
+        BatchSizeAdvice,
+        Comparison,
+        CycleReport,
+        Findings,
+        FineTuneReport,
+        Race,
+        RangeTest,
+        Sweep,
+    )
 
 __all__ = [
     "plot_batch_sizes",
@@ -32,6 +41,7 @@ __all__ = [
     "plot_cycle",
     "plot_differences",
     "plot_findings",
+    "plot_fine_tuning",
     "plot_race",
     "plot_range_test",
     "plot_schedule",
@@ -160,6 +170,25 @@ def plot_cycle(result: CycleReport, ax: Axes | None = None) -> Axes:
     from onecycle.plot.schedule_draw import draw_cycle
 
     return draw_cycle(cycle_picture(result), ax)
+
+
+def plot_fine_tuning(result: FineTuneReport, ax: Axes | None = None) -> Axes:
+    """Draw the learning rate and the momentum of both phases of a fine-tuning, with a logarithmic axis for the rate.
+
+    Args:
+        result: The report of `fine_tune`, `history.onecycle`.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The Axes of the learning rate.
+
+    Raises:
+        ImportError: If matplotlib is missing. The message says what to install.
+    """
+    _require_matplotlib()
+    from onecycle.plot.schedule_draw import draw_fine_tuning
+
+    return draw_fine_tuning(fine_tuning_picture(result), ax)
 
 
 def plot_schedule(schedule: HasValues, momentum: HasValues | ArrayLike | None = None, ax: Axes | None = None) -> Axes:

@@ -62,6 +62,16 @@ def draw_cycle(picture: CyclePicture, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def draw_fine_tuning(picture: SchedulePicture, ax: Axes | None = None) -> Axes:
+    """Draw both phases of a fine-tuning. The axis is logarithmic, since their peaks may be far apart."""
+    ax = draw_schedule(picture, ax)
+    positive = picture.values[picture.values > 0]
+    if len(positive):
+        ax.set_yscale("log")
+        ax.set_ylim(0.7 * positive.min(), 1.5 * positive.max())
+    return ax
+
+
 def _set_up_axes(ax: Axes, rates: Array, momenta: Array | None) -> None:
     ax.set_xlabel("step")
     ax.set_ylabel("learning rate" if momenta is None else "learning rate (solid)", color=BLUE)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onecycle.results.cycle_report import CycleReport
+from onecycle.results.fine_tune_report import FineTuneReport
 from onecycle.schedules.sampling import MAX_POINTS, corner_steps, shown_steps
 
 Array = NDArray[np.float64]
@@ -147,6 +148,23 @@ def cycle_picture(report: CycleReport) -> CyclePicture:
         label=f"{report.steps}{of_total} steps completed{skipped}",
         title="Learning rate cycle" if peak is None else f"Peak learning rate: {peak:.3g}",
         caption=f"{report.description}. {report.reason or ''}".rstrip(),
+    )
+
+
+def fine_tuning_picture(report: FineTuneReport) -> SchedulePicture:
+    """Return the data of a plot of both phases of a fine-tuning, one after the other."""
+    names = {id(report.head_cycle): "head alone", id(report.cycle): "all layers"}
+    start, phases = 0.0, []
+    for cycle in report.phases:
+        phases.append((names[id(cycle)], start, start + (cycle.total_steps or cycle.steps)))
+        start = phases[-1][2]
+    with_momentum = any(cycle.momenta is not None for cycle in report.phases)
+    momenta = [np.full(len(c.steps_shown), np.nan) if c.momenta is None else c.momenta for c in report.phases]
+    return SchedulePicture(
+        steps=np.concatenate([c.steps_shown + phase[1] for c, phase in zip(report.phases, phases, strict=True)]),
+        values=np.concatenate([cycle.learning_rates for cycle in report.phases]),
+        momentum=np.concatenate(momenta) if with_momentum else None,
+        phases=tuple(phases),
     )
 
 

@@ -18,6 +18,7 @@ from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.results.comparison import Comparison
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.findings import Findings
+from onecycle.results.fine_tune_report import FineTuneReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
@@ -30,7 +31,7 @@ _MAKERS: dict[type[Result], SectionMaker] = {}
 
 
 def sections_of(result: Result) -> list[Section]:
-    """Return the section of a result, and a section for the evidence of a cycle report.
+    """Return the section of a result, and sections for the evidence of a cycle report and the phases of a fine-tuning.
 
     A result of another class becomes a section with its summary as text.
 
@@ -43,6 +44,8 @@ def sections_of(result: Result) -> list[Section]:
     sections = [make(result)]
     if isinstance(result, CycleReport) and result.evidence is not None:
         sections += sections_of(result.evidence)
+    if isinstance(result, FineTuneReport):
+        sections += [section for cycle in result.phases for section in sections_of(cycle)]
     return sections
 
 

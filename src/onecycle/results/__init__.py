@@ -10,6 +10,7 @@ from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.results.comparison import Comparison, Verdict
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.findings import Finding, Findings
+from onecycle.results.fine_tune_report import FineTuneReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.range_test_loop import RangeTestLoop
@@ -25,6 +26,7 @@ __all__ = [
     "CycleReport",
     "Finding",
     "Findings",
+    "FineTuneReport",
     "MeasuredRun",
     "Pick",
     "Race",

@@ -15,6 +15,7 @@ from onecycle.suggestions.rules import (
     one_cycle,
     one_cycle_divisor,
     steepest,
+    trained_model,
 )
 from onecycle.suggestions.suggestion import Rule, Suggestion
 
@@ -36,5 +37,6 @@ __all__ = [
     "one_cycle_divisor",
     "slide",
     "steepest",
+    "trained_model",
     "valley",
 ]

@@ -20,6 +20,8 @@ BLOW_UP_DIVISOR = 10.0  # the article (Quijas 2023): "10 times smaller than the 
 # to 900 steps over seven decades. It is smaller for slower ramps, as the rate of the blow-up is.
 ONE_CYCLE_DIVISOR, ONE_CYCLE_STEPS, ONE_CYCLE_EXPONENT = 5.0, 43.0, 0.65
 ONE_CYCLE_DIVISORS = (2.5, 15.0)  # the range of divisors that was measured
+# Ours: from the tuning tasks of studies/2026-11-28_fine_tuning.
+TRAINED_FACTOR = 3.0
 MINIMUM_DIVISOR = 10.0  # fastai 2.8.12, `minimum`
 SLOPE_FRACTION = 0.1  # ours: `steepest` fits a line to this part of the curve, as the slope of one step is noise
 
@@ -48,6 +50,26 @@ def one_cycle(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
         on the others.
     """
     return _below_blow_up(learning_rates, losses, one_cycle_divisor)
+
+
+def trained_model(learning_rates: ArrayLike, losses: ArrayLike) -> Suggestion:
+    """Suggest the peak of a 1cycle schedule for a model that is already trained, whose loss starts near its floor.
+
+    The loss of such a model hardly falls, and rises where the steps undo what was learned. `one_cycle` suggests nothing
+    there, since the curve of a network that has died is the same. This rule is for a model that is known to be trained:
+    it divides the rate of the blow-up by three times the divisor of `one_cycle`. Where the loss falls clearly, it
+    suggests what `one_cycle` does. `find_learning_rate` uses it by itself if the loss starts below that of guessing.
+
+    Arguments and errors are those of `blow_up`.
+
+    References:
+        `studies/2026-11-28_fine_tuning` in the repository.
+    """
+    if not LossCurve.from_losses(learning_rates, losses).no_descent:
+        return one_cycle(learning_rates, losses)
+    return _below_blow_up(
+        learning_rates, losses, lambda rates, step: TRAINED_FACTOR * one_cycle_divisor(rates, step), is_trained=True
+    )
 
 
 def one_cycle_divisor(learning_rates: Array, step: int) -> float:
@@ -171,7 +193,11 @@ def apply_rule(rule: Rule, learning_rates: ArrayLike, losses: ArrayLike) -> Sugg
 
 
 def _below_blow_up(
-    learning_rates: ArrayLike, losses: ArrayLike, divisor_at: Callable[[Array, int], float]
+    learning_rates: ArrayLike,
+    losses: ArrayLike,
+    divisor_at: Callable[[Array, int], float],
+    *,
+    is_trained: bool = False,
 ) -> Suggestion:
     """Suggest the rate of the blow-up divided by a number.
 
@@ -179,6 +205,7 @@ def _below_blow_up(
         learning_rates: Rates, as in `blow_up`.
         losses: Losses, as in `blow_up`.
         divisor_at: Function of the rates and the step of the blow-up that returns the divisor.
+        is_trained: Whether the model is known to be trained, so that its loss need not fall.
     """
     curve = LossCurve.from_losses(learning_rates, losses)
     if curve.problem:
@@ -186,9 +213,9 @@ def _below_blow_up(
     step = curve.blow_up_step()
     if step is None:
         too_low = f"The loss did not shoot up at rates up to {curve.last_rate:.3g}: raise `max_learning_rate`."
-        return Suggestion(None, curve.no_descent or too_low)
+        return Suggestion(None, (not is_trained and curve.no_descent) or too_low)
     seen_at, divisor = float(curve.all_rates[step]), divisor_at(curve.all_rates, step)
-    if curve.no_descent and seen_at / divisor >= curve.all_rates[0]:
+    if curve.no_descent and not is_trained and seen_at / divisor >= curve.all_rates[0]:
         # A network that died far below this rate has the same curve, so a tenth of the rate may already ruin a run.
         return Suggestion(
             None, f"The loss shoots up at {seen_at:.3g}, but this is not conclusive. {curve.no_descent}", seen_at

@@ -14,6 +14,7 @@ from onecycle.finding.sweep_budget import SweepTooShortError
 from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import training_data
+from onecycle.keras_support.graph import inputs_of_linear_head
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.keras_support.snapshot import preserving
 from onecycle.results.race import Race
@@ -30,6 +31,11 @@ WIDER_MIN, WIDER_MAX, WIDER_MAX_OF_SGD, WIDER_STEPS = 1e-8, 10.0, 1e3, 900
 HIGHEST_NORMALIZED_PEAK = 1.0
 # The rule for a loss that fell and never shot up. With such a network any rate of the test trains.
 RULE_WITHOUT_BLOW_UP = "steepest"
+# For a last layer alone, on frozen ones, and an optimizer that divides by the size of the gradient. Each step changes
+# an output by about the rate times the number of inputs, and the loss of a linear model never shoots up. Measured in
+# studies/2026-11-28_fine_tuning (head.md).
+HEAD_STEP = 6.0
+HEAD_RULE = "head"
 
 Result = TypeVar("Result", RangeTest, Sweep)
 
@@ -123,9 +129,12 @@ def _range_test(
 ) -> RangeTest:
     """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
     result = find_learning_rate(model, x, y, sample_weight=sample_weight, **rates, **options)
+    normalized = normalizes_gradients(model.optimizer)
+    inputs = inputs_of_linear_head(model) if normalized and not result.hints else 0
+    if inputs:
+        return _for_linear_head(result, inputs)
     if result.suggestion.learning_rate is not None:
         return result
-    normalized = normalizes_gradients(model.optimizer)
     result = find_learning_rate(
         model,
         x,
@@ -157,6 +166,13 @@ def _sweep(spec: CycleSpec, model: keras.Model, x: object, y: object, **options:
         return sweep_learning_rates(model, x, y, momentum=spec.momentum, schedule=spec.schedule, **options)
 
     return run() if spec.layer_rates is None else preserving(model, run, data=x)
+    """Return the test with a peak for a last layer that is trained alone, unless the test suggests a lower one."""
+    highest, found = HEAD_STEP / inputs, result.suggestion.learning_rate
+    if found is not None and found <= highest:
+        return result
+    reason = f"{HEAD_STEP:g} divided by the {inputs} inputs of the last layer, which is trained alone on frozen layers."
+    suggestions = {**result.suggestions, HEAD_RULE: Suggestion(highest, reason)}
+    return replace(result, rule=HEAD_RULE, suggestions=suggestions)
 
 
 def _without_blow_up(result: RangeTest) -> RangeTest:
