@@ -17,7 +17,7 @@ from onecycle.suggestions import one_cycle, trained_model
 from onecycle.suggestions.loss_curve import LossCurve
 
 RUNS = Path(__file__).parent / "runs"
-TUNING = ("cifar-more-adam", "fashion-more-sgd", "code-more-adamw")
+TUNING = ("digits-more-sgd", "fashion-more-sgd", "code-more-adamw")
 Record = dict[str, Any]
 
 

@@ -36,7 +36,6 @@ class FineTuning:
         epochs: Epochs of a run on the target.
         new_head: Whether the target has other classes, so that the head is new and is trained alone first.
         batch_size: Rows of a step.
-        tunes: Whether the task may tune constants; the others judge.
     """
 
     source: Callable[[], Arrays]
@@ -46,7 +45,6 @@ class FineTuning:
     epochs: int
     new_head: bool
     batch_size: int = 32
-    tunes: bool = False
 
 
 SOURCE_PEAKS = {"sgd": 0.1, "adam": 0.003, "adamw": 0.003}
@@ -248,18 +246,18 @@ FASHION = partial(cnn, shape=(14, 14, 1), filters=(8, 16))
 CIFAR = partial(cnn, shape=(16, 16, 3), filters=(12, 24))
 
 TASKS = {
-    # The target resembles the source, so that the loss starts near its floor. The first three tune.
+    # The target resembles the source, so that the loss starts near its floor.
     "cifar-more-adam": FineTuning(
         lambda: first_of("cifar10", 10000), lambda: more_of("cifar10", 2000),
-        CIFAR, "adam", 5, new_head=False, tunes=True,
+        CIFAR, "adam", 5, new_head=False,
     ),
     "fashion-more-sgd": FineTuning(
         lambda: first_of("fashion-mnist", 10000), lambda: more_of("fashion-mnist", 1000),
-        FASHION, "sgd", 5, new_head=False, tunes=True,
+        FASHION, "sgd", 5, new_head=False,
     ),
     "code-more-adamw": FineTuning(
         lambda: tuple(part[:3000] for part in windows(code_text())), lambda: text_target(code_text, 600),
-        transformer, "adamw", 5, new_head=False, tunes=True,
+        transformer, "adamw", 5, new_head=False,
     ),
     "fashion-more-adam": FineTuning(
         lambda: first_of("fashion-mnist", 8000), lambda: more_of("fashion-mnist", 1500),

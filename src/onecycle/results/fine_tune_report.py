@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onecycle.results import codec
@@ -27,7 +27,6 @@ class FineTuneReport(Result):
         head: Names of the layers of the head.
         epochs: (epochs of the first phase, epochs of the second phase) that were asked for.
         frozen_normalizations: Names of the BatchNormalization layers before the head, which kept their statistics.
-        layer_rates: Pairs (layers, factor on the learning rate) of the second phase.
     """
 
     head_cycle: CycleReport | None
@@ -35,16 +34,12 @@ class FineTuneReport(Result):
     head: tuple[str, ...]
     epochs: tuple[int, int]
     frozen_normalizations: tuple[str, ...] = ()
-    layer_rates: tuple[tuple[str, float], ...] = field(default=(), metadata=codec.OMITTED_IF_EMPTY)
 
     def __post_init__(self) -> None:
         if not self.phases:
             raise ValueError("A report of a fine-tuning needs at least one cycle. Received: none")
-        pairs = tuple((str(name), float(factor)) for name, factor in self.layer_rates)
-        # Lists after loading.
-        for name, value in {"head": tuple(self.head), "epochs": tuple(self.epochs), "layer_rates": pairs}.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "frozen_normalizations", tuple(self.frozen_normalizations))
+        for name in ("head", "epochs", "frozen_normalizations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def phases(self) -> tuple[CycleReport, ...]:
@@ -74,7 +69,7 @@ class FineTuneReport(Result):
         if self.head_cycle is not None:
             found.append(f"Phase 1, {_named(self.head)} alone: {self.head_cycle.summary()}")
         if self.cycle is not None:
-            found.append(f"Phase 2, all layers: {self.cycle.summary()}{self._rates()}{self._normalizations()}")
+            found.append(f"Phase 2, all layers: {self.cycle.summary()}{self._normalizations()}")
         else:
             found.append("Phase 2 was not run, since the training was stopped before.")
         return tuple(found)
@@ -92,10 +87,6 @@ class FineTuneReport(Result):
         first = {} if self.head_cycle is None else self.head_cycle.parameters()
         second = {} if self.cycle is None else self.cycle.parameters()
         return {**{f"head_{name}": value for name, value in first.items()}, **second}
-
-    def _rates(self) -> str:
-        factors = ", ".join(f"{layers} × {factor:.3g}" for layers, factor in self.layer_rates)
-        return f" Layer rates: {factors}." if factors else ""
 
     def _normalizations(self) -> str:
         count = len(self.frozen_normalizations)

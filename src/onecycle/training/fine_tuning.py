@@ -12,11 +12,16 @@ from typing import Any, TypeAlias, Unpack
 
 import keras
 
+from onecycle.hyperparameters.current_values import layer_rates_in_effect
+from onecycle.hyperparameters.installation import installed
+from onecycle.hyperparameters.layer_order import blocks_from_input, layer_groups
+from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument, resolve_layer_rates
+from onecycle.hyperparameters.scheduling import schedule_hyperparameters
 from onecycle.keras_support import training_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.model_checks import check_model
-from onecycle.keras_support.optimizers import fresh_copy, is_multi_optimizer
+from onecycle.keras_support.optimizers import build_optimizer, fresh_copy, inner_optimizers, is_multi_optimizer
 from onecycle.keras_support.trainable_state import BorrowedModel
 from onecycle.keras_support.types import Nested
 from onecycle.results.cycle_report import CycleReport
@@ -34,6 +39,8 @@ from onecycle.training.phase_callbacks import end_training, with_one_training
 
 Peak: TypeAlias = float | str | RangeTest | Race | Sweep
 
+# Ours, from the input to the head; milder than 0.01, 0.1 and 1 of fastai, whose networks are deeper.
+DEFAULT_RATES = (0.1, 0.3, 1.0)
 HEAD_FOLDER, WHOLE_FOLDER = "head", "all_layers"  # of the backups of the phases
 
 
@@ -49,6 +56,8 @@ def fine_tune(
     max_learning_rate: Peak | tuple[Peak, Peak] = "auto",
     momentum: str | MomentumPair | None = "auto",
     schedule: ScheduleMaker | None = None,
+    layer_rates: LayerRatesArgument = "auto",
+    decay: float | None = None,
     batch_size: int | None = None,
     validation_data: Nested = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
@@ -71,8 +80,8 @@ def fine_tune(
 
     Each phase has an optimizer of its own, with the settings of the model's optimizer and no past: the moments of an
     earlier training would be those of other weights. Compiled functions are made again for each phase. Afterwards, and
-    after an error or Ctrl-C, `trainable` is for every layer what it was, and the model has its own optimizer again, as
-    it was found. The weights are those of the training so far, as after `fit`.
+    after an error or Ctrl-C, `trainable` is for every layer what it was, and the model has its own optimizer again,
+    which has made no step. The weights are those of the training so far, as after `fit`.
 
     Args:
         model: A compiled model, whose layers before the head are trained.
@@ -84,6 +93,10 @@ def fine_tune(
             last model inside the model; without a model inside, the last layer with weights, for each output.
         max_learning_rate: The peak, as in `fit_one_cycle`, of each phase; or a pair (first phase, second phase).
         momentum: As in `OneCycleScheduler`, for both phases.
+        layer_rates: Factors on the learning rate of layers in the second phase, or `"decay"`, as in
+            `schedule_hyperparameters`. By default, a third of the layers each has 0.1, 0.3 and 1, from the input to the
+            head: what lies near the input fits more tasks, and needs less change. None for the same rate everywhere.
+        decay: The ratio for `layer_rates="decay"`.
         schedule: None for the article's cycle, or a callable `(total_steps, max_learning_rate) -> schedule`.
         batch_size: As in `fit`.
         validation_data: As in `fit`.
@@ -134,15 +147,18 @@ def fine_tune(
     _refuse(model, x, checked, fit_arguments)
     build_model(model, x, y, **data)
     parts = find_head(model, head)
+    rates = _layer_rates(model, layer_rates, decay)
     arguments = {
         **data, **fit_arguments, "x": x, "y": y, "momentum": momentum, "schedule": schedule, "seed": seed,
         "validation_data": validation_data, "guard": guard, "verbose": verbose,
     }  # fmt: skip
     folder = None if backup_dir is None else Path(os.fspath(backup_dir))
     borrowed = BorrowedModel(model)
-    tuning = _FineTuning(model, borrowed, parts, checked, arguments, (frozen_epochs, epochs), peaks, folder)
+    tuning = _FineTuning(model, borrowed, parts, checked, arguments, (frozen_epochs, epochs), peaks, rates, folder)
     history = undo_unless_finished(tuning.run, borrowed.give_back)
     finish(borrowed.give_back)
+    # A model whose optimizer has no variables yet could be saved, but Keras would warn when it is loaded.
+    build_optimizer(model.optimizer, model)
     return history
 
 
@@ -158,6 +174,7 @@ class _FineTuning:
         arguments: Arguments of `fit_one_cycle` that both phases share.
         epochs: (epochs of the head alone, epochs of all layers).
         peaks: The argument `max_learning_rate` of each phase.
+        layer_rates: Factors on the learning rate of layers in the second phase, or None.
         folder: Folder of the backups, or None.
     """
 
@@ -168,6 +185,7 @@ class _FineTuning:
     arguments: Mapping[str, Any]
     epochs: tuple[int, int]
     peaks: tuple[Peak, Peak]
+    layer_rates: LayerRates | None
     folder: Path | None
 
     def run(self) -> keras.callbacks.History:
@@ -179,7 +197,7 @@ class _FineTuning:
         return self._combined(first, self._train_all(ran_before=first is not None))
 
     def _train_head(self) -> keras.callbacks.History:
-        self.borrowed.begin_with_only(self.parts.layers, fresh_copy(self.borrowed.optimizer))
+        self.borrowed.begin_with_only(self.parts.layers, self._optimizer())
         with warnings.catch_warnings():
             # A backup of this phase that is finished is what the second one continues from.
             warnings.filterwarnings("ignore", message="The run in .* is finished", category=UserWarning)
@@ -187,22 +205,34 @@ class _FineTuning:
 
     def _train_all(self, *, ran_before: bool) -> keras.callbacks.History:
         frozen, whole = self.epochs
-        self.borrowed.begin(self.parts.normalizations, fresh_copy(self.borrowed.optimizer))
+        self.borrowed.begin(self.parts.normalizations, self._optimizer())
         # The epochs of a race are counted from 0, since its cycles are as long as the training.
         start = 0 if self.peaks[1] == "race" else frozen
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="With `initial_epoch=", category=UserWarning)
             return self._fit(
-                WHOLE_FOLDER, self.peaks[1], epochs=start + whole, initial_epoch=start, first=not ran_before, last=True
-            )
+                WHOLE_FOLDER, self.peaks[1], epochs=start + whole, initial_epoch=start, layer_rates=self.layer_rates,
+                first=not ran_before, last=True,
+            )  # fmt: skip
 
-    def _fit(self, folder: str, peak: Peak, *, first: bool, last: bool, **epochs: Any) -> keras.callbacks.History:
+    def _fit(self, folder: str, peak: Peak, *, first: bool, last: bool, **others: Any) -> keras.callbacks.History:
         backup_dir = None if self.folder is None else self.folder / folder
         run = partial(
-            fit_one_cycle, self.model, **self.arguments, **epochs, max_learning_rate=peak,
+            fit_one_cycle, self.model, **self.arguments, **others, max_learning_rate=peak,
             callbacks=self.callbacks, backup_dir=backup_dir,
         )  # fmt: skip
         return with_one_training(self.callbacks, run, first=first, last=last)
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        """Return an optimizer for a phase, with the schedules that the user has installed, apart from the rate's."""
+        optimizer = self.borrowed.optimizer
+        found = installed(inner_optimizers(optimizer)[0])
+        plan = {} if found is None else found.plan
+        copied = fresh_copy(optimizer)
+        kept = {name: plan.get(name) for name in ("momentum", "weight_decay")}
+        if any(value is not None for value in kept.values()):
+            schedule_hyperparameters(copied, momentum=kept["momentum"], weight_decay=kept["weight_decay"])
+        return copied
 
     def _was_stopped(self, history: keras.callbacks.History) -> bool:
         """Return whether a callback ended the first phase before its cycle did, or Ctrl-C came."""
@@ -238,6 +268,20 @@ class _FineTuning:
             epochs=self.epochs,
             frozen_normalizations=tuple(layer.name for layer in self.parts.normalizations),
         )
+
+
+def _layer_rates(model: keras.Model, layer_rates: LayerRatesArgument, decay: float | None) -> LayerRates | None:
+    """Return the factors of the second phase, checked before any training."""
+    if layer_rates != "auto":
+        return resolve_layer_rates(model, layer_rates, decay)
+    if decay is not None:
+        return resolve_layer_rates(model, "decay", decay)
+    given = layer_rates_in_effect(model.optimizer)
+    if given is not None:
+        return given
+    factors = DEFAULT_RATES[-len(blocks_from_input(model)) :]
+    groups = layer_groups(model, len(factors))
+    return resolve_layer_rates(model, {group: rate for group, rate in zip(groups, factors, strict=True) if rate != 1})
 
 
 def _checked_peaks(

@@ -166,6 +166,9 @@ def _sweep(spec: CycleSpec, model: keras.Model, x: object, y: object, **options:
         return sweep_learning_rates(model, x, y, momentum=spec.momentum, schedule=spec.schedule, **options)
 
     return run() if spec.layer_rates is None else preserving(model, run, data=x)
+
+
+def _for_linear_head(result: RangeTest, inputs: int) -> RangeTest:
     """Return the test with a peak for a last layer that is trained alone, unless the test suggests a lower one."""
     highest, found = HEAD_STEP / inputs, result.suggestion.learning_rate
     if found is not None and found <= highest:
