@@ -11,6 +11,7 @@ from oracles import killed
 from onecycle import fit_one_cycle
 from onecycle.finding.race_data import Judge
 from onecycle.training.backups.files import SUFFIX, BackupFolder
+from onecycle.training.backups.run_backup import RunBackup
 
 
 class Crash(Exception):
@@ -185,6 +186,26 @@ def test_finished_run_is_restored(uninterrupted, interrupted):
         found = killed.fit(again, interrupted)
     assert_same_state(again, model)
     assert (found.history, found.onecycle) == (history.history, history.onecycle)
+
+
+def test_run_killed_after_its_last_epoch(uninterrupted, folder, monkeypatch):
+    """Where only the end is missing, nothing is trained, and the run has its report, also from then on."""
+    model, history = uninterrupted
+    with monkeypatch.context() as patched:
+        patched.setattr(RunBackup, "keep_end", raise_crash)
+        with pytest.raises(Crash):
+            killed.fit(killed.build(), folder)
+    resumed, again = killed.build(), killed.build()
+    found = killed.fit(resumed, folder)
+    assert_same_state(resumed, model)
+    assert (found.history, found.onecycle) == (history.history, history.onecycle)
+    with pytest.warns(UserWarning, match="is finished"):
+        assert killed.fit(again, folder).onecycle == history.onecycle
+
+
+def raise_crash(*arguments):
+    """Raise Crash, whatever is called."""
+    raise Crash
 
 
 def test_race_goes_on_and_its_end_is_kept(folder, monkeypatch):

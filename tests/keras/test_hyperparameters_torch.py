@@ -8,7 +8,7 @@ import pytest
 from oracles.scheduled import CYCLE, compiled, fit, optimizer_with_momentum
 
 import onecycle
-from onecycle.hyperparameters import installation
+from onecycle.hyperparameters import scheduled_steps
 from onecycle.keras_support import backends
 
 # Keras 3.15 reads variables in a way that NumPy 2 deprecates. onecycle has no part in that call.
@@ -30,9 +30,9 @@ def test_a_schedule_is_evaluated_once_per_step(name, steps, monkeypatch):
     fit(model, 1)
     evaluated, table_reads, reads, syncs = count_evaluations(monkeypatch), [], [], []
     monkeypatch.setattr(backends, "to_numpy", lambda variable: reads.append(variable))
-    count_calls(monkeypatch, installation.ValueTable, "at", table_reads, within=installation.__file__)
+    count_calls(monkeypatch, scheduled_steps.ValueTable, "at", table_reads, within=scheduled_steps.__file__)
     for reader in ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__"):
-        count_calls(monkeypatch, torch.Tensor, reader, syncs, within=installation.__file__)
+        count_calls(monkeypatch, torch.Tensor, reader, syncs, within=scheduled_steps.__file__)
     fit(model, 20)
     assert (len(table_reads), len(evaluated)) == ((20, 0) if steps == 40 else (0, 3 * 20))
     assert (reads, syncs) == ([], [])

@@ -59,13 +59,12 @@ class CompiledRamp:
         ramp: The learning rates.
         data: (x, y, sample_weight), arrays.
         batch_size: Rows per batch.
-        repeats: Number of runs that will be made.
 
     Attributes:
         refusal: Why the test cannot run as a program, as the end of a sentence, or None.
     """
 
-    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int, repeats: int = 1) -> None:
+    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int) -> None:
         self._ramp, self._learning_rates = ramp, ramp.values()
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
         build_symbolically(model, training_data.first_rows(data, batch_size))
@@ -79,7 +78,8 @@ class CompiledRamp:
             freeze_diverged=False,
             scheduled_momentum=False,
         )
-        self.refusal: str | None = reason_too_short(repeats * ramp.total_steps)
+        # Not by the number of repeats: each of them equals a test of its own with its seed.
+        self.refusal: str | None = reason_too_short(ramp.total_steps)
         if self.refusal is None:
             key = program_key(model, data), self._spec
             self._program = cache_of(model).get(key, lambda: self._compile(model))

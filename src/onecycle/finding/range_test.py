@@ -179,7 +179,7 @@ def _runs(
     """Run the ramp once for each seed, as a compiled program where that is possible and asked for."""
     compiled = None
     if steps_per_execution == "auto" and validation_data is None:
-        compiled = _compiled_ramp(model, ramp, data, len(seeds))
+        compiled = _compiled_ramp(model, ramp, data)
     if compiled is not None:
         return _compiled_runs(model, compiled, ramp, verbose, seeds)
     choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
@@ -213,13 +213,13 @@ def _check(
     check_verbose(verbose)
 
 
-def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData, repeats: int) -> CompiledRamp | None:
+def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
     """Return the test as a compiled program, or None if it has to go through `fit`."""
     # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
     if reason_not_compiled(model, data["x"], data["y"], data["sample_weight"], methods=("compute_loss",)):
         return None
     arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
-    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE, repeats)
+    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
     return None if compiled.refusal else compiled
 
 

@@ -180,8 +180,9 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     def backup_state(self) -> dict[str, int | None]:
         """Return where the cycle began, its length and the skipped steps, for a backup (see `Resumable`)."""
-        (start, length), run = self._span, self._run
-        skipped = 0 if run is None else self._skipped_steps(run)
+        # Without an epoch to train, a run that continues has no span of its own.
+        (start, length), run = self._resumed or self._span, self._run
+        skipped = self._skipped_before if run is None else self._skipped_steps(run)
         return {"start_step": start, "total_steps": length, "skipped_steps": skipped}
 
     def restore_backup_state(self, state: Mapping[str, Any]) -> None:
@@ -237,6 +238,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self._config.close()
         # Training may end before its first epoch begins.
         if self._run is None:
+            if self._resumed is not None:
+                self._report_resumed(*self._resumed)
             return
         # The callbacks after this one still read the rate of the last step.
         if not call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.end())):
@@ -248,6 +251,12 @@ class OneCycleScheduler(keras.callbacks.Callback):
             history.onecycle = report
         self._run = None
         warn_of_early_end(report, logs, stopped=self.model.stop_training)
+
+    def _report_resumed(self, start: int, length: int | None) -> None:
+        """Keep the report of a run that was interrupted after its last epoch, of which only the end was missing."""
+        schedules = self._spec.schedules(self.model.optimizer, length, start)
+        self._report = self._report_of(schedules, start, length)
+        self.model.history.onecycle = self._finished_report(None)
 
     def _check(self) -> None:
         """Raise an error for a training that cannot have this cycle."""
@@ -331,13 +340,13 @@ class OneCycleScheduler(keras.callbacks.Callback):
         described = describe_hyperparameters(self.model.optimizer, schedules)
         return {**described, **self._report_of(schedules, start, length).parameters()}
 
-    def _finished_report(self, run: CycleRun) -> CycleReport:
+    def _finished_report(self, run: CycleRun | None) -> CycleReport:
         # A schedule with a `start_step` may begin later than the training ends.
         steps = max(elapsed_steps(self.model.optimizer) - self._report.start_step, 0)
         return replace(
             self._report,
             steps=steps,
-            skipped_steps=self._skipped_steps(run),
+            skipped_steps=self._skipped_before if run is None else self._skipped_steps(run),
             history=recorded_numbers(getattr(self.model, "history", None)),
         )
 
