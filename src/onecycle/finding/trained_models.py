@@ -18,6 +18,7 @@ from onecycle.suggestions.suggestion import Suggestion
 # Ours: the part of the loss of guessing below which a loss shows that something was learned. Networks that are not
 # trained start at the loss of guessing, or above.
 TRAINED_FRACTION = 0.85
+ZERO_FRACTION = 1e-9  # below this part, a loss is zero but for rounding, and there is nothing left to learn
 START = 0.1  # the part of the ramp whose rates are too low to change the loss
 
 
@@ -37,7 +38,7 @@ def for_trained_model(result: RangeTest, model: keras.Model, y: Nested, *weights
     losses = median_over_repeats(result.losses)
     begin = losses[: max(3, round(START * len(losses)))]
     start = float(np.median(begin)) if len(begin) and np.isfinite(begin).all() else np.inf
-    if not start < TRAINED_FRACTION * guessing:
+    if not ZERO_FRACTION * guessing < start < TRAINED_FRACTION * guessing:
         return result
     found = trained_model(result.learning_rates, result.losses)
     reason = (
