@@ -45,6 +45,12 @@ def differs_from_keras(
     """Return whether the first step of a program has another result than Keras' `train_step` on the same batch.
 
     A graph would miss, for example, a state outside the variables. The model is restored.
+
+    Args:
+        model: The compiled model.
+        program: The program, compiled.
+        spec: What it was compiled for.
+        arguments: Arguments of a call, of which the first step is made.
     """
     state, data, inputs, _, initial_metrics, _ = arguments
     momenta = None if inputs.momenta is None else np.full_like(inputs.momenta, MOMENTUM)

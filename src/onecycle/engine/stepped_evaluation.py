@@ -34,7 +34,7 @@ class SteppedEvaluation:
         self._steps: dict[int, Callable[..., Leaves]] = {}
         for size in set(plan.batch_sizes(plan.steps_per_epoch).tolist()):
             example = CarriedState(state).leaves, _tensors(data), self._rows(0, size)
-            make, _ = compilation.trace_step(_Step(self._model, state, data), example)
+            make, _ = compilation.trace_step(_EvaluationStep(self._model, state, data), example)
             self._steps[size] = make()
         self.compile_seconds = time.perf_counter() - began
 
@@ -54,7 +54,7 @@ class SteppedEvaluation:
         return compilation.step_values(np.arange(first, first + size)[None])[0]
 
 
-class _Step:
+class _EvaluationStep:
     """The evaluation of one batch as a function of flat lists. It refers to the model weakly, as programs do."""
 
     def __init__(self, model: ref[keras.Model], state: TrainingState, data: Data) -> None:

@@ -99,12 +99,12 @@ class SteppedProgram:
     def _trace(self, model: keras.Model, size: int, arguments: BlockArguments) -> tuple[Callable[[], Step], int]:
         state, data, inputs, *_ = arguments
         hyperparameters = StepHyperparameters(scheduled_momentum=self._spec.scheduled_momentum)
-        step = _Step(ref(model), self._spec, hyperparameters, state, data)
+        step = _TrainingStep(ref(model), self._spec, hyperparameters, state, data)
         with hyperparameters.installed(model):
             return compilation.trace_step(step, (CarriedState(state).leaves, *StepArguments(data, inputs).at(0, size)))
 
 
-class _Step:
+class _TrainingStep:
     """One training step as a function of flat lists. It refers to the model weakly, as programs do.
 
     Args:

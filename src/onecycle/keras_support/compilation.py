@@ -152,7 +152,7 @@ def loss_and_updates(
         not trainable and of those of the metrics after it.
     """
     if keras.backend.backend() == "torch":
-        return step_graph.loss_and_updates(model, state, x, y, sample_weight, training)
+        return step_graph.loss_of_tensors(model, state, x, y, sample_weight, training)
     trainable, others, optimizer, metrics = state
     _, (loss, y_pred, others, metrics) = model.compute_loss_and_updates(
         trainable, others, metrics, x, y, sample_weight, training=training, optimizer_variables=optimizer
@@ -169,7 +169,7 @@ def with_gradients(
         What the function returns; the gradients, on PyTorch None where the loss does not depend on a value.
     """
     if keras.backend.backend() == "torch":
-        return step_graph.with_gradients(function, trainable)
+        return step_graph.gradients_of_tensors(function, trainable)
     import jax
 
     result: tuple[tuple[Nested, Nested], Nested] = jax.value_and_grad(function, has_aux=True)(trainable)

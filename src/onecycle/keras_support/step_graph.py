@@ -56,7 +56,7 @@ def _is_of_keras(value: type | FunctionType) -> bool:
     return value.__module__.split(".")[0] in ("keras", "onecycle")
 
 
-def loss_and_updates(
+def loss_of_tensors(
     model: keras.Model,
     state: Sequence[Sequence[torch.Tensor]],
     x: Nested,
@@ -64,7 +64,19 @@ def loss_and_updates(
     sample_weight: Nested,
     training: bool,
 ) -> tuple[Nested, tuple[Nested, Nested, Nested]]:
-    """Compute the loss of a batch; see `compilation.loss_and_updates`."""
+    """Compute the loss of a batch, as `compilation.loss_and_updates` does.
+
+    Args:
+        model: The model.
+        state: Values of its trainable variables, its others, those of the optimizer, and those of the metrics.
+        x: Inputs of the batch.
+        y: Targets of the batch.
+        sample_weight: Weights of its rows, or None.
+        training: Whether the layers run in training mode.
+
+    Returns:
+        The loss; and (predictions, values of the other variables, values of the metrics).
+    """
     groups = model.trainable_variables, model.non_trainable_variables, model.metrics_variables
     values = state[0], state[1], state[3]
     pairs = [pair for group in zip(groups, values, strict=True) for pair in zip(*group, strict=True)]
@@ -76,10 +88,10 @@ def loss_and_updates(
     return loss, (y_pred, others, metrics)
 
 
-def with_gradients(
+def gradients_of_tensors(
     function: Callable[..., tuple[Nested, Nested]], trainable: Sequence[torch.Tensor]
 ) -> tuple[tuple[Nested, Nested], Nested]:
-    """Call a function and compute gradients; see `compilation.with_gradients`."""
+    """Call a function of trainable tensors and compute the gradients of its loss, as `compilation.with_gradients`."""
     import torch
 
     leaves = [value.detach().requires_grad_() for value in trainable]
