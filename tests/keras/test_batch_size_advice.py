@@ -11,6 +11,7 @@ from oracles.faulty import LABELS, NUMBERS, X
 import onecycle
 from onecycle.__main__ import main
 from onecycle.finding import gradient_noise, step_times
+from onecycle.keras_support.gradients import gradient_function
 from onecycle.keras_support.snapshot import preserving
 
 SIZES = {"batch_sizes": [8, 16, 32], "training_steps": 5, "micro_batches": 16, "verbose": 0, "seed": 0}
@@ -37,7 +38,8 @@ def test_products_of_gradients_are_those_of_the_batches(monkeypatch):
     def measured():
         model.evaluate(X, NUMBERS, verbose=0)  # builds the loss
         arguments = {"batches": 10, "rows": 16, "seed": 3}
-        return gradient_noise.gradient_products(model, (X, NUMBERS, None), None, **arguments)
+        gradients = gradient_function(model)
+        return gradient_noise.gradient_products(gradients, (X, NUMBERS, None), None, **arguments)
 
     found = preserving(model, measured)
     order = np.random.default_rng(3).permutation(len(X)).reshape(10, 16)

@@ -15,6 +15,7 @@ from onecycle.finding.step_times import Train, not_falling, step_seconds, traine
 from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
 from onecycle.keras_support import backends, data_faults, training_data
 from onecycle.keras_support.fit_start import build_model
+from onecycle.keras_support.gradients import gradient_function
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.model_state import fixed_batch_size
 from onecycle.keras_support.optimizers import optimizer_names
@@ -171,14 +172,15 @@ def _measure(
     batches = min(micro_batches, total // 2)
     rows = min(look.batch_size, total // batches)
     train = trainer(look.model, arrays, look.class_weight)
-    products, trained = [], 0
+    products, trained, gradients = [], 0, None
     for number, steps in enumerate(sorted({round(point * training_steps) for point in POINTS})):
         if steps > trained:
             _train(train, total, look.batch_size, steps - trained, chosen + number)
             trained = steps
         look.loss_parts()  # builds the compiled loss
+        gradients = gradients or gradient_function(look.model, often=True)  # traced once
         products.append(
-            gradient_products(look.model, arrays, look.class_weight, batches=batches, rows=rows, seed=chosen + number)
+            gradient_products(gradients, arrays, look.class_weight, batches=batches, rows=rows, seed=chosen + number)
         )
         if not np.isfinite(products).all():
             raise ValueError(

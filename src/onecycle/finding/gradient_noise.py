@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.keras_support.data_adapters import first_batch_of_fit, select_rows
-from onecycle.keras_support.gradients import Gradients, gradient_function
+from onecycle.keras_support.gradients import Gradients
 from onecycle.keras_support.types import Nested
+
+GradientFunction: TypeAlias = Callable[[Nested], Gradients]
 
 # Longer gradients are folded with random signs, which keeps their products on average: the deviation is at most
 # sqrt(2 / MAX_LENGTH) of the norms.
@@ -16,14 +21,20 @@ MAX_LENGTH = 2**21
 
 
 def gradient_products(
-    model: keras.Model, data: tuple[Nested, Nested, Nested], class_weight: Nested, *, batches: int, rows: int, seed: int
+    gradients: GradientFunction,
+    data: tuple[Nested, Nested, Nested],
+    class_weight: Nested,
+    *,
+    batches: int,
+    rows: int,
+    seed: int,
 ) -> NDArray[np.float64]:
     """Return the products of the gradients of batches of different rows, (n, n).
 
     It has to be called where everything is restored afterwards.
 
     Args:
-        model: A compiled model that has its weights and its compiled loss.
+        gradients: Returns the gradients of a model with weights and a compiled loss, as `gradient_function` makes it.
         data: (x, y, sample_weight) as arrays.
         class_weight: Weights of the classes, or None.
         batches: Number of batches.
@@ -33,7 +44,6 @@ def gradient_products(
     random = np.random.default_rng(seed)
     total = next(int(leaf.shape[0]) for leaf in keras.tree.flatten(data[0]) if leaf is not None)
     chosen = random.permutation(total)[: batches * rows].reshape(batches, rows)
-    gradients = gradient_function(model, often=True)
     vectors = []
     for numbers in chosen:
         x, y, sample_weight = (select_rows(part, np.sort(numbers)) for part in data)
