@@ -1,4 +1,4 @@
-"""The modules that are shared with the benchmark of 2026-11-28: tasks, data, models and the runner."""
+"""The modules that are shared with the benchmark of 2026-11-28: tasks, data, models, the runner and tables."""
 
 import sys
 from pathlib import Path
@@ -8,3 +8,4 @@ sys.path.append(str(Path(__file__).parents[1] / "2026-11-28_benchmark"))
 
 import split as split
 import truth as truth
+from earlier_study import tables as tables

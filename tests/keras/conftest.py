@@ -7,14 +7,17 @@ import tempfile
 
 import pytest
 
-# Many tests compile the same step of the same small model. With this cache JAX compiles it once per session.
-# The variables must be set before keras imports JAX.
+# Many tests compile the same step of the same small model. With these caches JAX and TensorFlow compile it once per
+# session. The variables must be set before keras imports them.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ["TF_XLA_FLAGS"] = (
+        f"--tf_xla_persistent_cache_directory={directory} --tf_xla_persistent_cache_device_types=CPU"
+    )
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-# Compilation takes most of the time on JAX. With fewer optimizations it takes two thirds as long.
+# Compilation takes most of the time. With fewer optimizations it takes two thirds as long on JAX.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 # The networks are too small to share their work between threads, which wait for one another and for those of other test
@@ -30,16 +33,21 @@ if keras.backend.backend() == "tensorflow":
     iterate = tf.data.Dataset.__iter__
 
     def iterate_without_autotuning(dataset):
-        """Return an iterator whose end takes no time.
+        """Return an iterator of a data set as it is, whose end takes no time.
 
         TensorFlow 2.21 tunes an iterator in a thread, which now and then misses that it is to end, and then waits for
         as long as the iterator has lived, at most a minute.
         """
         options = tf.data.Options()
         options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
         return iterate(dataset.with_options(options))
 
     tf.data.Dataset.__iter__ = iterate_without_autotuning
+
+    # The networks are small and run few steps: what optimizes their graphs takes longer than it saves.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,17 @@ def test_missing_peak_names_what_the_called_function_takes(monkeypatch):
     assert "raise `max_learning_rate`" not in str(error.value)
 
 
+@pytest.mark.parametrize("change", [1e-8, 1e-7, 1e-6])
+def test_losses_that_are_rounding_suggest_nothing(change):
+    """Of a loss that is zero but for rounding no rule suggests a peak, whichever way the rounding goes."""
+    model = compiled_model()
+    learned = keras.ops.convert_to_numpy(model(X))
+    noise = change * np.random.default_rng(0).normal(size=learned.shape)
+    result = find_learning_rate(model, X, (learned * (1 + noise)).astype("float32"), num_steps=20, verbose=0)
+    assert all(suggestion.learning_rate is None for suggestion in result.suggestions.values())
+    assert "Nothing is left to learn" in result.suggestion.reason
+
+
 class Batches(keras.utils.PyDataset):
     """The training data in batches."""
 

@@ -25,20 +25,21 @@ START = 0.1  # the part of the ramp whose rates are too low to change the loss
 def for_trained_model(result: RangeTest, model: keras.Model, y: Nested, *weights: Nested) -> RangeTest:
     """Return the test with the suggestion for a trained model, if the model is one and the default rule gives none.
 
+    If the loss is zero but for rounding, no rule suggests a rate.
+
     Args:
         result: The test.
         model: The model.
         y: The targets, if they are arrays.
         *weights: Weights of rows and of classes. If there are any, the loss of guessing is unknown.
     """
-    decided = result.rule != DEFAULT_RULE or result.suggestion.learning_rate is not None
-    if decided or result.hints or any(one is not None for one in weights):
+    if result.rule != DEFAULT_RULE or result.hints or any(one is not None for one in weights):
         return result
     guessing = guessing_loss(model) or guessing_loss_of_targets(model, y)
-    losses = median_over_repeats(result.losses)
-    begin = losses[: max(3, round(START * len(losses)))]
-    start = float(np.median(begin)) if len(begin) and np.isfinite(begin).all() else np.inf
-    if not ZERO_FRACTION * guessing < start < TRAINED_FRACTION * guessing:
+    start = _loss_at_the_start(result)
+    if guessing and start <= ZERO_FRACTION * guessing:
+        return _without_suggestions(result, f"Nothing is left to learn: the loss starts at {start:.3g}.")
+    if result.suggestion.learning_rate is not None or start >= TRAINED_FRACTION * guessing:
         return result
     found = trained_model(result.learning_rates, result.losses)
     reason = (
@@ -48,3 +49,15 @@ def for_trained_model(result: RangeTest, model: keras.Model, y: Nested, *weights
     suggestion = Suggestion(found.learning_rate, reason, found.seen_at)
     name = trained_model.__name__
     return replace(result, rule=name, suggestions={**result.suggestions, name: suggestion})
+
+
+def _loss_at_the_start(result: RangeTest) -> float:
+    """Return the median loss at rates that are too low to change it; infinity if a loss there is not finite."""
+    losses = median_over_repeats(result.losses)
+    begin = losses[: max(3, round(START * len(losses)))]
+    return float(np.median(begin)) if len(begin) and np.isfinite(begin).all() else np.inf
+
+
+def _without_suggestions(result: RangeTest, reason: str) -> RangeTest:
+    """Return the test with rules that suggest nothing, for one reason."""
+    return replace(result, suggestions=dict.fromkeys(result.suggestions, Suggestion(None, reason)))
