@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 # --dist loadfile: fixtures that the tests of a file share, such as compiled models, are made once.
 PYTEST := $(BIN)/python -m pytest --quiet
 PARALLEL := -n $(JOBS) --dist loadfile
-ONCE := tests/house tests/pure tests/render tests/comparison tests/clients tests/docs tests/browser
+ONCE := tests/house tests/pure tests/render tests/cli tests/comparison tests/clients tests/docs tests/browser
 
 # Without this, TensorFlow logs its instruction sets at every start.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -27,7 +27,7 @@ demo: $(READY)
 test: test-once test-lower-bound
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Keras on $$backend"; \
-	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests --ignore-glob='tests/house/*' --ignore-glob='tests/pure/*' --ignore-glob='tests/render/*' --ignore-glob='tests/comparison/*' --ignore-glob='tests/clients/*' --ignore-glob='tests/docs/*' --ignore-glob='tests/browser/*'; \
+	  KERAS_BACKEND=$$backend $(PYTEST) $(PARALLEL) tests/keras; \
 	done
 
 test-once: $(READY)

@@ -77,9 +77,8 @@ def scores(found: dict[str, dict[tuple[str, int], Runs]], recipe: Recipe, seeds:
 def at(runs: Runs, of: str) -> float:
     """Return the test loss at a peak, or at the nearest one that was run."""
     best = min(runs, key=lambda place: runs[place][0])
-    place = (
-        {"best peak": best, "high": best + 1, "low": best - 1}[of] if of in ("best peak", "high", "low") else int(of)
-    )
+    places = {"best peak": best, "high": best + 1, "low": best - 1}
+    place = places[of] if of in places else int(of)
     return runs[min(runs, key=lambda one: abs(one - place))][1]
 
 

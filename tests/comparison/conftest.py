@@ -1,20 +1,11 @@
 """Shared by the tests of records and of execution. They do not depend on the backend, so they run once, on JAX."""
 
-import atexit
 import os
-import shutil
-import tempfile
 import textwrap
 
 import pytest
 
-# Worker processes compile the same few steps again and again, so they share a cache of compiled programs.
 os.environ.setdefault("KERAS_BACKEND", "jax")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-jax-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 from oracles import counted  # imported after the environment is set, because it imports keras
 

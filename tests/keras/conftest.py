@@ -1,24 +1,8 @@
 """Fixtures and settings of the tests that train. They run once for each backend, chosen by KERAS_BACKEND."""
 
-import atexit
 import os
-import shutil
-import tempfile
 
 import pytest
-
-# Many tests compile the same step of the same small model. With these caches JAX and TensorFlow compile it once per
-# session. The variables must be set before keras imports them.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-compiled-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    os.environ["TF_XLA_FLAGS"] = (
-        f"--tf_xla_persistent_cache_directory={directory} --tf_xla_persistent_cache_device_types=CPU"
-    )
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-# Compilation takes most of the time. With fewer optimizations it takes two thirds as long on JAX.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 # The networks are too small to share their work between threads, which wait for one another and for those of other test
 # processes. With one thread PyTorch's tests need half the processor time.

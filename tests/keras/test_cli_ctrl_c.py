@@ -76,7 +76,7 @@ def twice():
     save = model.save
 
     def save_after_second(path):
-        # On a busy machine the thread may be late. The files are not all written before its signal.
+        # On a busy machine the thread may be late.
         data.second.join()
         save(path)
 
@@ -174,9 +174,8 @@ def test_ctrl_c_in_the_search(results):
 
 
 def test_second_ctrl_c(results):
-    """A second Ctrl-C stops at once, with the exit code 130 and one line. It may come while the files are written."""
+    """A second Ctrl-C stops at once, with the exit code 130 and one line. A model file is whole or missing."""
     code, files, *_, size, printed = results["twice"]
     assert code == 130
-    assert len(files) < len(ALL)
     assert size == (PARAMETERS if "m.keras" in files else None)
-    assert printed.splitlines()[-1] == "Interrupted at once. The requested files were not all written."
+    assert printed.splitlines()[-1] == "Interrupted at once. Some of the requested files may be missing."

@@ -90,7 +90,7 @@ def short_warnings() -> Iterator[None]:
 
 def _interruption(run_directory: Path | None, *, training: bool) -> str:
     if training:
-        return "Interrupted at once. The requested files were not all written."
+        return "Interrupted at once. Some of the requested files may be missing."
     if run_directory is None:
         return "Interrupted. Nothing was saved."
     return f"Interrupted. The finished runs are in {run_directory}. Run the same command again to continue."

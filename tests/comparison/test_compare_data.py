@@ -1,4 +1,4 @@
-"""What `compare` does with each kind of data that `fit` takes, on every backend."""
+"""What `compare` does with each kind of data that `fit` takes."""
 
 import keras
 import numpy as np
@@ -93,10 +93,8 @@ def fitted(make, data, seed):
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")  # by Keras, for data sets
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_data_is_compared_as_fit_takes_it(kind, backend):
+def test_every_kind_of_data_is_compared_as_fit_takes_it(kind):
     """The plain arm of each seed has the history of `fit`, and the cycle has one too."""
-    if kind == "tf.SparseTensor" and backend == "torch":
-        pytest.skip("refused by Keras")
     make, data = KINDS[kind]
     comparison = compare(make, data(), ARMS, seeds=2, epochs=2, mode="min", verbose=0)
     assert comparison.problems == ()
