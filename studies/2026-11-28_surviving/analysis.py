@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from launches import ARMS, HERE, launches, tuned
+from launches import ARMS, HERE, ROUNDS, folder_of, launches, tuned
 
-from onecycle.comparison.packed import read_document, read_packed
+from onecycle.comparison.packed import documents, read_document, read_packed
 
 Record = dict[str, Any]
 NEAR = 1.1  # times the well-tuned loss
@@ -17,32 +17,53 @@ BACKENDS = ("jax", "tensorflow", "torch")
 
 
 def main() -> None:
-    found = records()
-    references = {key(one): one["test_loss"] for one in found if one["trouble"] == "reference" and one["arm"] == "bare"}
-    troubled = [one | {"ratio": ratio(one, references)} for one in found if one["trouble"] != "reference"]
-    complete = complete_sets(troubled)
-    planned = len(launches())
-    text = f"{len(complete) // len(ARMS)} of the {planned} trainings have been made with all four arms.\n\n"
-    text += table("all", ["all"], lambda one: "all", complete)
-    text += table("trouble", sorted({one["trouble"] for one in complete}), lambda one: one["trouble"], complete)
-    text += table("backend", BACKENDS, lambda one: one["backend"], complete)
-    text += "\nThe guard, run by run:\n\n" + guarded(complete)
+    text = ""
+    for number in reversed(ROUNDS):
+        complete = complete_sets(troubled(records(number)))
+        text += f"\n### Round {number}\n\n"
+        text += f"{len(complete) // len(ARMS)} of the {len(launches())} trainings have been made with all four arms.\n"
+        text += table("all", ["all"], lambda one: "all", complete)
+        text += table("trouble", sorted({one["trouble"] for one in complete}), lambda one: one["trouble"], complete)
+        text += table("backend", BACKENDS, lambda one: one["backend"], complete)
+        if number == ROUNDS[-1]:
+            text += "\nThe guard, run by run:\n\n" + guarded(complete)
+    text += "\n### Healthy trainings\n\n" + healthy()
     readme = HERE / "README.md"
     marked = r"(<!-- results -->\n).*(<!-- /results -->)"
     readme.write_text(re.sub(marked, lambda found: found[1] + text + found[2], readme.read_text(), flags=re.DOTALL))
 
 
-def records() -> list[Record]:
-    """Return the records of all backends."""
-    found: dict[tuple[str, str], Any] = {}
+def records(number: int) -> list[Record]:
+    """Return the records of all backends in a round."""
+    found: list[Record] = []
     for backend in BACKENDS:
-        packed, problem = read_packed(HERE / "runs" / f"{backend}.jsonl")
+        folder = HERE / "runs" / folder_of(backend, number)
+        packed, problem = read_packed(folder.with_suffix(".jsonl"))
         if problem:
             raise ValueError(problem)
-        folder = HERE / "runs" / backend
         single = {path.relative_to(folder).as_posix(): read_document(path) for path in folder.rglob("*.json")}
-        found |= {(backend, name): document for name, document in (packed | single).items()}
-    return list(found.values())
+        merged: dict[str, Any] = packed | single
+        found += merged.values()
+    return found
+
+
+def troubled(found: list[Record]) -> list[Record]:
+    """Return the records of launches, with their loss relative to the well-tuned one."""
+    references = {key(one): one["test_loss"] for one in found if one["trouble"] == "reference" and one["arm"] == "bare"}
+    return [one | {"ratio": ratio(one, references)} for one in found if one["trouble"] != "reference"]
+
+
+def healthy() -> str:
+    """Return what the guard did in the healthy trainings (see healthy.py)."""
+    found: list[Any] = list(documents(HERE / "runs" / "healthy", "*.json").values())
+    rescued = [one for one in found if one["rescues"]]
+    lines = [f"{len(found)} trainings, {len(rescued)} with a rescue."]
+    for one in rescued:
+        lines.append(
+            f"- {one['task']} with {one['optimizer']}, peak {one['peak']:.2g}: {len(one['rescues'])} rescues, the first: "
+            f"{one['rescues'][0][1]}. Held-out loss {one['loss']:.3g}, without the guard {one['loss_without_guard']:.3g}."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def key(one: Record) -> tuple[str, str, str]:

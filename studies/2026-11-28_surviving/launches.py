@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 ARMS = ("bare", "TerminateOnNaN", "clipnorm", "guard")
-SEEDS = {"jax": 0, "tensorflow": 1, "torch": 2}  # of the launches on a backend
+SEEDS = {"jax": 0, "tensorflow": 1, "torch": 2}  # of the launches on a backend, in the first round
+ROUNDS = (1, 2)  # the second one with a changed guard
 PAIRS = (
     ("boston-dense", "sgd"), ("boston-dense", "adamw"), ("fashion-dense", "sgd"), ("digits-dense-bn", "sgd"),
     ("digits-conv", "sgd"), ("digits-lstm", "adamw"), ("digits-attention", "adamw"),
@@ -62,8 +63,18 @@ class Launch:
         return f"{self.trouble}/{self.task}_{self.optimizer}_{text}".replace(" ", "-")
 
 
+def in_round(one: Launch, number: int) -> Launch:
+    """Return a launch with the seed of a round."""
+    return replace(one, seed=one.seed + 10 * (number - 1))
+
+
+def folder_of(backend: str, number: int) -> str:
+    """Return the name of the folder with the records of a backend and a round."""
+    return backend if number == 1 else f"{backend}-{number}"
+
+
 def launches() -> list[Launch]:
-    """Return all launches, in the random order in which they are made."""
+    """Return all launches of the first round, in the random order in which they are made."""
     found = [*on_jax(), *on_tensorflow(), *on_torch()]
     random.Random(0).shuffle(found)
     return found

@@ -1,4 +1,4 @@
-"""Makes the launches of a backend that have no record: KERAS_BACKEND=jax ONECYCLE_DATA=DIR python run.py."""
+"""Makes the launches that have no record: KERAS_BACKEND=jax ONECYCLE_DATA=DIR python run.py [--round 2]."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import keras
-from launches import ARMS, HERE, PAIRS, Launch, launch, launches
+from launches import ARMS, HERE, PAIRS, ROUNDS, Launch, folder_of, in_round, launch, launches
 from training import train
 
 from onecycle.comparison.packed import read_packed
@@ -19,12 +19,15 @@ from onecycle.results.codec import write_atomically
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
-    until = time.monotonic() + parser.parse_args().seconds
+    parser.add_argument("--round", type=int, default=1, choices=ROUNDS)
+    arguments = parser.parse_args()
+    until = time.monotonic() + arguments.seconds
     backend = keras.backend.backend()
-    packed, _ = read_packed(HERE / "runs" / f"{backend}.jsonl")
-    for one, arm in planned(backend):
+    folder = HERE / "runs" / folder_of(backend, arguments.round)
+    packed, _ = read_packed(folder.with_suffix(".jsonl"))
+    for one, arm in planned(backend, arguments.round):
         name = f"{one.name}_{arm}.json"
-        path = HERE / "runs" / backend / name
+        path = folder / name
         if time.monotonic() > until:
             break
         if name in packed or path.exists():
@@ -37,16 +40,16 @@ def main() -> None:
         print(name, record["test_loss"], record["cpu_seconds"], flush=True)
 
 
-def planned(backend: str) -> Iterator[tuple[Launch, str]]:
-    """Yield the launches of a backend with each arm, and before them the runs without trouble."""
+def planned(backend: str, number: int) -> Iterator[tuple[Launch, str]]:
+    """Yield the launches of a backend and a round with each arm, and before them the runs without trouble."""
     mine = [one for one in launches() if one.backend == backend]
     for task, optimizer in PAIRS:
         if any((one.task, one.optimizer) == (task, optimizer) for one in mine):
             for arm in ("bare", "guard"):
-                yield launch(backend, task, optimizer, "reference"), arm
+                yield in_round(launch(backend, task, optimizer, "reference"), number), arm
     for one in mine:
         for arm in ARMS:
-            yield one, arm
+            yield in_round(one, number), arm
 
 
 if __name__ == "__main__":

@@ -259,6 +259,29 @@ def test_guard_gives_up_with_the_best_state():
     assert "_onecycle_fit_scope" not in vars(model)
 
 
+def test_network_that_dies_is_restored():
+    """A network whose loss goes back to that of guessing, and stays there, is restored, and ends well."""
+
+    class Die(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 6:  # as after steps that are too large: no unit is ever active again
+                kernel, bias = self.model.layers[0].get_weights()
+                self.model.layers[0].set_weights([kernel, bias - 100])
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(1)])
+    model.compile(sgd(), "mse")
+    guard = onecycle.DivergenceGuard()
+    callbacks = [onecycle.OneCycleScheduler(0.05), Die(), guard]
+    with pytest.warns(UserWarning, match="near that of guessing"):
+        history = model.fit(X, Y, batch_size=BATCH, epochs=12, verbose=0, callbacks=callbacks).history
+    (rescue,) = guard.rescues
+    assert 6 * STEPS - 16 <= rescue.step <= 8 * STEPS
+    assert rescue.learning_rate_factor < 1
+    assert history["loss"][-1] < 0.5 * np.var(Y)
+
+
 @pytest.mark.filterwarnings("ignore:DivergenceGuard")
 def test_learning_rate_is_given_back():
     """A plain learning rate is lowered while the training lasts, and has its value again afterwards."""

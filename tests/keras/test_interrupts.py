@@ -19,7 +19,7 @@ from onecycle.keras_support import interrupts, snapshot
 from onecycle.keras_support.snapshot import preserving
 from onecycle.training.cycle_run import CycleRun
 
-SAMPLE = 8  # lines of each case, spread evenly; the long tests try every line
+SAMPLE = 4  # lines of each case, spread evenly; the long tests try every line
 
 
 @pytest.fixture(autouse=True)

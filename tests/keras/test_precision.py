@@ -23,6 +23,11 @@ OPTIMIZERS = {
     "Muon": lambda: optimizers.Muon(exclude_layers=["head"]),
     "scaled": lambda: optimizers.LossScaleOptimizer(optimizers.Adam()),
 }
+# The others are trained in the long tests.
+NAMES = [
+    name if name in ("SGD", "Adam", "Muon", "scaled") else pytest.param(name, marks=pytest.mark.long)
+    for name in OPTIMIZERS
+]
 # What plain Keras cannot train in bfloat16 either. There beta_2 is rounded to 1, with which Adam and its relatives do
 # not move or become NaN. On TensorFlow, Muon computes a part in float16.
 NOT_OF_KERAS = {(name, "bfloat16") for name in ("Adam", "AdamW", "Lamb", "scaled")}
@@ -60,7 +65,7 @@ def finite(model):
     return all(np.isfinite(weight).all() for weight in weights)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_cycle_in_every_precision(name, floatx):
     """A cycle of rate and momentum trains with every optimizer that Keras has, in each precision."""
     if (name, floatx) in NOT_OF_KERAS:

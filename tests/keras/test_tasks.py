@@ -68,7 +68,7 @@ def test_boston_model_learns(data_dir):
     assert model.evaluate(*test, verbose=0, return_dict=True)[task.metric] < 4
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["fashion-mnist", pytest.param("cifar10", marks=pytest.mark.long)])
 def test_image_models_learn(name, data_dir):
     """On real images, the training loss of the second 30 steps is at least 5 % lower than that of the first 30."""
     task = load_task(name, data_dir)

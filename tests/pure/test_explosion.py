@@ -38,10 +38,12 @@ def test_no_alarm_in_healthy_trainings(name):
     assert exploded_at(HEALTHY[name]) is None
 
 
-def test_fine_tuning_may_rise_to_the_loss_of_guessing():
-    """A classifier that begins at a small loss may lose all that it knew; without its guessing loss it may not."""
+def test_fine_tuning_that_rises_to_guessing_has_lost_its_progress():
+    """A classifier that begins at a small loss and loses all that it knew has not exploded, but lost its progress."""
     losses = np.concatenate([np.full(20, 0.01), np.linspace(0.01, 2.3, 50), np.full(500, 2.3)])
-    assert exploded_at(losses, guessing=np.log(10)) is None
+    rule = ExplosionRule(np.log(10))
+    assert not any(rule.check(loss, step) for step, loss in enumerate(losses))
+    assert rule.away_since is not None
     assert exploded_at(losses) is not None
 
 

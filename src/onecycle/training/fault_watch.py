@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 MAX_SKIPPED = 3  # in a row with a loss that is not finite, which no loss scale can help
-PATIENCE, MIN_PATIENCE = 1 / 8, 32  # ours: of the training, and steps, in which a network should learn something
 RETURN_LOOK = 8  # steps between two looks where the loss has to come back
 
 
@@ -43,18 +42,16 @@ class FaultWatch:
         model: The model whose `fit` runs.
         losses: Its losses.
         rule: The rule by which they have exploded.
-        total_steps: Length of the training.
     """
 
-    def __init__(self, model: keras.Model, losses: LossStream, rule: ExplosionRule, total_steps: int) -> None:
+    def __init__(self, model: keras.Model, losses: LossStream, rule: ExplosionRule) -> None:
         self._model, self._losses, self._rule = model, losses, rule
-        self._patience = max(round(PATIENCE * total_steps), MIN_PATIENCE)
         self._skipped = 0
 
     def restored(self, step: int, *, lowered: bool) -> None:
         """Go on after the state of a step was restored."""
         now = self._losses.steps if lowered else None
-        self._rule.go_back(step, lowered_at=now, patience=self._patience)
+        self._rule.go_back(step, lowered_at=now)
         self._skipped = 0
 
     def plan(self, states: GoodStates, *, each: bool) -> None:
@@ -90,7 +87,7 @@ class FaultWatch:
         away_since = self._rule.away_since
         if away_since is None:
             return None
-        return Fault(f"the loss stays at {self._rule.level:.3g}, far above that of before", away_since, "damaged")
+        return Fault(self._rule.away_reason, away_since, "damaged")
 
     def accept_damage(self) -> None:
         """Accept a loss that does not come back."""

@@ -21,7 +21,7 @@ START_AGE = 1 / 3  # ours: of the training; until then, a training that diverges
 MAX_AGE = 1 / 8  # ours: of the training; going back further would lose more than it saves
 
 
-@dataclass
+@dataclass(eq=False)
 class GoodState:
     """A state that was kept.
 
@@ -32,6 +32,7 @@ class GoodState:
         level: The usual loss at that time; minus infinity for the state at the start.
         checked: Whether its values are known to be finite.
         failed: Whether the training diverged again after it was restored.
+        left: Whether the training went back to before it, so that it is only an end if there is no better one.
     """
 
     owner: StateCopies
@@ -40,6 +41,7 @@ class GoodState:
     level: float
     checked: bool = False
     failed: bool = False
+    left: bool = False
 
     @property
     def counter(self) -> int:
@@ -67,6 +69,8 @@ class GoodStates:
         losses: The losses of the `fit`, before its first step.
         most: Number of states in memory.
         total_steps: Length of the training.
+        learned_below: A loss below this is that of a network that has learned something. Until then the state at the
+            start is kept, which is as good as a later one, and not damaged.
 
     Attributes:
         interval: Number of steps between two states.
@@ -74,14 +78,16 @@ class GoodStates:
         repeated: Number of times that the training diverged since a state was last kept.
     """
 
-    def __init__(self, model: keras.Model, losses: LossStream, *, most: int, total_steps: int) -> None:
+    def __init__(
+        self, model: keras.Model, losses: LossStream, *, most: int, total_steps: int, learned_below: float = math.inf
+    ) -> None:
         self._model, self._copies = model, StateCopies(model)
         self._losses, self._most = losses, most
         self.interval = min(max(total_steps // PARTS, MIN_INTERVAL), MAX_INTERVAL)
         self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
         self._every = self.interval
         self._max_age = max(MAX_AGE * total_steps, 2 * self.interval)
-        self._start_age = START_AGE * total_steps
+        self._start_age, self._learned_below = START_AGE * total_steps, learned_below
         self._newest_at = 0
         self.repeated = self.kept = 0
 
@@ -136,6 +142,10 @@ class GoodStates:
     def _superfluous(self) -> int:
         """Return which of the two states to give up for a new one."""
         before, newest = self._states
+        if newest.left:
+            return 1
+        if before.is_start and newest.level >= self._learned_below:
+            return 1
         if before.failed or newest.failed:
             return 0 if before.failed else 1
         age = self._losses.steps - before.position.step
@@ -171,14 +181,17 @@ class GoodStates:
         """
         self.fault()
         self._states = [one for one in self._states if one.position.step <= first_bad] or self._states[:1]
-        chosen = self._states[-1]
+        usable = [one for one in self._states if not one.left]
+        chosen = usable[-1]
         if cautious:
             latest = first_bad - RECENT * self.interval
-            good = [one for one in self._states if one.position.step <= latest and one.level <= highest]
+            good = [one for one in usable if one.position.step <= latest and one.level <= highest]
             # Where there is no other, the rate may just not have been low enough.
-            chosen = self._better([one for one in good if not one.failed] or self._states[:1])
+            chosen = self._better([one for one in good if not one.failed] or usable[:1])
             chosen.failed = True
             self.repeated += 1
+            for later in self._states[self._states.index(chosen) + 1 :]:
+                later.left = True
         self._newest_at = self._losses.steps
         return chosen
 
