@@ -17,15 +17,13 @@ PREPARE = ROOT.parent / "shared" / "data" / "prepare.py"
 # Set before the imports: matplotlib needs no display, and TensorFlow does not log its instruction sets.
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Many tests, and processes that they start, compile the same step of the same small model. With these caches JAX and
-# TensorFlow compile it once per session. The variables must be set before keras imports them.
+# Many tests, and processes that they start, compile the same step of the same small model. With this cache JAX compiles
+# it once per session. (That of TensorFlow makes programs whose results differ in the last bit.) The variables must be
+# set before keras imports JAX.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory = tempfile.mkdtemp(prefix="onecycle-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    os.environ["TF_XLA_FLAGS"] = (
-        f"--tf_xla_persistent_cache_directory={directory} --tf_xla_persistent_cache_device_types=CPU"
-    )
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
 # Compilation takes most of the time. With fewer optimizations it takes two thirds as long on JAX.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")

@@ -12,7 +12,7 @@ from launches import ARMS, HERE, ROUNDS, folder_of, launches, tuned
 from onecycle.comparison.packed import documents, read_document, read_packed
 
 Record = dict[str, Any]
-NEAR = 1.1  # times the well-tuned loss
+NEAR, TWICE = 1.1, 2.0  # times the well-tuned loss
 BACKENDS = ("jax", "tensorflow", "torch")
 
 
@@ -91,8 +91,9 @@ def without_arm(one: Record) -> str:
 
 
 def table(title: str, rows: Iterable[str], row_of: Callable[[Record], str], found: list[Record]) -> str:
-    """Return a table with a row for each kind of training, and for each arm the share that ended finite and well."""
-    lines = [f"\n| {title} | trainings | " + " | ".join(f"{arm}: finite, within 10 %" for arm in ARMS) + " | undone |"]
+    """Return a table with a row for each kind of training, and for each arm the shares that ended finite and well."""
+    arms = " | ".join(f"{arm}: finite, within 10 %, within twice" for arm in ARMS)
+    lines = [f"\n| {title} | trainings | {arms} | undone |"]
     lines.append("|" + "---|" * (len(ARMS) + 3))
     for row in rows:
         mine = [one for one in found if row_of(one) == row]
@@ -105,7 +106,8 @@ def share(mine: list[Record]) -> str:
     if not mine:
         return ""
     ratios = np.array([one["ratio"] for one in mine])
-    return f"{100 * np.isfinite(ratios).mean():.0f} %, {100 * (ratios <= NEAR).mean():.0f} %"
+    shares = (np.isfinite(ratios).mean(), (ratios <= NEAR).mean(), (ratios <= TWICE).mean())
+    return ", ".join(f"{100 * one:.0f} %" for one in shares)
 
 
 def undone(mine: list[Record]) -> str:

@@ -3,7 +3,7 @@
 KERAS_BACKEND=jax ONECYCLE_DATA=DIR python healthy.py 2026-11-28_benchmark       # or 2026-11-23_picking_the_rate
 python healthy.py --show
 
-Each training is recorded in runs/healthy/STUDY/TASK_OPTIMIZER.json. If the guard did anything, the training is repeated
+Each training is recorded in runs/healthy/picking_TASK_OPTIMIZER.json or benchmark_TASK_OPTIMIZER.json. If the guard did anything, the training is repeated
 without it.
 """
 
@@ -21,7 +21,7 @@ from onecycle.comparison.packed import documents
 from onecycle.results.codec import write_atomically
 
 HERE = Path(__file__).parent
-STUDIES = ("2026-11-23_picking_the_rate", "2026-11-28_benchmark")
+STUDIES = {"2026-11-23_picking_the_rate": "picking", "2026-11-28_benchmark": "benchmark"}
 RUNS = HERE / "runs" / "healthy"
 
 
@@ -35,11 +35,11 @@ def main() -> None:
         return
     sys.path.insert(0, str(HERE.parent / arguments.study))  # before this study, which has a module `tasks` too
     for name, optimizer in trainings():
-        path = f"{name}_{optimizer}.json"
-        if not documents(RUNS / arguments.study, path):
+        path = f"{STUDIES[arguments.study]}_{name}_{optimizer}.json"
+        if not documents(RUNS, path):
             record = trained(name, optimizer)
-            (RUNS / arguments.study).mkdir(parents=True, exist_ok=True)
-            write_atomically(RUNS / arguments.study / path, json.dumps(record))
+            RUNS.mkdir(parents=True, exist_ok=True)
+            write_atomically(RUNS / path, json.dumps(record))
             print(path, record, flush=True)
 
 
@@ -84,7 +84,7 @@ def trained(name: str, optimizer: str) -> dict[str, Any]:
 
 def show() -> None:
     """Print the number of trainings and each rescue."""
-    found = [record for study in STUDIES for record in documents(RUNS / study, "*.json").values()]
+    found = list(documents(RUNS, "*.json").values())
     print(f"{len(found)} trainings, {sum(bool(one['rescues']) for one in found)} with a rescue")
     for one in found:
         if one["rescues"]:

@@ -34,6 +34,16 @@ if keras.backend.backend() == "tensorflow":
     tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave tests that do not depend on the backend to one backend and to the long tests."""
+    if keras.backend.backend() == "torch" or "lower_bound" in config.getoption("-m"):
+        return
+    for item in items:
+        if item.get_closest_marker("one_backend"):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def backend():
     """Return the name of the Keras backend under test."""

@@ -208,6 +208,7 @@ def raise_crash(*arguments):
     raise Crash
 
 
+@pytest.mark.one_backend
 def test_race_goes_on_and_its_end_is_kept(folder, monkeypatch):
     """An interrupted race continues from its cuts; when it is finished, its winner and its result are restored."""
     raced, again = killed.build(), killed.build()
@@ -280,6 +281,7 @@ def other_model():
     return model
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -300,6 +302,7 @@ def test_other_run_is_refused(crashed, change, message):
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
+@pytest.mark.one_backend
 def test_wrong_folders(tmp_path):
     """A file as folder, and a second backup by Keras, are refused before training."""
     file = tmp_path / "file"
@@ -313,6 +316,7 @@ def test_wrong_folders(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.one_backend
 def test_unbuilt_model(folder):
     """A model without weights is built before its first backup, and a new one continues from it."""
 

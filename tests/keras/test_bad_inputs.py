@@ -11,6 +11,8 @@ from oracles import states
 import onecycle
 from onecycle.suggestions import Suggestion
 
+pytestmark = pytest.mark.one_backend
+
 X, Y = np.ones((64, 4), "float32"), np.ones((64, 1), "float32")
 NAN = float("nan")
 

@@ -70,12 +70,14 @@ def test_a_batch_size_is_advised_without_a_trace(optimizer):
     assert advice.interval[0] <= advice.noise_scale <= advice.interval[1]
 
 
+@pytest.mark.one_backend
 def test_the_same_seed_gives_an_equal_advice():
     """With a seed, a second measurement gives an equal advice, whatever the times."""
     advices = [onecycle.advise_batch_size(linear_model(), X, NUMBERS, **SIZES) for _ in range(2)]
     assert advices[0] == advices[1]
 
 
+@pytest.mark.one_backend
 def test_targets_of_noise_have_a_larger_noise_scale():
     """Targets that do not depend on the inputs give a larger noise scale, or no advice at all."""
     random = np.random.default_rng(0).normal(size=NUMBERS.shape).astype("float32")
@@ -83,6 +85,7 @@ def test_targets_of_noise_have_a_larger_noise_scale():
     assert noisy.noise_scale > 3 * clear.noise_scale
 
 
+@pytest.mark.one_backend
 def test_data_sets_are_read():
     """The batches of a data set are joined, and the batch size is theirs."""
 
@@ -119,6 +122,7 @@ def test_sizes_beyond_the_rows_are_refused():
         onecycle.advise_batch_size(linear_model(), X, NUMBERS, batch_sizes=[8, 200])
 
 
+@pytest.mark.one_backend
 def test_sizes_that_do_not_fit_are_left_out():
     """A size for which the memory is too small ends the list, and is an error if it is the first one."""
     model = linear_model()
@@ -148,6 +152,7 @@ def make():
 """
 
 
+@pytest.mark.one_backend
 def test_the_command_prints_the_advice(tmp_path, monkeypatch, capsys):
     """`batch-size` prints the advice as JSON, with the exit code 0 if there is one and 1 if it cannot tell."""
     (tmp_path / "sized.py").write_text(CODE)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+pytestmark = pytest.mark.one_backend
+
 NETS = Path(__file__).resolve().parents[2] / "studies" / "2026-11-28_benchmark" / "nets.py"
 
 

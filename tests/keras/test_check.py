@@ -11,6 +11,8 @@ from oracles.faulty import FAULTS, HEALTHY, LABELS, NUMBERS, X
 import onecycle
 from onecycle.finding.checking import found_in, outcomes_without_training
 
+pytestmark = pytest.mark.one_backend
+
 
 def found(model, x, y=None, **arguments):
     """Return the findings that need no training."""

@@ -13,6 +13,8 @@ import onecycle
 from onecycle.__main__ import main
 from onecycle.cli.environment import PLOT_SUFFIXES
 
+pytestmark = pytest.mark.one_backend
+
 CODE = """
 import keras
 import numpy as np

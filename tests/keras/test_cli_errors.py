@@ -8,6 +8,8 @@ import onecycle
 from onecycle.__main__ import main
 from onecycle.cli.error_text import cause, describe_error
 
+pytestmark = pytest.mark.one_backend
+
 CODE = """
 import keras
 import numpy as np

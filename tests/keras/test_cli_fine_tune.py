@@ -8,6 +8,8 @@ import pytest
 import onecycle
 from onecycle.__main__ import main
 
+pytestmark = pytest.mark.one_backend
+
 CODE = """
 import keras
 import numpy as np

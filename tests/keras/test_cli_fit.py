@@ -14,6 +14,8 @@ from onecycle.__main__ import main
 from onecycle.cli import fit, user_code
 from onecycle.training import cycle_spec
 
+pytestmark = pytest.mark.one_backend
+
 CODE = """
 import keras
 import numpy as np

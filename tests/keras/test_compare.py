@@ -1,4 +1,4 @@
-"""What a comparison does with the user's model and data, on every backend."""
+"""What a comparison does with the user's model and data."""
 
 import keras
 import numpy as np
@@ -11,6 +11,8 @@ from onecycle.comparison.arms import Arm
 from onecycle.comparison.comparing import _seeds
 from onecycle.comparison.runs import finder_cost
 from onecycle.schedules import OneCycle, WarmupLinearDecay
+
+pytestmark = pytest.mark.one_backend
 
 
 def assert_close(history, other):
@@ -145,44 +147,6 @@ def test_data_may_depend_on_the_seed():
     assert len({run["config"]["data"] for run in comparison.runs}) == 2
 
 
-def rich():
-    """Return a net with batch normalization and dropout, trained by Adam."""
-    layers = keras.layers
-    body = [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)]
-    model = keras.Sequential([*body, layers.Dense(2)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
-    return model
-
-
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles the runs")
-def test_compiled_runs_equal_runs_of_fit():
-    """One compiled program for all seeds gives the same records as a `fit` for each seed, except for the times."""
-    arms = {
-        "plain": {},
-        "found": {"max_learning_rate": "auto", "optimizer": "sgd"},
-        "cycle": {"max_learning_rate": 0.05, "batch_size": 20},
-        "wild": {"schedule": "constant", "max_learning_rate": 1e30, "optimizer": "sgd"},
-    }
-    options = {"seeds": [3, 5], "epochs": 2, "metric": "val_loss", "verbose": 0}
-    compiled = compare(rich, data_of(), arms, **options)
-    fitted = compare(rich, lambda seed: data_of(), arms, **options)
-    for one, other in zip(compiled.runs, fitted.runs, strict=True):
-        assert "2 seeds together" in one["config"]["trained"]
-        assert "trained" not in other["config"]
-        for name in ("arm", "seed", "steps", "samples", "diverged"):
-            assert one[name] == other[name]
-        assert one["config"]["initial_weights"] == other["config"]["initial_weights"]
-        assert one["finder"].get("steps") == other["finder"].get("steps")
-        assert one["finder"].get("learning_rate") == pytest.approx(other["finder"].get("learning_rate"))
-        assert len(one["seconds"]) == len(one["steps"])
-        if one["diverged"] is None:
-            assert_close(one["history"], other["history"])
-        else:  # other metrics may differ in the epoch of the NaN
-            assert len(one["history"]["loss"]) == len(other["history"]["loss"]) == one["diverged"]
-    assert all(run["diverged"] for run in compiled.of("wild"))
-
-
 class Batches(keras.utils.PyDataset):
     """The same rows in batches."""
 
@@ -296,15 +260,6 @@ def test_data_are_read_once_per_run_after_seeding():
     comparison = compare(build, drawn, {"one": {}, "two": {}}, seeds=2, epochs=1, verbose=0)
     assert read == [0, 0, 0, 1, 1]  # once for the dry run
     assert comparison.problems == ()
-
-
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles the runs")
-def test_incomparable_times_are_reported(tmp_path):
-    """Added seeds trained in one program take less time per run than a seed trained alone, which is reported."""
-    options = {"epochs": 1, "directory": tmp_path, "verbose": 0}
-    compare(build, data_of(), {"one": {}, "two": {}}, seeds=1, **options)
-    comparison = compare(build, data_of(), {"one": {}, "two": {}}, seeds=3, **options)
-    assert comparison.problems[0].startswith("Some runs were trained in one compiled program")
 
 
 @pytest.mark.parametrize("seeds", [np.int64(2), np.uint8(2), [0, 1], (1, 0), range(2), np.array([1, 0])])

@@ -6,6 +6,8 @@ from oracles.comparisons import compared
 
 from onecycle.comparison.verdict_sentences import plan_sentence
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.mark.parametrize("verbose", [2, 1, "auto"])
 def test_plan_is_printed_before_the_first_run(verbose, capsys):

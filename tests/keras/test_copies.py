@@ -20,6 +20,7 @@ from onecycle import (
 COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda one: pickle.loads(pickle.dumps(one))}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("how", COPIES)
 def test_a_scheduled_model_is_not_copied_in_silence(how, tmp_path):
     """Copying a scheduled model or its optimizer is an error that says what to do; saving it is not."""
@@ -34,6 +35,7 @@ def test_a_scheduled_model_is_not_copied_in_silence(how, tmp_path):
     assert COPIES[how](unschedule_hyperparameters(model)).optimizer.momentum == 0.9
 
 
+@pytest.mark.one_backend
 def test_an_optimizer_scheduled_before_compile_is_not_copied_in_silence():
     """A model compiled with a scheduled optimizer, also inside a wrapper, cannot be copied either."""
     optimizer = schedule_hyperparameters(keras.optimizers.SGD(0.1), learning_rate=0.2)
@@ -42,6 +44,7 @@ def test_an_optimizer_scheduled_before_compile_is_not_copied_in_silence():
             copy.deepcopy(compiled(one))
 
 
+@pytest.mark.one_backend
 def test_a_copy_made_during_a_cycle_is_plain():
     """A model that a callback copies during a cycle is plain, as a saved one is, and the cycle continues."""
     copies = []
@@ -54,6 +57,7 @@ def test_a_copy_made_during_a_cycle_is_plain():
     assert float(copies[0].optimizer.learning_rate) == pytest.approx(0.02)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copied_callback_runs_a_cycle_of_its_own(how):
     """A copy of a callback, made before or after it was used, runs a complete cycle and has no model."""
@@ -69,6 +73,7 @@ def test_a_copied_callback_runs_a_cycle_of_its_own(how):
         assert weight_distance(model, expected) == 0
 
 
+@pytest.mark.one_backend
 def test_a_copied_finder_is_a_new_one():
     """A copied `LearningRateFinder` has the arguments of the first and finds the same rate."""
     finder = LearningRateFinder(max_learning_rate=5.0, num_steps=12)
@@ -103,6 +108,7 @@ def failing_data():
     fail()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("case", FAILURES)
 def test_the_rate_is_the_variable_again_after_an_exception(case):
     """After an exception in `fit`, wherever it came from, the learning rate is the optimizer's own and can be set."""
@@ -120,6 +126,7 @@ def test_the_rate_is_the_variable_again_after_an_exception(case):
     assert weight_distance(model, expected) == 0
 
 
+@pytest.mark.one_backend
 def test_another_thread_may_read_the_rate_during_a_cycle():
     """A thread that reads the learning rate while another one trains does not end the cycle."""
     rates = []

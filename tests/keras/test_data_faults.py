@@ -8,6 +8,8 @@ from onecycle import LearningRateFinder, compare, find_learning_rate, fit_one_cy
 from onecycle.keras_support.data_faults import DataFault
 from onecycle.keras_support.value_scan import MAX_BYTES_ELSEWHERE, scan_values
 
+pytestmark = pytest.mark.one_backend
+
 X, Y = np.random.default_rng(0).normal(size=(2, 128, 4)).astype("float32")
 WEIGHTS = np.ones(128, "float32")
 

@@ -15,9 +15,12 @@ from onecycle.finding.sweep_data import prepare_sweep_data
 pd = pytest.importorskip("pandas")
 sparse = pytest.importorskip("scipy.sparse")
 
-pytestmark = pytest.mark.filterwarnings(  # by Keras, for data sets
-    "ignore:.shuffle=True. was passed", "ignore:Your input ran out of data"
-)
+pytestmark = [
+    pytest.mark.one_backend,
+    pytest.mark.filterwarnings(  # by Keras, for data sets
+        "ignore:.shuffle=True. was passed", "ignore:Your input ran out of data"
+    ),
+]
 
 ROWS, BATCH = 64, 16
 RNG = np.random.default_rng(3)

@@ -8,6 +8,8 @@ from onecycle import LearningRateFinder, find_learning_rate, fit_one_cycle, swee
 from onecycle.finding.data_order import Order, order_of_batches
 from onecycle.finding.spread_batches import spread_batches
 
+pytestmark = pytest.mark.one_backend
+
 ROWS, BATCH = 640, 16
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(ROWS, 8)).astype("float32")

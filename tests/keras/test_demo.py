@@ -9,6 +9,8 @@ import onecycle
 from onecycle.__main__ import main
 from onecycle.cli import demo_runs
 
+pytestmark = pytest.mark.one_backend
+
 PLOTS = ("range_test.png", "training_curves.png")
 
 

@@ -197,6 +197,7 @@ def test_an_error_gives_the_model_back(epoch, exception):
     assert not optimizer.built
 
 
+@pytest.mark.one_backend
 def test_layers_that_the_user_froze_stay_frozen():
     """In both phases, in a functional model without a backbone inside, with a head of two named layers."""
     keras.utils.set_random_seed(2)
@@ -219,6 +220,7 @@ def test_layers_that_the_user_froze_stay_frozen():
     assert history.onecycle.head == ("third", "last")
 
 
+@pytest.mark.one_backend
 def test_without_the_first_phase():
     """`frozen_epochs=0` runs one cycle on all layers."""
     history = train(with_backbone(), frozen_epochs=0, max_learning_rate=0.01, epochs=1)
@@ -228,6 +230,7 @@ def test_without_the_first_phase():
     assert history.onecycle.cycle.steps == 3
 
 
+@pytest.mark.one_backend
 def test_a_callback_that_stops_the_first_phase_ends_all():
     """Training ends once for the callbacks."""
     model, witness = with_backbone(), Witness([])
@@ -242,6 +245,7 @@ def test_a_callback_that_stops_the_first_phase_ends_all():
     assert all(flags(model)[: len(model._flatten_layers())])
 
 
+@pytest.mark.one_backend
 def test_a_phase_that_finishes_early_is_followed_by_the_next():
     """`OneCycleScheduler.finish_early` ends the first phase with its final drop, and the second one follows."""
     model, schedulers = with_backbone(), []
@@ -259,6 +263,7 @@ def test_a_phase_that_finishes_early_is_followed_by_the_next():
     assert history.epoch == [0, 1, 2]
 
 
+@pytest.mark.one_backend
 def test_the_peak_of_a_head_alone_is_limited():
     """The loss of a linear head never shoots up with Adam, so its peak is at most 6 divided by its inputs."""
     guard = DivergenceGuard()
@@ -273,6 +278,7 @@ def test_the_peak_of_a_head_alone_is_limited():
     assert history.onecycle.rescues == ()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("crash_at", [0, 2])
 def test_an_interrupted_run_continues_in_its_phase(tmp_path, crash_at):
     """The same call ends with the same weights and history as without the interruption."""
@@ -311,6 +317,7 @@ def test_two_heads_of_one_shape_one_after_the_other():
         assert history.history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.one_backend
 def test_the_inputs_of_a_linear_head():
     """They are those of the last layer where it is trained alone on frozen layers; else 0."""
     model = with_backbone()
@@ -370,6 +377,7 @@ ARCHITECTURES = {
 }  # fmt: skip
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_head_of_a_model(name):
     """The layers with weights after the last model inside, or the last ones before the outputs."""
@@ -410,6 +418,7 @@ REFUSALS = {
 }  # fmt: skip
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_cannot_be_fine_tuned_is_refused_before_training(name):
     """The error names the argument, and the model is as it was."""
@@ -423,6 +432,7 @@ def test_what_cannot_be_fine_tuned_is_refused_before_training(name):
     assert same(weights, values(model))
 
 
+@pytest.mark.one_backend
 def test_a_backup_of_keras_is_refused(tmp_path):
     """It would restore the first phase into the second one."""
     with pytest.raises(ValueError, match="backup_dir"):

@@ -44,6 +44,7 @@ def test_number_trains_as_with_the_callback():
     assert (report.range_test, report.max_learning_rate, report.momentum) == (None, 0.1, (0.9, 0.8))
 
 
+@pytest.mark.one_backend
 def test_schedules():
     """A schedule keeps its own learning rates, and a callable receives the number of steps and the peak.
 
@@ -178,6 +179,7 @@ def test_each_epoch_is_printed_on_its_own_line(capsys):
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
 
 
+@pytest.mark.one_backend
 def test_boston_housing_error_is_well_below_the_mean_predictor(data_dir):
     """After 12 epochs on Boston Housing the error is less than two thirds of that of predicting the mean."""
     task = load_task("boston-housing", data_dir=data_dir)

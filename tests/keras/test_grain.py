@@ -8,9 +8,12 @@ import onecycle
 
 grain = pytest.importorskip("grain")
 
-pytestmark = pytest.mark.filterwarnings(  # by Keras and Grain
-    "ignore::DeprecationWarning", "ignore:Your input ran out of data", "ignore:.shuffle=True. was passed"
-)
+pytestmark = [
+    pytest.mark.one_backend,
+    pytest.mark.filterwarnings(  # by Keras and Grain
+        "ignore::DeprecationWarning", "ignore:Your input ran out of data", "ignore:.shuffle=True. was passed"
+    ),
+]
 
 ROWS, BATCH, EPOCHS = 64, 16, 2
 T = EPOCHS * ROWS // BATCH

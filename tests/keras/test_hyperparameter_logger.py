@@ -10,6 +10,8 @@ import pytest
 import onecycle
 from onecycle.hyperparameters.logger import HyperparameterLogger
 
+pytestmark = pytest.mark.one_backend
+
 STEPS, EPOCHS = 5, 3
 
 

@@ -9,6 +9,8 @@ import pytest
 from onecycle import find_learning_rate, fit_one_cycle
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 
+pytestmark = pytest.mark.one_backend
+
 RNG = np.random.default_rng(0)
 REMEDY = "x = (x - x.mean(axis=0)) / x.std(axis=0)"
 

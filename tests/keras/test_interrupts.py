@@ -96,6 +96,7 @@ GIVING_BACK = {
     run_cycle: (CycleRun.end, "schedule"),
     fit_one_cycle: (CycleRun.end, "schedule"),
 }
+QUICK = (change_and_restore, run_cycle)
 INSTALLING = {
     find_in_fit: (RampInFit.start, "everything"),
     find_by_callback: (RampInFit.start, "state"),
@@ -139,13 +140,16 @@ def sample(begin, run, **options):
     return np.unique(np.linspace(1, 0.9 * count, SAMPLE).astype(int)).tolist()
 
 
-@pytest.mark.parametrize("run", GIVING_BACK)
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, marks=[] if run in QUICK else pytest.mark.one_backend) for run in GIVING_BACK]
+)
 def test_an_interrupt_while_giving_back_is_raised_afterwards(run):
     """At whatever line of the restoration the interrupt comes, everything is restored, and the interrupt is raised."""
     begin, what = GIVING_BACK[run]
     check(run, begin, what, sample(begin, run))
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("run", INSTALLING)
 def test_an_interrupt_while_installing_leaves_no_trace(run):
     """At whatever line of the installation the interrupt comes, nothing stays installed."""

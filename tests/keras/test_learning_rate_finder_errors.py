@@ -9,6 +9,8 @@ from oracles import states
 
 import onecycle
 
+pytestmark = pytest.mark.one_backend
+
 BATCH = 16
 
 

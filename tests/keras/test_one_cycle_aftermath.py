@@ -12,6 +12,8 @@ from onecycle import (
     unschedule_hyperparameters,
 )
 
+pytestmark = pytest.mark.one_backend
+
 
 class Interrupt(keras.callbacks.Callback):
     """Raises an error during the second epoch."""

@@ -11,6 +11,8 @@ from oracles.cycles import STEPS, T, compiled, fit, weight_distance
 import onecycle
 from onecycle import LearningRateFinder, OneCycle, OneCycleScheduler, WarmupLinearDecay
 
+pytestmark = pytest.mark.one_backend
+
 SGD = keras.optimizers.SGD
 
 

@@ -95,6 +95,7 @@ def test_same_model_resumes_the_cycle(uninterrupted, backup, between):
     assert not [name for name in vars(model) if name.startswith("_onecycle")]
 
 
+@pytest.mark.one_backend
 def test_later_cycle_resumes_after_two_interruptions(backup):
     """A second cycle that is interrupted twice is one full cycle from its original start."""
     model, by_hand = compiled(), compiled()
@@ -190,6 +191,7 @@ def test_resumed_run_takes_the_found_peak_from_the_backup(backup):
     assert not Path(backup().backup_dir).exists()
 
 
+@pytest.mark.one_backend
 def test_resuming_without_the_found_peak_is_refused(backup):
     """If the interrupted run was given its peak, a resumed run that would search for one is refused before training."""
     with pytest.raises(Crash):
@@ -202,6 +204,7 @@ def test_resuming_without_the_found_peak_is_refused(backup):
     assert auto(model, backup(), max_learning_rate=0.1).onecycle.steps == T
 
 
+@pytest.mark.one_backend
 def test_new_process_takes_the_found_peak_from_the_backup(python, backup):
     """Another process that resumes the run has its peak."""
     with pytest.raises(Crash):

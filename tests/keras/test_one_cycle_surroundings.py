@@ -10,6 +10,8 @@ from oracles.cycles import EPOCHS, STEPS, T, X, Y, compiled, fit, scheduled, wei
 
 from onecycle import OneCycle, OneCycleScheduler, WarmupLinearDecay, fit_one_cycle
 
+pytestmark = pytest.mark.one_backend
+
 
 def stop_after(epochs):
     """Return a callback that ends training after some epochs."""

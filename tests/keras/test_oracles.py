@@ -52,6 +52,7 @@ def data():
     return networks.batches(seed=1, n=STEPS)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("case", CASES)
 def test_oracle_agrees_with_a_compiled_fit(case, data):
     """Forty steps of a compiled fit have the weights of the oracle, and not those of another momentum."""
@@ -61,6 +62,7 @@ def test_oracle_agrees_with_a_compiled_fit(case, data):
     assert networks.distance(trained, follow(name, config, data, momentum=0.5)) > DIFFERENT
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("case", DECAYED)
 def test_weight_decay_has_an_effect(case, data):
     """Without weight decay the oracle's weights differ, so the agreement above tests weight decay as well."""
@@ -83,6 +85,7 @@ def test_oracle_agrees_when_every_hyperparameter_changes_every_step(case, data):
         assert networks.distance(trained, follow(name, config, found, **frozen)) > DIFFERENT
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("case", ["sgd-momentum", "sgd-nesterov", "adam"])
 def test_gradient_accumulation(case, data):
     """Four micro-batches make one update, whose scheduled rate is that at the step of the last one."""
@@ -98,6 +101,7 @@ def test_gradient_accumulation(case, data):
     assert networks.distance(trained, by_updates) > DIFFERENT
 
 
+@pytest.mark.one_backend
 def test_gradient_accumulation_when_every_hyperparameter_changes(data):
     """Under accumulation the momentum and decay of an update are those of the last micro-batch as well."""
     # Few, since without compilation JAX traces the accumulation at every micro-batch, half a second each.
@@ -111,6 +115,7 @@ def test_gradient_accumulation_when_every_hyperparameter_changes(data):
     assert networks.distance(trained, follow("Adam", config, found, **early)) > DIFFERENT
 
 
+@pytest.mark.one_backend
 def test_accumulated_averages(data):
     """Four identical micro-batches have the effect of one step, and the weights stay unchanged before the fourth."""
     start, (_, gradients) = networks.initial_weights(0), gradients_of(data[0])
@@ -122,6 +127,7 @@ def test_accumulated_averages(data):
     assert networks.distance(accumulated.step(weights, gradients), once) < 1e-12
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("schedule", ["constant", "changing"])
 def test_no_sign_of_lion_depends_on_rounding(schedule, data):
     """The smallest value whose sign Lion takes is far above float32's rounding, so agreement is not chance."""
@@ -132,6 +138,7 @@ def test_no_sign_of_lion_depends_on_rounding(schedule, data):
     assert oracle.margin > SAME
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("index", range(4))
 def test_gradients_are_exact(index, data):
     """Each gradient agrees with the central difference of the loss."""
@@ -145,6 +152,7 @@ def test_gradients_are_exact(index, data):
     assert np.sum(gradients[index] * direction) == pytest.approx((loss(1e-5) - loss(-1e-5)) / 2e-5, rel=1e-7)
 
 
+@pytest.mark.one_backend
 def test_keras_network_is_the_same(data):
     """The Keras model computes the loss of the NumPy network."""
     model = networks.keras_model(seed=0)

@@ -72,6 +72,7 @@ def track(monkeypatch, owner, name, wraps):
     return calls
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("wraps", [True, False])
 @pytest.mark.parametrize("cls", [Plain, Overriding])
 @pytest.mark.parametrize("where", ["keras.Model", "trainer", "class", "instance", "everywhere"])
@@ -90,6 +91,7 @@ def test_range_test_goes_past_patches_of_fit(monkeypatch, where, cls, wraps):
     assert calls == [["fit"] for _ in chosen]
 
 
+@pytest.mark.one_backend
 def test_two_trackers(monkeypatch):
     """Several patches of one method are all left out, and are all there afterwards."""
     calls = [track(monkeypatch, keras.Model, "fit", wraps) for wraps in (True, False, True)]
@@ -101,6 +103,7 @@ def test_two_trackers(monkeypatch):
     assert calls == [["fit"]] * 3
 
 
+@pytest.mark.one_backend
 def test_a_patch_that_hides_the_original(monkeypatch):
     """Keras' models inherit `fit`, so a patch is left out even if nothing in it leads to the original."""
     calls = []
@@ -113,6 +116,7 @@ def test_a_patch_that_hides_the_original(monkeypatch):
     assert calls == ["fit"]
 
 
+@pytest.mark.one_backend
 def test_validation_goes_past_patches_of_evaluate(monkeypatch):
     """The validation losses of a range test, and the scores of a sweep, are evaluated without a tracker."""
     calls = track(monkeypatch, keras.Model, "evaluate", wraps=True), track(monkeypatch, keras.Model, "fit", wraps=True)
@@ -123,6 +127,7 @@ def test_validation_goes_past_patches_of_evaluate(monkeypatch):
     assert calls == ([], [])
 
 
+@pytest.mark.one_backend
 def test_injected_callbacks(monkeypatch):
     """A callback that a patch adds to every list of callbacks sees the user's training alone."""
     original, seen = keras.callbacks.CallbackList.__init__, []
@@ -142,6 +147,7 @@ def test_injected_callbacks(monkeypatch):
     assert seen == [0, 1]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("wraps", [True, False])
 def test_range_test_goes_past_patches_of_a_step(monkeypatch, backend, wraps):
     """On PyTorch, a tracker of each loss whose gradient is computed sees the user's training alone."""
@@ -157,6 +163,7 @@ def test_range_test_goes_past_patches_of_a_step(monkeypatch, backend, wraps):
     assert len(calls) == 16
 
 
+@pytest.mark.one_backend
 def test_patches_are_back_after_an_error(monkeypatch):
     """An exception leaves every patch in place, and one that was applied in the meantime stays."""
     calls = track(monkeypatch, keras.Model, "fit", wraps=True)

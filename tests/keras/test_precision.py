@@ -65,6 +65,7 @@ def finite(model):
     return all(np.isfinite(weight).all() for weight in weights)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", NAMES)
 def test_cycle_in_every_precision(name, floatx):
     """A cycle of rate and momentum trains with every optimizer that Keras has, in each precision."""
@@ -92,6 +93,7 @@ def test_search_in_every_precision(name, floatx):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.cast(weight.value, "float32")), value)
 
 
+@pytest.mark.one_backend
 def test_sweep_in_every_precision(floatx):
     """A sweep runs in each precision."""
     x, y = np.tile(X, (4, 1)), np.tile(Y, (4, 1))

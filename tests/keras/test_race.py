@@ -121,6 +121,7 @@ def test_candidates_are_judged_by_their_averaged_weights():
     np.testing.assert_allclose(result.scores[:, 0], expected, rtol=1e-4)
 
 
+@pytest.mark.one_backend
 def test_callbacks_see_one_training():
     """A callback of the user's ends with the state of the winner's copy, which saw every hook of one `fit` once."""
     recorder = Recorder()
@@ -129,6 +130,7 @@ def test_callbacks_see_one_training():
     assert len(recorder.weights) == STEPS
 
 
+@pytest.mark.one_backend
 def test_losers_are_dropped_at_the_cuts():
     """Three candidates become two at 0.4 and one at 0.7, at 2.1 runs, and the best score at each cut survives."""
     result = race(compiled_model())
@@ -151,6 +153,7 @@ def test_diverged_candidate_stops_at_once():
     assert np.isnan(result.scores[-1]).all()
 
 
+@pytest.mark.one_backend
 def test_race_in_which_all_diverge_leaves_the_model():
     """If all candidates diverge, and the lower ones too, an error says so, and the model is as it was."""
     model = compiled_model()
@@ -161,6 +164,7 @@ def test_race_in_which_all_diverge_leaves_the_model():
     assert not model.optimizer.built or len(before["optimizer"]) == len(model.optimizer.variables)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("count", "expected"), [(2, [1, 2.5]), (3, [0.4, 1, 2.5]), (4, [2.5**-1.5, 2.5**-0.5, 2.5**0.5, 2.5**1.5])]
 )
@@ -172,6 +176,7 @@ def test_candidates_surround_what_a_range_test_suggests(count, expected):
     assert start.note == ""
 
 
+@pytest.mark.one_backend
 def test_without_a_suggestion_candidates_go_down():
     """If the range test suggests nothing, they go down from the blow-up, or from the highest rate, as a note says."""
     test = RANGE_TESTS["constant"]
@@ -181,6 +186,7 @@ def test_without_a_suggestion_candidates_go_down():
     assert "go down from" in start.note
 
 
+@pytest.mark.one_backend
 @pytest.mark.long
 def test_race_begins_with_a_range_test():
     """Without given peaks, the range test is in the result, and its steps are part of the cost."""
@@ -189,6 +195,7 @@ def test_race_begins_with_a_range_test():
     assert len(result.cuts) == 1
 
 
+@pytest.mark.one_backend
 @pytest.mark.long
 def test_extension_beyond_the_end():
     """If the highest candidate leads at the first cut and the budget allows it, one 2.5 times as high is added."""
@@ -198,6 +205,7 @@ def test_extension_beyond_the_end():
     assert "so 0.00025 was added" in result.note
 
 
+@pytest.mark.one_backend
 def test_monitor_may_be_higher_for_better():
     """With an accuracy as the monitor, the highest score wins."""
     model = compiled_model()
@@ -208,6 +216,7 @@ def test_monitor_may_be_higher_for_better():
     assert result.scores[result.winner, 0] == np.nanmax(result.scores[:, 0])
 
 
+@pytest.mark.one_backend
 def test_rows_are_held_out_and_it_is_said():
     """Without validation data a fifth of the rows is held out, in which `val_loss` is measured after each epoch."""
     result = race(compiled_model(), validation_data=None)
@@ -216,6 +225,7 @@ def test_rows_are_held_out_and_it_is_said():
     assert len(result.history["val_loss"]) == EPOCHS
 
 
+@pytest.mark.one_backend
 def test_fit_one_cycle_races():
     """`fit_one_cycle("race")` returns the winner's history, with the race as the evidence for its peak."""
     model = compiled_model()
@@ -276,6 +286,7 @@ def _interrupt():
     raise KeyboardInterrupt
 
 
+@pytest.mark.one_backend
 @pytest.mark.long
 def test_averaged_weights_on_request():
     """With `averaged_weights`, the model ends with other weights than the winner's last ones, and near them."""
@@ -321,6 +332,7 @@ def loader():
     return torch.utils.data.DataLoader(rows, BATCH, shuffle=True, generator=torch.Generator().manual_seed(2))
 
 
+@pytest.mark.one_backend
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 @pytest.mark.parametrize(
     "make",
@@ -338,6 +350,7 @@ def test_data_sets_go_on_where_they_were(make):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_cuts_differ_in_a_short_run():
     """Where an epoch ends after the second cut, that cut is made in the middle of the next one."""
     result = race(compiled_model(), tf_batches().take(5), None, batch_size=None)
@@ -345,6 +358,7 @@ def test_cuts_differ_in_a_short_run():
     assert sorted(result.steps) == [10, 11, 15]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -379,6 +393,7 @@ class FixedBatches(Batches):
     on_epoch_end = keras.utils.PyDataset.on_epoch_end
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("make", [FixedBatches, tf_batches, loader], ids=["PyDataset", "tf.data", "DataLoader"])
 def test_batches_are_held_out_of_data_sets(make):
     """The training part and the held-out part together are all rows, and no row is in both, epoch after epoch."""
@@ -397,12 +412,14 @@ def _first_column(batches):
     return [float(value) for x, _ in batches for value in np.asarray(x)[:, 0]]
 
 
+@pytest.mark.one_backend
 def test_data_sets_that_shuffle_cannot_be_split():
     """Data that puts its rows into other batches in each epoch is left to the user's `validation_data`."""
     assert hold_out_batches(tf_batches().unbatch().shuffle(ROWS).batch(BATCH), 0.2, np.random.RandomState(0)) is None
     assert hold_out_batches(Batches(), 0.2, np.random.RandomState(0)) is None
 
 
+@pytest.mark.one_backend
 def test_data_without_validation_data_is_refused():
     """Of a data set that shuffles its rows nothing can be held out, and a generator cannot be read again."""
     with pytest.raises(ValueError, match="none can be held out of this data set"):

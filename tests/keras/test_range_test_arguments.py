@@ -7,6 +7,8 @@ from oracles import states
 
 import onecycle
 
+pytestmark = pytest.mark.one_backend
+
 
 def linear_model():
     """Return a compiled linear model."""

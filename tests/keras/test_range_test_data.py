@@ -96,6 +96,7 @@ def test_every_kind_of_data_is_accepted(kind):
     assert result.batch_size == (BATCH if len(data) == 2 else None)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("per_execution", [None, "auto"])
 def test_finite_generator_ends_the_range_test(per_execution):
     """Each batch of a finite generator is used once, and the result says that the data ended."""
@@ -104,6 +105,7 @@ def test_finite_generator_ends_the_range_test(per_execution):
     assert len(result.losses) == 12
 
 
+@pytest.mark.one_backend
 def test_dataset_of_unknown_length_is_repeated():
     """With one step per call, a dataset of unknown length is repeated, and each epoch has the true losses."""
     options = {"min_learning_rate": 1e-9, "max_learning_rate": 1e-8, "num_steps": 30, "steps_per_execution": None}
@@ -115,6 +117,7 @@ def test_dataset_of_unknown_length_is_repeated():
     np.testing.assert_allclose(result.learning_rates, np.geomspace(1e-9, 1e-8, 30))
 
 
+@pytest.mark.one_backend
 def test_nested_inputs_and_outputs():
     """A model with a dict of inputs, a list of outputs and a weighted loss for each output is tested and restored."""
     first, second = keras.Input((4,), name="first"), keras.Input((4,), name="second")
@@ -165,6 +168,7 @@ class CustomStep(CustomLoss):
         return super().train_step(*args)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", [CustomLoss, LossWithoutTraining, CustomMetrics, CustomStep])
 def test_custom_losses_are_recorded(kind):
     """The loss of an overridden `compute_loss` is recorded, also with overridden `metrics` or `train_step`."""
@@ -195,6 +199,7 @@ class TwoLosses(CustomLoss):
         return self.compute_loss(x, y, y_pred, sample_weight, training=None)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("kind", "message"),
     [(UnrecordedLoss, "made no step in training"), (TwoLosses, r"saw \d+ losses in \d+ updates")],
@@ -210,6 +215,7 @@ def test_step_with_other_than_one_loss_is_refused(kind, message, steps):
     assert set(vars(model)) == attributes
 
 
+@pytest.mark.one_backend
 def test_stateless_step_that_drops_the_recorder_is_refused():
     """On JAX, a `train_step` that drops the recorded loss is refused, and the error names the method to call."""
     if keras.backend.backend() != "jax":

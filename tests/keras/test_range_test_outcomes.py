@@ -9,6 +9,8 @@ from onecycle.keras_support.guessing_targets import guessing_loss_of_targets
 from onecycle.results import StopReason
 from onecycle.suggestions.smoothing import smooth
 
+pytestmark = pytest.mark.one_backend
+
 ops = keras.ops
 
 

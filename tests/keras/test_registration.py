@@ -11,6 +11,8 @@ import pytest
 import onecycle.schedules
 from onecycle.schedules.registration import SAVED_CLASSES, SavedClass, register_with_keras
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture
 def saved_classes(monkeypatch):

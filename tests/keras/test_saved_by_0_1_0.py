@@ -41,6 +41,7 @@ same_keras = pytest.mark.skipif(
 )
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules(name):
     """A serialized schedule is read as the same call, with the same value at every step."""
@@ -161,6 +162,7 @@ def test_identities_of_the_article(task):
     assert found == {name: IDENTITIES[BACKEND][f"{task}, {name}"] for name in found}
 
 
+@pytest.mark.one_backend
 def test_fit_saves_the_same_fields(parts, tmp_path, monkeypatch, capsys):
     """`onecycle fit --save` writes the fields that it wrote, with values of the same types, beside its report."""
     monkeypatch.setattr(parts, "subject", lambda: (parts.build(), *parts.data(0)[0]), raising=False)

@@ -10,6 +10,8 @@ import pytest
 from onecycle.schedules import CyclicalLearningRate, OneCycle
 from onecycle.schedules.cycle import CycleSchedule
 
+pytestmark = pytest.mark.one_backend
+
 
 def torch_run(make, n, optimizer="SGD"):
     """Return the rates and momenta of a PyTorch scheduler for steps 0 to n - 1."""

@@ -63,6 +63,7 @@ def test_sweep_restores_the_model(sweep_run):
     assert states.difference(before, states.of_model(model)) == []
 
 
+@pytest.mark.one_backend
 def test_same_seed_gives_the_same_sweep(sweep_run):
     """Two sweeps with the same seed are equal, whatever random numbers were drawn in between."""
     model, before, result = sweep_run
@@ -126,6 +127,7 @@ def test_score_equals_that_of_fit(sweep_run):
         assert result.scores[run] == pytest.approx(score, rel=1e-3)
 
 
+@pytest.mark.one_backend
 def test_fit_one_cycle_takes_its_peak_from_a_sweep():
     """`fit_one_cycle` takes its peak from the sweep of a classifier with AdamW, and reports the sweep and its cost."""
     labels = (Y[:, 0] > 0).astype("int64")
@@ -138,6 +140,7 @@ def test_fit_one_cycle_takes_its_peak_from_a_sweep():
     assert f"cost {result.cost:.2g} of a run" in report.summary()
 
 
+@pytest.mark.one_backend
 def test_sweep_takes_a_multi_optimizer():
     """A model with a `MultiOptimizer` can be swept, and is unchanged afterwards."""
     model = compiled_model()
@@ -198,6 +201,7 @@ def backend_dataset():
     return Rows()
 
 
+@pytest.mark.one_backend
 def test_sweep_takes_a_dataset():
     """A dataset can be swept, and the length of the whole run is that of all its batches."""
     model = compiled_model()
@@ -209,6 +213,7 @@ def test_sweep_takes_a_dataset():
     assert states.difference(before, states.of_model(model)) == []
 
 
+@pytest.mark.one_backend
 def test_batches_of_a_model_with_a_fixed_batch_size_are_whole():
     """A stateful layer takes batches of one size only, so parts of batches are neither trained on nor held out."""
     keras.utils.set_random_seed(1)
@@ -293,6 +298,7 @@ def test_schedule_and_momentum_must_be_possible():
         sweep_learning_rates(compiled_model(keras.optimizers.SGD(0.1)), X, Y, **OPTIONS, momentum=(0.95, 0.85))
 
 
+@pytest.mark.one_backend
 def test_validation_rows_are_kept_out_of_the_sweep(monkeypatch):
     """With "sweep", `fit_one_cycle` gives the sweep neither `validation_data` nor the rows of `validation_split`."""
     received = {}
@@ -317,6 +323,7 @@ def test_validation_rows_are_kept_out_of_the_sweep(monkeypatch):
     assert "validation_data" not in received
 
 
+@pytest.mark.one_backend
 def test_short_runs_search_if_the_range_test_suggests_nothing():
     """If the range test suggests nothing, short runs search over decades first, and the budget still holds."""
     model = compiled_model(keras.optimizers.SGD(0.1))

@@ -7,6 +7,8 @@ import pytest
 from onecycle.tasks import load_task, models
 from onecycle.tasks.task import Task
 
+pytestmark = pytest.mark.one_backend
+
 # The models never change, so that results of different versions of onecycle are comparable.
 WEIGHTS = {"digits": 13_706, "boston-housing": 5_121, "fashion-mnist": 207_066, "cifar10": 505_450}
 SHAPES = {"digits": (8, 8, 1), "boston-housing": (13,), "fashion-mnist": (28, 28, 1), "cifar10": (32, 32, 3)}

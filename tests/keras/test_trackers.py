@@ -10,6 +10,8 @@ import pytest
 
 import onecycle
 
+pytestmark = pytest.mark.one_backend
+
 STEPS, EPOCHS, T = 4, 2, 8
 RATES = onecycle.OneCycle(0.1, T).values()
 ENDS = [STEPS - 1, T - 1]

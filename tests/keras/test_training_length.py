@@ -6,6 +6,8 @@ import pytest
 
 from onecycle import find_learning_rate, fit_one_cycle, sweep_learning_rates
 
+pytestmark = pytest.mark.one_backend
+
 layers = keras.layers
 BATCH, ROWS = 4, 400
 RNG = np.random.default_rng(0)

@@ -18,6 +18,7 @@ OLD = 4  # intervals
 WORSE = 0.25  # ours: of the loss of a state; one with a loss that is higher by more may be damaged already
 OFTEN = 4  # steps, where batches have bad values
 START_AGE = 1 / 3  # ours: of the training; until then, a training that diverges begins anew
+LAST_START = 3 / 4  # ours: of the training; what has learned nothing may begin anew until then
 MAX_AGE = 1 / 8  # ours: of the training; going back further would lose more than it saves
 
 
@@ -87,7 +88,8 @@ class GoodStates:
         self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
         self._every = self.interval
         self._max_age = max(MAX_AGE * total_steps, 2 * self.interval)
-        self._start_age, self._learned_below = START_AGE * total_steps, learned_below
+        self._start_age, self._last_start = START_AGE * total_steps, LAST_START * total_steps
+        self._learned_below = learned_below
         self._newest_at = 0
         self.repeated = self.kept = 0
 
@@ -126,17 +128,24 @@ class GoodStates:
         self._newest_at = self._losses.steps
         if self._copies.are_outdated:
             self._copies = StateCopies(self._model)
-        if self._most == 1:
+        checks = self._most == 1
+        if checks:
             faults = self._copies.current_faults(result)
             if faults:
                 return _described(faults)
             self._states.clear()  # first, so that there are not two of them
         elif len(self._states) == self._most:
-            del self._states[self._superfluous()]
+            superfluous = self._superfluous()
+            # Beside the state of the start there is one good state only, which a bad one must not replace.
+            checks = superfluous == 1 and self._states[0].is_start
+            faults = self._copies.current_faults(result) if checks else []
+            if faults:
+                return _described(faults)
+            del self._states[superfluous]
         copy, position = self._copies.take(result), self._losses.position()
         self.repeated = 0
         self.kept += 1
-        self._states.append(GoodState(self._copies, copy, position, level, checked=self._most == 1))
+        self._states.append(GoodState(self._copies, copy, position, level, checked=checks))
         return None
 
     def _superfluous(self) -> int:
@@ -144,7 +153,7 @@ class GoodStates:
         before, newest = self._states
         if newest.left:
             return 1
-        if before.is_start and newest.level >= self._learned_below:
+        if before.is_start and newest.level >= self._learned_below and self._losses.steps < self._last_start:
             return 1
         if before.failed or newest.failed:
             return 0 if before.failed else 1
@@ -199,7 +208,8 @@ class GoodStates:
         """Return the newest state, or the one before if it is that of the start or had a much lower loss."""
         before, newest = states[0], states[-1]
         # What has been learned early at too high a rate is little, and may be bad.
-        return before if before.is_start or newest.level - before.level > WORSE * abs(before.level) else newest
+        starts = before.is_start and self._losses.steps < self._last_start
+        return before if starts or newest.level - before.level > WORSE * abs(before.level) else newest
 
     def best(self) -> GoodState:
         """Return the state with the lowest loss, or the one of the start if there is no other."""
