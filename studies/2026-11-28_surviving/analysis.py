@@ -57,13 +57,14 @@ def healthy() -> str:
     """Return what the guard did in the healthy trainings (see healthy.py)."""
     found: list[Any] = list(documents(HERE / "runs" / "healthy", "*.json").values())
     rescued = [one for one in found if one["rescues"]]
-    lines = [f"{len(found)} trainings, {len(rescued)} with a rescue."]
+    text = f"{len(found)} trainings, {len(rescued)} with a rescue.\n"
     for one in rescued:
-        lines.append(
-            f"- {one['task']} with {one['optimizer']}, peak {one['peak']:.2g}: {len(one['rescues'])} rescues, the first: "
-            f"{one['rescues'][0][1]}. Held-out loss {one['loss']:.3g}, without the guard {one['loss_without_guard']:.3g}."
+        text += (
+            f"- {one['task']} with {one['optimizer']}, peak {one['peak']:.2g}: {len(one['rescues'])} rescues, of which "
+            f"the first because {one['rescues'][0][1]}. Held-out loss {one['loss']:.3g}, without the guard "
+            f"{one['loss_without_guard']:.3g}.\n"
         )
-    return "\n".join(lines) + "\n"
+    return text
 
 
 def key(one: Record) -> tuple[str, str, str]:

@@ -3,8 +3,8 @@
 KERAS_BACKEND=jax ONECYCLE_DATA=DIR python healthy.py 2026-11-28_benchmark       # or 2026-11-23_picking_the_rate
 python healthy.py --show
 
-Each training is recorded in runs/healthy/picking_TASK_OPTIMIZER.json or benchmark_TASK_OPTIMIZER.json. If the guard did anything, the training is repeated
-without it.
+Each training is recorded in runs/healthy/picking_TASK_OPTIMIZER.json or benchmark_TASK_OPTIMIZER.json. If the guard did
+anything, the training is repeated without it.
 """
 
 from __future__ import annotations

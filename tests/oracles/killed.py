@@ -100,7 +100,7 @@ class Runs:
         """Start a run, kill it after a delay in seconds if there is one, and return how it ended.
 
         Args:
-            folder: The folder of the backup.
+            folder: The folder of the backup, or None for a run without one.
             end: The file for the state at the end.
             wait: Whether the delay begins with the training.
             delay: The delay, or None to let the run finish.
@@ -108,7 +108,7 @@ class Runs:
         Returns:
             0 for a run that finished, -9 for one that was killed, or the text of its error.
         """
-        request = {"folder": str(folder), "end": str(end), "wait": wait, "delay": delay}
+        request = {"folder": None if folder is None else str(folder), "end": str(end), "wait": wait, "delay": delay}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

@@ -31,9 +31,9 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     The guard watches the loss of each batch on the device and reads it every few steps. It notices within 5 steps (or
     at the end of the call where `steps_per_execution` is larger) that the loss is NaN, infinite or exploding. After an
-    extreme loss or a divergence, the loss also has to come back. Where the loss of guessing is known, it notices a loss
-    that returns to guessing and stays there, and one that was high and stays there. Every now and then, and before an epoch ends, it also
-    looks for weights, statistics of BatchNormalization and optimizer variables that are not finite.
+    extreme loss or a divergence, the loss also has to come back. Where the loss of guessing is known, the guard also
+    notices a loss that returns to guessing, or was high at first, and stays there. Every now and then, and before an
+    epoch ends, it looks for weights, statistics of BatchNormalization and optimizer variables that are not finite.
 
     It keeps up to two good states in memory: weights, optimizer variables, BatchNormalization, seeds, metrics and the
     step counter. When training diverges, it restores one of them exactly, sets the peak of what remains to a third of
