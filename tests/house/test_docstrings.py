@@ -69,6 +69,23 @@ def test_public_functions_document_their_arguments(path):
     assert missing == {}
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_public_classes_document_the_arguments_of_their_constructors(path):
+    """A class with `Args:` in its docstring has every argument of its constructor there."""
+    missing = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        constructors = [one for one in getattr(node, "body", []) if getattr(one, "name", None) == "__init__"]
+        if not isinstance(node, ast.ClassDef) or node.name.startswith("_") or not constructors:
+            continue
+        documented = (ast.get_docstring(node) or "").partition("Args:")[2]
+        names = [argument.arg for argument in parameters(constructors[0])]
+        lacking = [name for name in names if documented and not re.search(rf"\b{name}\b", documented)]
+        if lacking:
+            missing[node.name] = lacking
+
+    assert missing == {}
+
+
 def test_arguments_have_types():
     """At most one annotated argument in twenty is a bare `Any`."""
     annotated = [

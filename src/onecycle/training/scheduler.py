@@ -74,6 +74,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
             returns one. A schedule keeps its own length: a shorter one holds its last value to the end of the training,
             a longer one is cut off, with a warning. One with a `start_step` begins at that step of the optimizer, any
             other with the `fit`.
+        layer_rates: Factors on the learning rate of layers, or `"decay"`, as in `schedule_hyperparameters`.
+        decay: The ratio for `layer_rates="decay"`.
 
     Raises:
         TypeError, ValueError: For invalid arguments. Also before training: for an explicit pair with an optimizer that
