@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import onecycle
+from onecycle.keras_support.preprocessing import preprocessed
 
 keras_hub = pytest.importorskip("keras_hub")
 
@@ -45,6 +46,31 @@ def test_strings_are_searched_and_trained_on(preprocessor):
     assert len(result.learning_rates) > 10
     assert history.history["loss"][-1] < history.history["loss"][0]
     assert history.onecycle.total_steps == 12
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch traces nothing but code of Keras")
+def test_range_test_is_compiled(preprocessor, monkeypatch):
+    """The range test of strings runs in one program, on data that is preprocessed once, and equals that on tokens."""
+    monkeypatch.delattr("onecycle.finding.ramp_in_fit.RampInFit.start")  # no test inside `fit`
+    model = classifier(preprocessor)
+    arguments = {"batch_size": 16, "num_steps": 60, "seed": 0, "verbose": 0}
+    found = onecycle.find_learning_rate(model, TEXTS, LABELS, **arguments)
+    tokens = {name: np.asarray(value) for name, value in preprocessor(TEXTS).items()}
+    plain = keras.Model(model.inputs, model.outputs)
+    plain.compile(keras.optimizers.AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    expected = onecycle.find_learning_rate(plain, tokens, LABELS, **arguments)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-4)
+
+
+def test_a_part_of_many_rows_is_preprocessed(preprocessor):
+    """Of more rows than the test needs, a part is preprocessed, each row with its target."""
+    model = classifier(preprocessor)
+    numbers = np.arange(len(TEXTS))
+    x, y, _ = preprocessed(model, TEXTS, numbers, None, rows=10)
+    assert len(set(y.tolist())) == 10
+    whole = preprocessor(TEXTS)
+    for name, values in x.items():
+        np.testing.assert_array_equal(values, np.asarray(whole[name])[y])
 
 
 def test_plain_model_around_a_classifier_has_the_fit_of_keras(preprocessor):

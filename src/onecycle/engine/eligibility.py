@@ -14,7 +14,13 @@ MAX_DATA_BYTES = 2**31  # of training data kept on the device
 
 
 def reason_not_compiled(
-    model: keras.Model, x: Nested, y: Nested, sample_weight: Nested = None, *, methods: tuple[str, ...] = ()
+    model: keras.Model,
+    x: Nested,
+    y: Nested,
+    sample_weight: Nested = None,
+    *,
+    methods: tuple[str, ...] = (),
+    own_fit: bool = False,
 ) -> str | None:
     """Return why the model's training on this data cannot be compiled into one program.
 
@@ -24,11 +30,12 @@ def reason_not_compiled(
         y: Targets, as in `fit`.
         sample_weight: Weights of the rows, as in `fit`.
         methods: More methods of the model that must not be overridden, besides those of Keras' training step.
+        own_fit: Whether the model may have its own `fit`, which has preprocessed this data.
 
     Returns:
         The reason as the end of a sentence, or None if the training can be compiled.
     """
-    return _reason_of_data((x, y, sample_weight)) or _reason_of_model(model, methods)
+    return _reason_of_data((x, y, sample_weight)) or _reason_of_model(model, methods, own_fit)
 
 
 def reason_validation_not_compiled(validation_data: Nested) -> str | None:
@@ -52,8 +59,8 @@ def _reason_of_data(data: Nested) -> str | None:
     return None
 
 
-def _reason_of_model(model: keras.Model, methods: tuple[str, ...]) -> str | None:
-    overridden = overridden_method(model, *methods)
+def _reason_of_model(model: keras.Model, methods: tuple[str, ...], own_fit: bool) -> str | None:
+    overridden = overridden_method(model, *methods, own_fit=own_fit)
     if overridden is not None:
         return f"the model overrides `{overridden}`"
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):

@@ -26,6 +26,7 @@ from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import steps_per_update
+from onecycle.keras_support.preprocessing import preprocessed, preprocesses_in_fit
 from onecycle.keras_support.snapshot import StateSnapshot, preserving
 from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
@@ -215,11 +216,17 @@ def _check(
 
 def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRamp | None:
     """Return the test as a compiled program, or None if it has to go through `fit`."""
+    batch_size = data["batch_size"] or training_data.DEFAULT_BATCH_SIZE
+    given, own_fit = (data["x"], data["y"], data["sample_weight"]), preprocesses_in_fit(model)
+    if own_fit:
+        ready = preprocessed(model, *given, rows=ramp.total_steps * batch_size)
+        if ready is None:
+            return None
+        given = ready
     # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
-    if reason_not_compiled(model, data["x"], data["y"], data["sample_weight"], methods=("compute_loss",)):
+    if reason_not_compiled(model, *given, methods=("compute_loss",), own_fit=own_fit):
         return None
-    arrays = training_arrays(data["x"], data["y"], data["sample_weight"], data["class_weight"])
-    compiled = CompiledRamp(model, ramp, arrays, data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
+    compiled = CompiledRamp(model, ramp, training_arrays(*given, data["class_weight"]), batch_size)
     return None if compiled.refusal else compiled
 
 

@@ -90,14 +90,16 @@ def first_call(model: keras.Model, train_function: Callable[..., Nested], *argum
         raise ValueError(no_batch_message("x")) from error
 
 
-def overridden_method(model: keras.Model, *others: str) -> str | None:
+def overridden_method(model: keras.Model, *others: str, own_fit: bool = False) -> str | None:
     """Return the name of a method by which the model's training differs from that of `keras.Model`, or None.
 
     Args:
         model: The model.
         *others: Further methods that count as training.
+        own_fit: Whether the model may have its own `fit`.
     """
-    return next((name for name in (*_TRAINING, *_REPORTING, *others) if is_overridden(model, name)), None)
+    names = (*_TRAINING[own_fit:], *_REPORTING, *others)
+    return next((name for name in names if is_overridden(model, name)), None)
 
 
 def has_own_step(model: keras.Model) -> bool:
