@@ -264,6 +264,20 @@ def test_a_phase_that_finishes_early_is_followed_by_the_next():
 
 
 @pytest.mark.one_backend
+def test_each_peak_may_be_found_in_another_way():
+    """A sweep finds the peak of the head, and a race that of all layers, with the rates of the layers."""
+    model = with_backbone()
+    peaks = {"max_learning_rate": ("sweep", "race"), "frozen_epochs": 40, "epochs": 6}
+    history = train(model, validation_data=(X, Y), seed=0, **peaks)
+    first, second = history.onecycle.phases
+    assert isinstance(first.evidence, onecycle.results.Sweep)
+    assert isinstance(second.evidence, onecycle.results.Race)
+    assert second.max_learning_rate == second.evidence.learning_rate
+    assert second.layer_rates
+    assert all(layer.trainable for layer in model.layers)
+
+
+@pytest.mark.one_backend
 def test_the_peak_of_a_head_alone_is_limited():
     """The loss of a linear head never shoots up with Adam, so its peak is at most 6 divided by its inputs."""
     guard = DivergenceGuard()

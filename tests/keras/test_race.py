@@ -74,9 +74,15 @@ class Recorder(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    ("body", "adamw"), [(lambda: (), False), (convolutional, True)], ids=["dense, SGD", "conv, AdamW"]
+    ("body", "adamw", "rates"),
+    [
+        (lambda: (), False, None),
+        (convolutional, True, None),
+        (lambda: (), True, {"layer_rates": "decay", "decay": 0.5}),
+    ],
+    ids=["dense, SGD", "conv, AdamW", "layer rates"],
 )
-def test_winner_is_what_fit_one_cycle_trains(body, adamw):
+def test_winner_is_what_fit_one_cycle_trains(body, adamw, rates):
     """Weights, optimizer and history equal those of `fit_one_cycle` at the winner's peak, despite two pauses."""
 
     def model():
@@ -84,9 +90,10 @@ def test_winner_is_what_fit_one_cycle_trains(body, adamw):
         return compiled_model(optimizer, body, metrics=["mae"])
 
     raced, plain = model(), model()
-    result = race(raced, seed=5)
+    options = {**OPTIONS, **(rates or {})}
+    result = race(raced, seed=5, **(rates or {}))
     keras.utils.set_random_seed(5)
-    history = onecycle.fit_one_cycle(plain, X, Y, max_learning_rate=result.learning_rate, **OPTIONS)
+    history = onecycle.fit_one_cycle(plain, X, Y, max_learning_rate=result.learning_rate, **options)
     assert result.steps.tolist().count(STEPS) == 1
     for name in ("trainable_variables", "non_trainable_variables"):
         for one, other in zip(getattr(raced, name), getattr(plain, name), strict=True):

@@ -59,6 +59,7 @@ def run_race(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> 
         warnings.warn(unscaled, stacklevel=4)
     random = np.random if request.seed is None else np.random.RandomState(request.seed % 2**32)
     arguments = request.fit_arguments.copy()
+    arguments.pop("initial_epoch", None)  # 0, see `check_request`
     data = race_data(
         model, x, y, request.sample_weight, validation_data=request.validation_data,
         validation_split=arguments.pop("validation_split", 0.0) or 0.0, random=random,
