@@ -6,6 +6,7 @@ from render.sample_batch_sizes import BATCH_SIZES
 from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
 from render.sample_findings import FINDINGS
+from render.sample_fine_tunings import FINE_TUNINGS
 from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_sweeps import SWEEPS
@@ -19,6 +20,7 @@ RESULTS = {
     **{f"race, {name}": result for name, result in RACES.items()},
     **{f"sweep, {name}": result for name, result in SWEEPS.items()},
     **{f"cycle, {name}": result for name, result in CYCLES.items()},
+    **{f"fine-tuning, {name}": result for name, result in FINE_TUNINGS.items()},
     **{f"batch size, {name}": result for name, result in BATCH_SIZES.items()},
     **{f"findings, {name}": result for name, result in FINDINGS.items()},
 }
@@ -78,13 +80,17 @@ def hostile_results():
         versions={HOSTILE: HOSTILE},
     )
     cycle = dataclasses.replace(CYCLES["range test"], schedule=HOSTILE, evidence=range_test)
+    tuning = dataclasses.replace(
+        FINE_TUNINGS["pretty"], cycle=cycle, head=HOSTILE_NAMES, frozen_normalizations=(HOSTILE,)
+    )
     findings = Findings(
         (Finding(HOSTILE, HOSTILE, HOSTILE),), {HOSTILE: HOSTILE, "labels": "found"}, {HOSTILE: HOSTILE}
     )
-    return [comparison, range_test, sweep, race, cycle, findings]
+    return [comparison, range_test, sweep, race, cycle, tuning, findings]
 
 
 def harmless_results():
     """Return the results that `hostile_results` are made from."""
     samples = (COMPARISONS, RANGE_TESTS, SWEEPS, RACES)
-    return [*(results["pretty"] for results in samples), CYCLES["range test"], FINDINGS["one"]]
+    others = [CYCLES["range test"], FINE_TUNINGS["pretty"], FINDINGS["one"]]
+    return [*(results["pretty"] for results in samples), *others]

@@ -62,7 +62,7 @@ def test_only_our_scripts_may_run(tmp_path):
 
 def test_names_are_text_and_never_markup(tmp_path):
     """With hostile names of arms, rules, optimizers, versions and files, the page has the same elements as without."""
-    text, page = written(hostile_results(), tmp_path, sources=[HOSTILE, *HOSTILE_NAMES, HOSTILE])
+    text, page = written(hostile_results(), tmp_path, sources=[HOSTILE, *HOSTILE_NAMES, HOSTILE, HOSTILE])
     _, harmless = written(harmless_results(), tmp_path)
     assert len(page.scripts) == len(harmless.scripts) == 5
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in harmless.elements}

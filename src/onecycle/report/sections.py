@@ -9,6 +9,7 @@ from onecycle.report.batch_size import batch_size_section
 from onecycle.report.comparison import comparison_section
 from onecycle.report.cycle import cycle_section
 from onecycle.report.findings import findings_section
+from onecycle.report.fine_tuning import fine_tuning_section
 from onecycle.report.parts import Section
 from onecycle.report.race import race_section
 from onecycle.report.range_test import range_test_section
@@ -57,6 +58,7 @@ _register(RangeTest, range_test_section)
 _register(Race, race_section)
 _register(Sweep, sweep_section)
 _register(CycleReport, cycle_section)
+_register(FineTuneReport, fine_tuning_section)
 _register(Comparison, comparison_section)
 _register(Findings, findings_section)
 _register(BatchSizeAdvice, batch_size_section)
