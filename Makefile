@@ -49,9 +49,11 @@ test-lower-bound: $(LOWEST)/$(LOWEST_KERAS)
 	  $(PYTEST) tests --ignore-glob='tests/clients/*' -m 'lower_bound and not long' -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 test-long: $(READY)
+	@echo "== Long tests that do not depend on the backend"
+	@$(PYTEST) $(wildcard $(ONCE)) -m long
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== Keras on $$backend, long tests"; \
-	  KERAS_BACKEND=$$backend $(PYTEST) tests --ignore-glob='tests/clients/*' -m long; \
+	  KERAS_BACKEND=$$backend $(PYTEST) tests/keras -m long; \
 	done
 
 lint: $(READY)

@@ -71,7 +71,7 @@ def with_new_head(source: keras.Model, task: FineTuning, seed: int) -> keras.Mod
     copy.set_weights(source.get_weights())
     if task.new_head:
         head = keras.layers.Dense(int(task.target()[0][1].max()) + 1, name="new_head")
-        copy = keras.Model(copy.inputs, head(copy.layers[-2].output))
+        copy = keras.Model(copy.inputs, head(copy.layers[-1].input))
     return compiled(copy, task.optimizer)
 
 

@@ -88,6 +88,7 @@ def test_plain_model_around_a_classifier_has_the_fit_of_keras(preprocessor):
     assert all(one is other for one, other in zip(plain.trainable_weights, model.trainable_weights, strict=True))
 
 
+@pytest.mark.long
 def test_lora_trains_the_small_matrices_only(preprocessor):
     """After `enable_lora`, a cycle changes the matrices of LoRA and the head, and no other weight."""
     model = classifier(preprocessor)

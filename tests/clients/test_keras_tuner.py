@@ -80,6 +80,7 @@ def test_hyperband_makes_a_new_cycle_in_each_round():
             assert rates == pytest.approx(onecycle.OneCycle(0.1, STEPS).values())
 
 
+@pytest.mark.long
 def test_hyperband_continues_a_cycle_where_the_optimizer_is():
     """With its whole length, and an optimizer that is built in `build`, the cycle goes on at the optimizer's step."""
     whole = onecycle.OneCycle(0.1, 2 * STEPS).values()
@@ -91,6 +92,7 @@ def test_hyperband_continues_a_cycle_where_the_optimizer_is():
         assert rates == pytest.approx(whole[begin * STEPS :][: len(rates)])
 
 
+@pytest.mark.long
 def test_hyperband_without_the_state_of_the_optimizer_is_told(capsys):
     """Where the optimizer is not built in `build`, KerasTuner reports a failed trial with the remedy."""
     with pytest.warns(UserWarning, match="Training ended after 4 of the 8 steps"):

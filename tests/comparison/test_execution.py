@@ -206,6 +206,7 @@ def test_killed_comparison_keeps_finished_runs(driver, user_code, tmp_path):
     assert {name: (runs / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.long
 def test_killed_worker_process_is_replaced(user_code, tmp_path, monkeypatch):
     """When one of two processes is killed during a run, the comparison still makes every run once."""
     monkeypatch.setenv("ONECYCLE_TEST_PAUSE", "1.0")
@@ -246,6 +247,7 @@ def cluster(user_folder):
         yield started
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # Dask warns of killed workers
 def test_dask_replaces_killed_worker(cluster, user_code, tmp_path, monkeypatch):
     """When a worker is killed during a run, Dask repeats the run elsewhere, and every run is made once."""

@@ -59,10 +59,14 @@ def test_code_of_a_page_runs(page):
 
 SCRIPTS = {b.title: b.text for page in PAGES for b in blocks(page) if b.language == "python" and b.title}
 HOSTS = "several_hosts.py"  # needs two processes
+SLOW = ("data_parallel.py", "mirrored.py", "keras_hub_classifier.py")  # the long tests run them
 NEEDED = {"keras_hub_classifier.py": "tensorflow_text"}  # which is not available everywhere
 
 
-@pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - {HOSTS}))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in sorted(SCRIPTS.keys() - {HOSTS})],
+)
 def test_script_of_a_page_runs(name):
     """A block with a file name runs as a script, on the backend that it sets."""
     if find_spec(NEEDED.get(name, "onecycle")) is None:

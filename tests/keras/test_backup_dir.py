@@ -144,6 +144,7 @@ def test_same_model_continues(uninterrupted, folder):
     assert_same_state(model, uninterrupted[0])
 
 
+@pytest.mark.one_backend
 def test_pick_is_not_made_again(folder, monkeypatch):
     """The continued run has the peak and the range test of the interrupted one, whose search is not repeated."""
     model = killed.build()
@@ -177,6 +178,7 @@ def test_order_of_the_data(folder, backend, make, steps):
     assert_same_state(resumed, model)
 
 
+@pytest.mark.one_backend
 def test_finished_run_is_restored(uninterrupted, interrupted):
     """The same call on the folder of a finished run trains nothing, says so, and returns that run."""
     model, history = uninterrupted
@@ -236,6 +238,7 @@ def test_race_goes_on_and_its_end_is_kept(folder, monkeypatch):
     assert (found.history, found.onecycle.evidence) == (history.history, history.onecycle.evidence)
 
 
+@pytest.mark.one_backend
 def test_full_disk_ends_no_training(uninterrupted, folder, monkeypatch):
     """A backup that cannot be written is a warning, and training goes on; the first one is an error before it."""
     write, written = BackupFolder.write, []
@@ -335,6 +338,7 @@ def test_unbuilt_model(folder):
     assert (report.start_step, report.steps, report.total_steps) == (0, 9, 9)
 
 
+@pytest.mark.one_backend
 def test_cycle_that_began_later(folder):
     """A second cycle of a trained model continues from its own start."""
     model = killed.build()

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.one_backend
+
 CODE = """
 import os
 import signal

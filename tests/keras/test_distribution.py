@@ -102,6 +102,7 @@ def results(python, backend):
     return json.loads(python(PROGRAM, KERAS_BACKEND="jax").stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distribution", ["DataParallel", "ModelParallel"])
 class TestDistribution:
     """Both ways to distribute."""
@@ -125,6 +126,7 @@ class TestDistribution:
         assert trained["val_loss"][-1] < 0.05
 
 
+@pytest.mark.long
 def test_sweep_leaves_out_rows_that_do_not_divide(results):
     """Of 403 rows, 81 are held out for the scores; 80 of them divide by four."""
     uneven = results["DataParallel"]["uneven"]
@@ -132,6 +134,7 @@ def test_sweep_leaves_out_rows_that_do_not_divide(results):
     assert np.isfinite(uneven["pick"])
 
 
+@pytest.mark.long
 def test_uneven_batches_are_refused_before_training(results):
     """Each refusal names the argument, the number of devices and what was received."""
     size, batches = r"0 steps: Argument `batch_size` must be a multiple of 4", "have batches that divide evenly among"

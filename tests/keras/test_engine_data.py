@@ -49,6 +49,7 @@ def _with_rate(model, rate):
     return model
 
 
+@pytest.mark.long
 @each_engine
 def test_optional_inputs_and_vector_metrics(engine):
     """An optional input may be None, and a metric with one value per class is left out of the tables."""
@@ -64,6 +65,7 @@ def test_optional_inputs_and_vector_metrics(engine):
     assert runs.losses[0, -1] < runs.losses[0, 0]
 
 
+@pytest.mark.long
 def test_data_sets_use_fit():
     """Data sets, also of unknown length, are trained on by `fit`, and the reason is a sentence."""
     import tensorflow as tf

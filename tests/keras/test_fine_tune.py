@@ -318,6 +318,7 @@ def test_an_interrupted_run_continues_in_its_phase(tmp_path, crash_at):
     assert again.epoch == whole.epoch
 
 
+@pytest.mark.one_backend
 def test_two_heads_of_one_shape_one_after_the_other():
     """What was compiled for one head is not used for another."""
     keras.utils.set_random_seed(5)

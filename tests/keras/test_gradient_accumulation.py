@@ -79,6 +79,7 @@ def test_finder_counts_updates():
     assert set(states.difference(before, states.of_model(model))) <= {"metrics[0]", "metrics[1]"}
 
 
+@pytest.mark.one_backend
 def test_finder_has_as_many_updates_as_the_fit():
     """A `fit` with fewer batches than the ramp needs shortens it, and one with fewer than 10 updates is refused."""
     finder = LearningRateFinder()
@@ -90,6 +91,7 @@ def test_finder_has_as_many_updates_as_the_fit():
         model.fit(X, Y, batch_size=BATCH, epochs=1, steps_per_epoch=35, callbacks=[LearningRateFinder()], verbose=0)
 
 
+@pytest.mark.one_backend
 def test_validation_loss_is_that_after_each_update():
     """With `validation_data`, the losses are those after the updates, whatever makes up an update."""
     arguments = {"validation_data": (X[:32], Y[:32]), "num_steps": 12, "seed": 3, "verbose": 0}
@@ -99,6 +101,7 @@ def test_validation_loss_is_that_after_each_update():
     np.testing.assert_allclose(small.losses[:9], large.losses[:9], rtol=1e-3)
 
 
+@pytest.mark.one_backend
 def test_repeats_inside_fit():
     """Repeats of the range test inside `fit` count updates as well."""
     arguments = {"seed": 3, "verbose": 0, "num_steps": 40, "repeats": 2, "steps_per_execution": 1}
@@ -141,6 +144,7 @@ def test_last_update_has_the_last_rate(steps, last):
     assert (report.steps, report.total_steps) == (56, 56)
 
 
+@pytest.mark.one_backend
 def test_sweep_counts_updates():
     """The runs of a sweep have whole updates, and the sweep costs no more than the training."""
     model = accumulating("SGD", 4)

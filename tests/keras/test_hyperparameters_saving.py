@@ -56,6 +56,7 @@ def loaded_elsewhere(tmp_path_factory, python):
     return {case: (models[case], found[case]) for case in models}
 
 
+@pytest.mark.one_backend
 @each_case
 @pytest.mark.parametrize("when", ["during", "after"])
 def test_saved_model_loads_where_onecycle_is_missing(name, when, loaded_elsewhere):
@@ -69,6 +70,7 @@ def test_saved_model_loads_where_onecycle_is_missing(name, when, loaded_elsewher
     assert found["steps in the end"] == (4 if when == "during" else 3), "the loaded model cannot be trained"
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", ["AdamW"])
 def test_training_continues_after_loading(name, tmp_path):
     """A scheduled model that is saved, loaded and scheduled again ends with the weights of an uninterrupted one."""

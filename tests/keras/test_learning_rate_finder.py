@@ -85,6 +85,7 @@ def test_model_is_restored_when_the_test_stops(first, averaged, tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), weights, strict=True))
 
 
+@pytest.mark.one_backend
 def test_checkpoints_during_the_ramp_can_be_loaded(tmp_path):
     """A checkpoint saved during the ramp loads as a plain model with the same variables."""
     model = batch_normalized_model()
@@ -98,6 +99,7 @@ def test_checkpoints_during_the_ramp_can_be_loaded(tmp_path):
         assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
 
 
+@pytest.mark.one_backend
 def test_early_stopping_does_not_undo_the_restoration(tmp_path):
     """`EarlyStopping` with `restore_best_weights` does not undo the restoration, and the CSV log has every epoch."""
     for order in (1, -1):
@@ -125,6 +127,7 @@ def test_finder_agrees_with_find_learning_rate():
     assert dict(finder.result.suggestions) == dict(result.suggestions)
 
 
+@pytest.mark.one_backend
 def test_ramp_is_no_longer_than_the_fit():
     """In a `fit` shorter than `num_steps` the learning rate reaches its maximum at the last step."""
     model, finder = batch_normalized_model(), onecycle.LearningRateFinder(1e-5, 1e-3, num_steps=300)
@@ -137,6 +140,7 @@ def test_ramp_is_no_longer_than_the_fit():
     assert unchanged(before, model)
 
 
+@pytest.mark.one_backend
 def test_data_may_end_before_the_ramp():
     """If data of unknown length ends before the ramp, the result says so and the model is restored."""
     model, finder = batch_normalized_model(), onecycle.LearningRateFinder(num_steps=300)

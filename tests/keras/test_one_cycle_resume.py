@@ -131,6 +131,7 @@ def test_resuming_from_a_backup_within_an_epoch(backup, epoch):
     assert "OneCycle(max_learning_rate=0.1, total_steps=20)" in report.summary()
 
 
+@pytest.mark.one_backend
 def test_run_after_a_finished_run_has_a_new_cycle(backup):
     """A run after a resumed and finished run has a new cycle."""
     model = compiled()
@@ -153,6 +154,7 @@ def test_saved_model_continues_with_the_same_schedules(uninterrupted, tmp_path):
     assert weight_distance(model, uninterrupted) < 1e-6
 
 
+@pytest.mark.one_backend
 def test_new_process_resumes_the_cycle(python, backup, tmp_path, uninterrupted):
     """A crashed run that another process resumes ends with the weights of an uninterrupted run."""
     crash(compiled("Adam"), OneCycleScheduler(0.1), backup(), CrashAt(1))
@@ -176,6 +178,7 @@ def auto(model, *callbacks, epochs=EPOCHS, **arguments):
     return fit_one_cycle(model, X, Y, epochs=epochs, callbacks=list(callbacks), **options)
 
 
+@pytest.mark.one_backend
 def test_resumed_run_takes_the_found_peak_from_the_backup(backup):
     """A resumed `fit_one_cycle` has the peak and the range test of the interrupted run, and ends with its weights."""
     finished = compiled("Adam")

@@ -33,6 +33,7 @@ def test_cycle_equals_schedules_and_float64_transcription(name):
     assert networks.distance(model.get_weights(), weights) < 1e-5
 
 
+@pytest.mark.one_backend
 def test_momentum_none_keeps_that_of_the_optimizer():
     """With `momentum=None` the optimizer's momentum is used; "auto" and another pair give other weights."""
     final_weights = {}
@@ -96,6 +97,7 @@ LENGTHS = {
 }
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", LENGTHS)
 def test_cycle_is_as_long_as_the_fit(kind):
     """If the length of the data is known, the cycle has the epochs times the steps per epoch."""
@@ -111,6 +113,7 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_unknown_length_needs_total_steps(kind):
     """Data of unknown length is refused before the first step unless `total_steps` is given."""
@@ -161,6 +164,7 @@ def test_end_of_data_is_no_step_of_several_optimizers(scheduled_by):
     assert raw_step(multi) == T
 
 
+@pytest.mark.one_backend
 def test_last_values_are_kept_after_the_cycle():
     """After a cycle shorter than the fit, the last learning rate and momentum are kept."""
     model, by_hand = compiled(), scheduled(compiled(), steps=8)

@@ -111,6 +111,7 @@ def _numpy(variable):
     return keras.ops.convert_to_numpy(variable)
 
 
+@pytest.mark.one_backend
 def test_candidates_are_judged_by_their_averaged_weights():
     """The scores are those of the moving average with decay 1 - 1 / (0.1 t), BatchNormalization included."""
     recorder = Recorder()
@@ -247,6 +248,7 @@ def test_fit_one_cycle_races():
     assert dict(report.history) == {name: tuple(values) for name, values in history.history.items()}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("keep", ["restore", "best"])
 def test_interrupt_leaves_what_was_asked(keep):
     """Ctrl-C leaves the model as it was, or the candidate that leads, and is raised."""

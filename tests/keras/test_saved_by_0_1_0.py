@@ -69,6 +69,7 @@ def test_models(name):
 
 
 @on_one_backend
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["onecycle, keras", "keras, onecycle"])
 def test_models_load_after_import_onecycle(python, order):
     """`import onecycle` alone makes every kind of schedule in a saved model known to Keras, in either order."""
@@ -111,6 +112,7 @@ def test_interrupted_cycle_resumes(tmp_path):
     assert_weights(model, EXPECTED["backup"]["continued"])
 
 
+@pytest.mark.one_backend
 @on_jax
 @same_keras
 def test_comparison_resumes(parts, tmp_path):

@@ -230,6 +230,7 @@ class Noisy(keras.Model):
         return self.dense(inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.generator))
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("run", [find, find_in_fit, find_by_callback])
 def test_seed_generators_of_a_trained_model_do_not_move(run):
     """Generators are as before where a layer is never called, so that the model is called on a batch first."""
@@ -326,6 +327,7 @@ class TwoOptimizers(keras.Model):
         return self.dense(inputs)
 
 
+@pytest.mark.one_backend
 def test_every_optimizer_that_a_model_holds_is_restored():
     """The variables of another optimizer, its rate, and whether it was built are as before."""
     model = TwoOptimizers()
