@@ -25,6 +25,7 @@ from onecycle.results.codec import write_atomically
 RUNS = Path(__file__).parent / "runs"
 COMPARED = ("cifar-classes-sgd", "fashion-digits-adam", "fashion-classes-adam", "prose-code-adamw", "bert-modules-adam")
 FROZEN_EPOCHS = 1
+DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}  # the defaults of Keras, where no peak is found
 Run = Callable[[keras.Model, FineTuning, int], float]
 
 
@@ -54,8 +55,8 @@ def complete(name: str, task: FineTuning, seed: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             peak = WAYS[way](model, task, seed)
-        (x, y), test = task.target()
-        loss, accuracy = model.evaluate(*test, batch_size=500, verbose=0)[:2]
+        held_out = task.target()[1]
+        loss, accuracy = model.evaluate(*held_out, batch_size=500, verbose=0)[:2]
         record = {"way": way, "seed": seed, "peak": peak, "val_loss": loss, "val_accuracy": accuracy,
                   "cpu_seconds": round(time.process_time() - began, 1)}  # fmt: skip
         path = RUNS / name / "ways" / f"{slug(way)}_{seed}.json"
@@ -78,10 +79,15 @@ def with_new_head(source: keras.Model, task: FineTuning, seed: int) -> keras.Mod
 def fine_tuned(model: keras.Model, task: FineTuning, seed: int, layer_rates: Any = "auto") -> float:
     """Fine-tune with `fine_tune` and return the peak of the second phase."""
     (x, y), _ = task.target()
-    report = onecycle.fine_tune(
-        model, x, y, epochs=task.epochs, frozen_epochs=FROZEN_EPOCHS, layer_rates=layer_rates,
-        batch_size=task.batch_size, seed=seed, verbose=0,
-    ).onecycle  # fmt: skip
+    options = {"epochs": task.epochs, "frozen_epochs": FROZEN_EPOCHS, "layer_rates": layer_rates,
+               "batch_size": task.batch_size, "seed": seed, "verbose": 0}  # fmt: skip
+    start = model.get_weights()
+    try:
+        report = onecycle.fine_tune(model, x, y, **options).onecycle
+    except ValueError:  # no peak for the second phase
+        model.set_weights(start)
+        peaks = ("auto", DEFAULT_RATES[task.optimizer])
+        report = onecycle.fine_tune(model, x, y, max_learning_rate=peaks, **options).onecycle
     return float(report.phases[-1].max_learning_rate)
 
 
@@ -90,7 +96,12 @@ def one_cycle(model: keras.Model, task: FineTuning, seed: int) -> float:
     (x, y), _ = task.target()
     epochs = task.epochs + FROZEN_EPOCHS
     options = {"epochs": epochs, "batch_size": task.batch_size, "seed": seed, "verbose": 0}
-    return float(onecycle.fit_one_cycle(model, x, y, **options).onecycle.max_learning_rate)
+    try:
+        report = onecycle.fit_one_cycle(model, x, y, **options).onecycle
+    except ValueError:  # no peak
+        peak = DEFAULT_RATES[task.optimizer]
+        report = onecycle.fit_one_cycle(model, x, y, max_learning_rate=peak, **options).onecycle
+    return float(report.max_learning_rate)
 
 
 def frozen(model: keras.Model, task: FineTuning, seed: int) -> float:

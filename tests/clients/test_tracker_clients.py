@@ -66,6 +66,20 @@ with wandb.init(mode="disabled"):
 print(json.dumps(logged))
 """
 
+WANDB_OFFLINE = """
+import pathlib, wandb
+from wandb.integration.keras import WandbMetricsLogger
+with wandb.init(mode="offline", project="p", dir=".") as run:
+    history = onecycle.fit_one_cycle(
+        compiled(), Batches(), epochs=2, max_learning_rate=0.1, verbose=0, callbacks=[WandbMetricsLogger()]
+    )
+    run.config.update(history.onecycle.parameters())
+    values = {name: run.summary[name] for name in ("epoch/loss", "epoch/learning_rate", "epoch/momentum")}
+    config = run.config.as_dict()
+files = [path.name for path in pathlib.Path("wandb").glob("offline-run-*/*.wandb")]
+print(json.dumps([values, config["max_learning_rate"], files, history.history]))
+"""
+
 
 @pytest.fixture
 def logged(python, tmp_path, monkeypatch):
@@ -110,3 +124,15 @@ def test_weights_and_biases(logged):
     assert [row["batch/learning_rate"] for row in rows if "batch/learning_rate" in row] == pytest.approx(rates)
     assert [row["epoch/learning_rate"] for row in rows if "epoch/epoch" in row] == pytest.approx(rates[[3, 7]])
     assert [row["epoch/momentum"] for row in rows if "epoch/epoch" in row] == pytest.approx([0.85, 0.95])
+
+
+@pytest.mark.long
+def test_weights_and_biases_offline(logged):
+    """An offline run has the last loss, rate and momentum, and the parameters of the cycle, in one file."""
+    pytest.importorskip("wandb")
+    values, peak, files, history = logged(WANDB_OFFLINE)
+    assert values["epoch/loss"] == pytest.approx(history["loss"][-1])
+    assert values["epoch/learning_rate"] == pytest.approx(onecycle.OneCycle(0.1, 8).values()[-1])
+    assert values["epoch/momentum"] == pytest.approx(0.95)
+    assert peak == 0.1
+    assert len(files) == 1
