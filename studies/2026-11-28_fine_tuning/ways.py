@@ -23,7 +23,7 @@ from onecycle.comparison.packed import documents
 from onecycle.results.codec import write_atomically
 
 RUNS = Path(__file__).parent / "runs"
-COMPARED = ("cifar-classes-sgd", "fashion-digits-adam", "fashion-classes-adam", "prose-code-adamw", "bert-modules-adam")
+COMPARED = ("cifar-classes-sgd", "fashion-digits-adam", "fashion-classes-adam", "prose-code-adamw")
 FROZEN_EPOCHS = 1
 DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}  # the defaults of Keras, where no peak is found
 Run = Callable[[keras.Model, FineTuning, int], float]
