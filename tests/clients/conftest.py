@@ -1,4 +1,4 @@
-"""Settings of the tests of other packages that train with onecycle. They run on one backend, PyTorch."""
+"""Settings of the tests of other packages that train with onecycle. They run once, alone on PyTorch."""
 
 import os
 

@@ -9,7 +9,7 @@ from onecycle.results.layer_rates import describe_layer_rates
 
 
 def fine_tuning_section(result: FineTuneReport) -> Section:
-    """Return the report's section on a fine-tuning. Each cycle has a section of its own."""
+    """Return the report's section on a fine-tuning, without its cycles, which have their own sections."""
     rows = [
         _row("the head alone", result.head_cycle, result.epochs[0]),
         _row("all layers", result.cycle, result.epochs[1]),

@@ -7,7 +7,7 @@ from bisect import bisect_left
 import numpy as np
 
 from onecycle.suggestions.loss_return import LossReturn
-from onecycle.suggestions.lost_progress import LostProgress
+from onecycle.suggestions.lost_progress import LEARNED, LostProgress
 from onecycle.suggestions.smoothing import MAD_TO_DEVIATION
 
 SUSTAINED = 3  # ours: one batch of outliers, or two, is no explosion
@@ -25,7 +25,6 @@ RECENT = 32  # losses
 # Ours: with a loss that is higher than halfway between the recent level and that of the start, and than the noise, a
 # state is none to go back to.
 NORMAL_FACTOR, NORMAL_NOISE = 0.5, 4.0
-LEARNED = 0.9  # ours: of the loss of guessing; a network with a lower loss has learned something
 RETURN_FACTOR = 0.67  # ours: of the way from the recent level to guessing, above which a network is damaged
 HIGH_STEPS = 100  # ours: noisy starts are shorter
 NOISE_FACTOR = 10.0  # as in `DivergenceRule`

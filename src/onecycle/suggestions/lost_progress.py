@@ -6,9 +6,9 @@ import math
 
 AVERAGED = 16  # ours: steps; the average of fewer batches of 32 is too noisy to compare with guessing
 SUSTAINED = 24  # ours: steps for which the average has to be high
-LEARNED = 0.75  # ours: of the loss of guessing, below which noise alone hardly brings the average
+CLEARLY_LEARNED = 0.75  # ours: of the loss of guessing, below which noise alone hardly brings the average
 LOST = 0.8  # ours: of the way from the lowest average to guessing; healthy runs near the limit of stability stay below
-NOTHING = 0.9  # ours: of the loss of guessing, above which a network has learned nothing
+LEARNED = 0.9  # ours: of the loss of guessing; a network with a lower loss has learned something
 FALLING = 0.8  # ours: an average that falls by a fifth between two looks is still falling
 HIGHEST = 3.0  # times the average or guessing, up to which a loss counts, so that one bad batch does not decide
 
@@ -77,7 +77,7 @@ class LostProgress:
     def _compare(self, step: int) -> None:
         """Compare the average with the lowest one."""
         low, guessing = self._lowest, self._guessing
-        if low > LEARNED * guessing or self._average < low + LOST * (guessing - low):
+        if low > CLEARLY_LEARNED * guessing or self._average < low + LOST * (guessing - low):
             self._lost_from = -1
         elif self._lost_from < 0:
             self._lost_from = step
@@ -89,7 +89,7 @@ class LostProgress:
         """Compare the average with that of the last look."""
         before, self._looked, self._look_at = self._looked, self._average, step + self._patience // 2
         was_high = 0 <= self._high_at <= step - self._patience
-        learns = self._lowest < NOTHING * self._guessing or self._average < FALLING * before
+        learns = self._lowest < LEARNED * self._guessing or self._average < FALLING * before
         if was_high and not learns and math.isfinite(before) and self.since is None:
             self.since = self._high_from
             self.reason = f"the loss stays at {self._average:.3g}, no better than guessing, since it was high"

@@ -33,7 +33,7 @@ class GoodState:
         level: The usual loss at that time; minus infinity for the state at the start.
         checked: Whether its values are known to be finite.
         failed: Whether the training diverged again after it was restored.
-        left: Whether the training went back to before it, so that it is only an end if there is no better one.
+        abandoned: Whether the training went back to an earlier state. Only `best` still returns it.
     """
 
     owner: StateCopies
@@ -42,7 +42,7 @@ class GoodState:
     level: float
     checked: bool = False
     failed: bool = False
-    left: bool = False
+    abandoned: bool = False
 
     @property
     def counter(self) -> int:
@@ -151,7 +151,7 @@ class GoodStates:
     def _superfluous(self) -> int:
         """Return which of the two states to give up for a new one."""
         before, newest = self._states
-        if newest.left:
+        if newest.abandoned:
             return 1
         if before.is_start and newest.level >= self._learned_below and self._losses.steps < self._last_start:
             return 1
@@ -190,7 +190,7 @@ class GoodStates:
         """
         self.fault()
         self._states = [one for one in self._states if one.position.step <= first_bad] or self._states[:1]
-        usable = [one for one in self._states if not one.left]
+        usable = [one for one in self._states if not one.abandoned]
         chosen = usable[-1]
         if cautious:
             latest = first_bad - RECENT * self.interval
@@ -200,7 +200,7 @@ class GoodStates:
             chosen.failed = True
             self.repeated += 1
             for later in self._states[self._states.index(chosen) + 1 :]:
-                later.left = True
+                later.abandoned = True
         self._newest_at = self._losses.steps
         return chosen
 

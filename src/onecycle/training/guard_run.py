@@ -61,7 +61,8 @@ class GuardRun:
         self._epochs_left = (epochs or 0) - epoch
         self._total = UNKNOWN_LENGTH if steps is None or epochs is None else steps * self._epochs_left
         self._losses = LossStream(model, steps_per_epoch=steps, reads_each_step=reads_each_step)
-        self._rule = ExplosionRule(guessing_loss(model), own_step=self._losses.from_own_step, total_steps=self._total)
+        own_step = self._losses.from_own_step
+        self._rule = ExplosionRule(guessing_loss(model), own_step=own_step, total_steps=self._total)
         self._batches = RecentBatches(model)
         self._watch = FaultWatch(model, self._losses, self._rule)
         self._lost = 0
@@ -125,10 +126,10 @@ class GuardRun:
         return corrected
 
     def _keep_first(self) -> None:
+        copies, learned_below = self._most_copies, self._rule.learned_below
         self._states = GoodStates(
-            self._model, self._losses, most=self._most_copies, total_steps=self._total,
-            learned_below=self._rule.learned_below,
-        )  # fmt: skip
+            self._model, self._losses, most=copies, total_steps=self._total, learned_below=learned_below
+        )
 
     def _install(self) -> None:
         self._losses.recorded.attach()
