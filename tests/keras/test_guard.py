@@ -9,6 +9,7 @@ from oracles import guarded
 from oracles.guarded import BATCH, STEPS
 
 import onecycle
+from onecycle.keras_support import device_memory, state_copies
 from onecycle.keras_support.optimizers import raw_step
 from onecycle.training import guard_run
 from onecycle.training.guard_run import DivergenceError
@@ -312,6 +313,31 @@ def test_beside_other_callbacks(tmp_path, beside):
     assert len(guard.rescues) == 3
     assert len(history.history["loss"]) == 3
     assert np.isfinite(history.history["loss"]).all()
+    assert guarded.is_finite(model)
+
+
+@pytest.mark.parametrize(("free", "copies", "most"), [(2.9, None, 1), (3.1, None, 2), (None, None, 2), (0, 2, 2)])
+def test_one_state_where_memory_is_short(monkeypatch, free, copies, most):
+    """With less free memory than three states take the guard keeps one, unless told otherwise, and rescues with it."""
+    size, kept = [], []
+
+    def free_bytes(variable):
+        assert device_memory.free_bytes(variable) > 10**6
+        return None if free is None else int(free * size[0])
+
+    monkeypatch.setattr(state_copies, "free_bytes", free_bytes)
+    guard = onecycle.DivergenceGuard(copies=copies)
+    model = guarded.network()
+    fit(model, guarded.Batches())  # makes the variables of the optimizer and the metrics
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    size.append(sum(keras.ops.convert_to_numpy(one).nbytes for one in variables))
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda *_, **__: kept.append(len(guard._run._states._states))
+    )
+    with pytest.warns(UserWarning, match="DivergenceGuard"):
+        fit(model, guarded.Batches(poison([STEPS - 1])), epochs=2, callbacks=[guard, count])
+    assert max(kept) == most
+    assert len(guard.rescues) == 2
     assert guarded.is_finite(model)
 
 

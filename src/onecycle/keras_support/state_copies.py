@@ -7,6 +7,8 @@ Private names of Keras, checked on Keras 3.15.1: the order of JAX's training sta
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ import keras
 import numpy as np
 
 from onecycle.keras_support import array_copies, backends
+from onecycle.keras_support.device_memory import free_bytes
 from onecycle.keras_support.foreign_state import is_stateful_handle, restoration_of
 from onecycle.keras_support.held_objects import held_objects
 from onecycle.keras_support.layer_content import LayerContent
@@ -73,6 +76,16 @@ class StateCopies:
         self._counter = list(unique).index(id(step_counter(model.optimizer)))
         # What is not finite from the start, such as a mask, is no fault.
         self._not_checked = ~np.isfinite(array_copies.read_array(array_copies.sums_of(self._current(None))))
+
+    @property
+    def bytes_of_one(self) -> int:
+        """How much memory a copy takes, in bytes, without state outside Keras' variables."""
+        return sum(math.prod(one.shape) * _item_bytes(one.dtype) for one in self._variables)
+
+    @property
+    def free_bytes(self) -> int | None:
+        """How much memory is free for copies, in bytes; None where the system does not say."""
+        return free_bytes(self._variables[self._counter])
 
     @property
     def are_outdated(self) -> bool:
@@ -150,6 +163,11 @@ def _changes_in_step(value: object) -> bool:
     if backends.name() == "torch":
         return restoration_of(value) is not None
     return backends.name() == "tensorflow" and is_stateful_handle(value)
+
+
+def _item_bytes(dtype: str) -> int:
+    bits = re.search(r"\d+", dtype)
+    return max(int(bits.group()) // 8, 1) if bits else 1  # "bool" has no number
 
 
 def _is_users_own(value: Any) -> bool:

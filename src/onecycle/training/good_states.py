@@ -68,7 +68,7 @@ class GoodStates:
     Args:
         model: The model whose `fit` runs.
         losses: The losses of the `fit`, before its first step.
-        most: Number of states in memory.
+        most: Number of states in memory, or None for as many as fit into it, at most two.
         total_steps: Length of the training.
         learned_below: A loss below this is that of a network that has learned something. Until then the state at the
             start is kept, which is as good as a later one, and not damaged.
@@ -80,10 +80,16 @@ class GoodStates:
     """
 
     def __init__(
-        self, model: keras.Model, losses: LossStream, *, most: int, total_steps: int, learned_below: float = math.inf
+        self,
+        model: keras.Model,
+        losses: LossStream,
+        *,
+        most: int | None,
+        total_steps: int,
+        learned_below: float = math.inf,
     ) -> None:
         self._model, self._copies = model, StateCopies(model)
-        self._losses, self._most = losses, most
+        self._losses, self._most = losses, _states_that_fit(self._copies) if most is None else most
         self.interval = min(max(total_steps // PARTS, MIN_INTERVAL), MAX_INTERVAL)
         self._states = [GoodState(self._copies, self._copies.take(), losses.position(), -float("inf"), checked=True)]
         self._every = self.interval
@@ -215,6 +221,12 @@ class GoodStates:
         """Return the state with the lowest loss, or the one of the start if there is no other."""
         self.fault()
         return min(self._states, key=lambda one: one.level if math.isfinite(one.level) else math.inf)
+
+
+def _states_that_fit(copies: StateCopies) -> int:
+    """Return 1 where the memory is too short for two states and the copy that JAX makes when it restores one."""
+    free = copies.free_bytes
+    return 1 if free is not None and free < 3 * copies.bytes_of_one else 2
 
 
 def _described(paths: list[str]) -> str:

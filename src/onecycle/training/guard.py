@@ -49,7 +49,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         max_rescues: Number of rescues after which the guard gives up: it restores the best state that it has and raises
             an error. Batches with bad values do not count.
         copies: Number of good states in memory, 1 or 2. Each takes as much memory as weights and optimizer variables
-            together. With 1, the guard may go back to a state in which the divergence had begun unnoticed.
+            together. By default 2, or 1 if the device has memory for fewer than three. With 1, the guard may go back
+            to a state in which the divergence had begun unnoticed.
 
     Attributes:
         rescues: A tuple of `Rescue(step, reason, learning_rate_factor)` of the last `fit`.
@@ -68,12 +69,12 @@ class DivergenceGuard(keras.callbacks.Callback):
     """
 
     @suggest_names()
-    def __init__(self, *, max_rescues: int = 5, copies: int = 2) -> None:
+    def __init__(self, *, max_rescues: int = 5, copies: int | None = None) -> None:
         super().__init__()
         self.max_rescues = check_integer("max_rescues", max_rescues, minimum=0)
-        self.copies = check_integer("copies", copies)
-        if self.copies > 2:
-            raise ValueError(f"Argument `copies` must be 1 or 2. Received: copies={copies}")
+        self.copies = None if copies is None else check_integer("copies", copies)
+        if self.copies is not None and self.copies > 2:
+            raise ValueError(f"Argument `copies` must be 1, 2 or None. Received: copies={copies}")
         self.rescues: tuple[Rescue, ...] = ()
         self._run: GuardRun | None = None
         self._resumed: tuple[tuple[Rescue, ...], int] | None = None

@@ -45,14 +45,14 @@ class GuardRun:
         params: `callback.params` of Keras.
         epoch: The first epoch.
         max_rescues: Number of rescues after which training ends with an error.
-        copies: Number of good states in memory.
+        copies: Number of good states in memory, or None for up to two that fit into it.
         reads_each_step: Whether another callback ends training at the first NaN that it sees.
         checks_each_epoch: Whether another callback may save the model when an epoch ends.
         rescued: Called with each rescue.
     """
 
     def __init__(
-        self, model: keras.Model, params: Mapping[str, int | None], epoch: int, *, max_rescues: int, copies: int,
+        self, model: keras.Model, params: Mapping[str, int | None], epoch: int, *, max_rescues: int, copies: int | None,
         reads_each_step: bool, checks_each_epoch: bool, rescued: Callable[[Rescue], None],
     ) -> None:  # fmt: skip
         self._model, self._max_rescues, self._rescued = model, max_rescues, rescued
