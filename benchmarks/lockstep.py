@@ -46,8 +46,12 @@ def in_lockstep(trainings: Mapping[str, Train], epochs: int, steps: int) -> dict
     return {name: [Seconds(cpu / steps, wall / steps) for cpu, wall in turn.laps] for name, turn in turns.items()}
 
 
-class _Turn(keras.callbacks.Callback):
-    """Makes a training wait for its turn before each epoch."""
+class _Turn(keras.callbacks.History):
+    """Makes a training wait for its turn before each epoch.
+
+    It is a `History`, which Keras adds to each `fit` anyway. With another callback, a guard would check the weights
+    after each epoch, in case the callback saves them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +77,7 @@ class _Turn(keras.callbacks.Callback):
         self._watch = Stopwatch()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        super().on_epoch_end(epoch, logs)
         self.laps.append(self._watch.lap())
         self._done.release()
         self._go.acquire()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ import onecycle
 from onecycle.comparison.packed import documents
 from onecycle.tasks import load_task
 
-# Name -> rows to train on, hidden units, validation accuracy to reach, learning rates of batch size 32, batch sizes.
+RUNS = Path(__file__).parent / "runs"
+# Name -> rows to train on, hidden units, validation accuracy to reach, epochs at most, batch sizes.
 TASKS = {
-    "digits": (1200, 64, 0.95, (0.03, 0.1), (8, 16, 32, 64, 128, 256)),
-    "fashion-mnist": (10_000, 100, 0.84, (0.03, 0.1), (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
+    "digits": (1200, 64, 0.95, 20, (8, 16, 32, 64, 128, 256)),
+    "fashion-mnist": (10_000, 100, 0.84, 8, (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
 }
-SEEDS = (0, 1)
-FACTORS = (0.5, 1.0)  # on the rate that linear scaling gives
+RATES = tuple(0.2 / 2**power for power in range(8))  # of batch size 32, scaled linearly for the others
+ADVICE_RATE = 0.025
+SEEDS = range(5)
 EVALUATE_EVERY = 600  # rows
-MAX_EPOCHS = 20
 
 
 def data_of(name: str) -> tuple[np.ndarray, ...]:
@@ -48,7 +51,7 @@ def steps_to_target(name: str, batch_size: int, learning_rate: float, seed: int)
     order = np.random.default_rng(seed)
     steps_at_once = max(1, EVALUATE_EVERY // batch_size)
     steps = 0
-    while steps * batch_size < MAX_EPOCHS * len(x):
+    while steps * batch_size < TASKS[name][3] * len(x):
         rows = order.integers(len(x), size=steps_at_once * batch_size)
         model.fit(x[rows], y[rows], batch_size=batch_size, epochs=1, verbose=0, shuffle=False)
         steps += steps_at_once
@@ -59,31 +62,44 @@ def steps_to_target(name: str, batch_size: int, learning_rate: float, seed: int)
 
 
 def main() -> None:
-    """Write one record for the advice and one for each run that has none yet, into a folder for each task."""
-    runs = Path(__file__).parent / "runs"
-    for name, (_, _, target, rates, sizes) in TASKS.items():
-        done = documents(runs / name)
-        if "advice.json" not in done:
-            write(runs / name / "advice.json", {"task": name, "kind": "advice", **advice_for(name, rates[0], sizes)})
-        for size in sizes:
-            for rate in sorted({base * factor * size / 32 for base in rates for factor in FACTORS}):
-                for seed in SEEDS:
-                    file = f"{size}_{rate:g}_{seed}.json"
-                    if file not in done:
-                        steps = steps_to_target(name, size, rate, seed)
-                        run = {"task": name, "kind": "run", "batch_size": size, "learning_rate": rate, "seed": seed}
-                        write(runs / name / file, {**run, "target": target, "steps": steps})
+    """Write one record for each advice and each run that has none yet, into a folder for each task."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["advice", "runs"])
+    (write_advice if parser.parse_args().kind == "advice" else write_runs)()
 
 
-def advice_for(name: str, learning_rate: float, sizes: tuple[int, ...]) -> dict[str, Any]:
+def write_advice() -> None:
+    """Ask for advice once with each seed. It measures times, so nothing else should run meanwhile."""
+    for name, (*_, sizes) in TASKS.items():
+        done = documents(RUNS / name)
+        for seed in SEEDS:
+            file = f"advice_{seed}.json"
+            if file not in done:
+                write(RUNS / name / file, {"task": name, "kind": "advice", "seed": seed, **advice(name, sizes, seed)})
+
+
+def write_runs() -> None:
+    """Train at each batch size and rate up to the target."""
+    for name, (_, _, target, _, sizes) in TASKS.items():
+        done = documents(RUNS / name)
+        for size, rate, seed in itertools.product(sizes, RATES, SEEDS):
+            file = f"{size}_{rate:g}_{seed}.json"
+            if file not in done:
+                scaled = rate * size / 32
+                run = {"task": name, "kind": "run", "batch_size": size, "learning_rate": scaled, "seed": seed}
+                steps = steps_to_target(name, size, scaled, seed)
+                write(RUNS / name / file, {**run, "target": target, "steps": steps})
+
+
+def advice(name: str, sizes: tuple[int, ...], seed: int) -> dict[str, Any]:
     """Return the advice on a task as JSON values."""
     x, y, *_ = data_of(name)
-    model = model_of(name, x.shape[1], learning_rate, 0)
-    advice = onecycle.advise_batch_size(model, x, y, batch_sizes=sizes, seed=0, verbose=0)
+    model = model_of(name, x.shape[1], ADVICE_RATE, seed)
+    found = onecycle.advise_batch_size(model, x, y, batch_sizes=sizes, seed=seed, verbose=0)
     return {
-        "batch_size": advice.batch_size, "noise_scale": advice.noise_scale, "interval": advice.interval,
-        "batch_sizes": advice.batch_sizes.tolist(), "step_seconds": advice.step_seconds.tolist(),
-        "fewest_samples": advice.fewest_samples,
+        "batch_size": found.batch_size, "noise_scale": found.noise_scale, "interval": found.interval,
+        "batch_sizes": found.batch_sizes.tolist(), "step_seconds": found.step_seconds.tolist(),
+        "fewest_samples": found.fewest_samples,
     }  # fmt: skip
 
 

@@ -83,11 +83,11 @@ def to_numpy(variable: keras.Variable) -> NDArray[Any]:
     return keras.ops.convert_to_numpy(variable.value)
 
 
-def read_scalar(value: Nested) -> float:
-    """Return a number that a training step has computed, for which this waits, with as little overhead as possible."""
-    if name() == "torch" and hasattr(value, "item"):
-        return float(value.item())
-    return float(np.asarray(value))  # half the time of `float` on JAX and TensorFlow
+def scalar_reader() -> Callable[[Nested], float]:
+    """Return what reads a number that a training step has computed. It waits for the step, and costs little else."""
+    if name() == "torch":
+        return lambda value: float(value.item() if hasattr(value, "item") else value)
+    return lambda value: float(np.asarray(value))  # half the time of `float` on JAX and TensorFlow
 
 
 def read_rows(values: list[keras.KerasTensor]) -> list[list[float]]:

@@ -129,6 +129,36 @@ def call_before(callback: keras.callbacks.Callback, hook: str, action: Callable[
         set_before(running, hook, action)
 
 
+def call_after(callback: keras.callbacks.Callback, hook: str, action: Callable[..., None]) -> bool:
+    """Call `action` with the arguments of a later hook, after all callbacks that the running `fit` has by now.
+
+    Unlike a further callback, it costs nothing in a step.
+
+    Args:
+        callback: The callback within whose hook this is called.
+        hook: Name of the later hook.
+        action: Called with the arguments of the hook, before what callbacks pass to `call_last` within it.
+
+    Returns:
+        False if no list of callbacks calls the hook, so that nothing will be called.
+    """
+    running = _running_callback_list(callback)
+    if running is None:
+        return False
+    last = keras.callbacks.LambdaCallback(**{hook: action})
+    original = getattr(running, hook)
+
+    def called(*args: object, **kwargs: object) -> None:
+        running.callbacks.append(last)
+        try:
+            original(*args, **kwargs)
+        finally:
+            running.callbacks.remove(last)
+
+    setattr(running, hook, called)
+    return True
+
+
 def on_callback_error(
     callback: keras.callbacks.Callback, action: Callable[[], None], *, hooks: Iterable[str] = HOOKS
 ) -> None:

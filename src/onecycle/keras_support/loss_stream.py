@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
 STEPS_BETWEEN_READS = 4  # so that a loss is seen within 5 steps
-# Steps that are left for the next read. JAX computes in the background: to read the newest loss, Python has to wait.
-LAG = {"jax": 3, "tensorflow": 1, "torch": 1}
+LAG = 1  # steps that are left for the next read, so that the device has work while Python waits for a loss
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,15 @@ class LossStream:
         records = self.from_own_step or self._per_call > 1 or skips_updates(model.optimizer)
         self.recorded = RecordedLosses(model, STEPS_BETWEEN_READS + 2 * self._per_call, active=records)
         self._functional = backends.is_functional()
+        self._number = backends.scalar_reader()
         self._reads_each_step = reads_each_step
         # The newest losses are left for the next time, so that no step waits for them.
-        self._lag = 0 if reads_each_step or records else LAG[backends.name()]
+        self._lag = 0 if reads_each_step or records else LAG
         self._every = STEPS_BETWEEN_READS + 1 - max(self._lag, 1)
         self._logs: list[dict[str, Nested]] = []
-        self._skimmed: list[Loss] = []
+        self._skimmed: list[tuple[float, int, int]] = []
         self._each, self._above, self._look_at = True, -math.inf, 0
+        self._skim_until: float = 0
         self.epoch, self._start_of_epoch, self._calls_read = -1, 0, 0
         self._batches, self._mean = 0, 0.0
         self.healthy_logs: dict[str, Nested] = {}
@@ -156,18 +157,22 @@ class LossStream:
 
     def skim(self) -> bool:
         """Read one of the last losses and return whether all is well; if not, nothing has changed."""
-        logs, count = self._logs, len(self._logs) - self._lag
+        # It runs after every few steps, so it makes no call that is not necessary.
+        logs = self._logs
+        count = len(logs) - self._lag
         calls = self._calls_read + count
-        if count < 1 or self._each or not self._lag or self._start_of_epoch + calls >= self._look_at or self.ends_epoch:
+        if calls >= self._skim_until or count < 1:
             return False
-        batches, mean = self._batches + count, _number(logs[count - 1])
+        newest, batches = logs[count - 1], self._batches + count
+        mean = self._number(newest["loss"])
         loss = (batches * mean - self._batches * self._mean) / count
         if not loss <= self._above:  # also for NaN
             return False
-        self._skimmed.append(Loss(loss, self._start_of_epoch + calls - 1, count))
-        self._calls_read, self._batches, self._mean, self.healthy_logs = calls, batches, mean, logs[count - 1]
+        self._skimmed.append((loss, self._start_of_epoch + calls - 1, count))
+        self._calls_read, self._batches, self._mean, self.healthy_logs = calls, batches, mean, newest
         del logs[:count]
-        self._plan()
+        if self._calls_per_epoch is not None and self._calls_per_epoch - calls < self._most_waiting:
+            self._plan()
         return True
 
     def read(self, result: Nested) -> list[Loss]:
@@ -176,7 +181,7 @@ class LossStream:
         Args:
             result: What the training function has just returned; None when the epoch has ended.
         """
-        skimmed, self._skimmed = self._skimmed, []
+        skimmed, self._skimmed = [Loss(*one) for one in self._skimmed], []
         losses = self._read_recorded(result) if self.recorded.active else self._read_means()
         self._plan()
         return skimmed + losses
@@ -203,10 +208,12 @@ class LossStream:
         self._plan()
 
     def _plan(self) -> None:
-        """Set how many calls there are until the next look."""
+        """Set how many calls there are until the next look, and up to which call of the epoch it is a short one."""
         if self._each or self._reads_each_step:
-            self._most_waiting = 1
+            self._most_waiting, self._skim_until = 1, 0
             return
+        end = math.inf if self._calls_per_epoch is None else self._calls_per_epoch - self._lag
+        self._skim_until = min(self._look_at - self._start_of_epoch, end) if self._lag else 0
         self._most_waiting = max(1, self._every // self._per_call) + self._lag
         if self._calls_per_epoch is not None:
             self._most_waiting = min(self._most_waiting, max(1, self._calls_per_epoch - self._calls_read))
@@ -218,12 +225,12 @@ class LossStream:
         first, before, mean = self.steps - count, self._batches, self._mean
         self._logs.clear()
         self._calls_read += count
-        self._batches, self._mean = before + count, _number(logs[-1])
+        self._batches, self._mean = before + count, self._number(logs[-1]["loss"])
         loss = (self._batches * self._mean - before * mean) / count
         if loss <= self._above:  # not for NaN
             self.healthy_logs = logs[-1]
             return [Loss(loss, first + count - 1, count)]
-        means = [mean, *(_number(one) for one in logs[:-1]), self._mean]
+        means = [mean, *(self._number(one["loss"]) for one in logs[:-1]), self._mean]
         return [Loss((before + k + 1) * means[k + 1] - (before + k) * means[k], first + k) for k in range(count)]
 
     def _read_recorded(self, result: Nested) -> list[Loss]:
@@ -234,12 +241,7 @@ class LossStream:
         self._batches += len(logs) * self._per_call
         if not new:
             # A `train_step` that computes its loss without `compute_loss` may still report it.
-            new = [_number(one) for one in logs[-1:] if "loss" in one]
+            new = [self._number(one["loss"]) for one in logs[-1:] if "loss" in one]
         if logs and all(math.isfinite(loss) for loss in new):
             self.healthy_logs = logs[-1]
         return [Loss(loss, max(0, last - len(new) + 1 + k)) for k, loss in enumerate(new)]
-
-
-def _number(logs: dict[str, Nested]) -> float:
-    """Return the loss in logs, in the way that takes the least time."""
-    return backends.read_scalar(logs["loss"])

@@ -106,7 +106,7 @@ class FaultWatch:
             return None
         is_good = not self._rule.is_pending and (losses[-1].value <= self._rule.normal_up_to or states.is_old)
         fault = states.fault()
-        if fault is None and is_good and (states.due_at <= self._losses.steps or (checks and not states.is_current)):
+        if fault is None and is_good and states.due_at <= self._losses.steps:
             fault = states.keep(self._rule.level, result)
         if fault is None and checks:
             fault = states.fault() or (None if states.is_current else states.current_fault(result))

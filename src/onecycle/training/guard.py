@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from onecycle.keras_support.callback_list import (
+    call_after,
     call_before,
-    call_last,
     on_callback_error,
     other_callbacks,
     state_of_copy,
@@ -89,7 +89,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._resumed = (tuple(Rescue(*one) for one in state["rescues"]), state["lost"])
 
     def __getstate__(self) -> dict[str, object]:
-        return state_of_copy(self, "_run", "_last", "_resumed")
+        return state_of_copy(self, "_run", "_resumed")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         check_training_model(self.model)
@@ -98,17 +98,17 @@ class DivergenceGuard(keras.callbacks.Callback):
         (self.rescues, self._lost), self._resumed, self._run = self._resumed or ((), 0), None, None
         # After all other callbacks, so that the guard sees what they install, and before them where an epoch ends, so
         # that none of them saves a bad state.
-        last = keras.callbacks.LambdaCallback(on_epoch_begin=self._begin_epoch, on_train_end=self._end)
-        self._last = last if call_last(self, last) else None
+        self._is_last = call_after(self, "on_epoch_begin", self._begin_epoch)
+        call_after(self, "on_train_end", self._end)
         call_before(self, "on_test_begin", self._before_validation)
         call_before(self, "on_epoch_end", self._end_epoch)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self._last is None:
+        if not self._is_last:
             self._begin_epoch(epoch)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self._last is None:
+        if not self._is_last:
             self._end()
 
     def _begin_epoch(self, epoch: int, logs: dict[str, float] | None = None) -> None:
