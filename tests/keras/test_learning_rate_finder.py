@@ -113,6 +113,35 @@ def test_early_stopping_does_not_undo_the_restoration(tmp_path):
         assert len((tmp_path / "log.csv").read_text().splitlines()) == 1 + len(history.history["loss"])
 
 
+@pytest.mark.parametrize("beside", ["finder", "guard"])
+def test_history_of_ones_own_keeps_its_records(beside):
+    """What a `History` of the user's own class records is no state of the model, which is restored."""
+
+    class Recorder(keras.callbacks.History):
+        def __init__(self):
+            super().__init__()
+            self.epochs = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.epochs.append(epoch)
+
+    recorder, model = Recorder(), batch_normalized_model()
+    if beside == "finder":
+        fit(model, [onecycle.LearningRateFinder(num_steps=20), recorder])
+        assert recorder.epochs == list(range(len(recorder.epochs)))
+    else:
+        bad = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: (
+                epoch == 3 and model.set_weights([w * np.nan for w in model.get_weights()])
+            )
+        )
+        with pytest.warns(UserWarning, match="DivergenceGuard"):
+            fit(model, [onecycle.DivergenceGuard(), bad, recorder], epochs=6)
+        assert recorder.epochs == list(range(6))
+    assert recorder.epochs
+
+
 def test_finder_agrees_with_find_learning_rate():
     """On the same batches the finder gives bitwise the losses and suggestions of `find_learning_rate`."""
     import tensorflow as tf

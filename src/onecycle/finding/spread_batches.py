@@ -68,7 +68,7 @@ def facts_of(batches: Sequence[Nested]) -> BatchFacts:
         parts = keras.utils.unpack_x_y_sample_weight(tuple(batch) if isinstance(batch, list) else batch)
         arrays = [[numeric_rows(leaf, slice(None)) for leaf in keras.tree.flatten(part)] for part in parts]
         facts = batch_facts(dict(zip(("x", "y", "sample_weight"), arrays, strict=True)))
-        rows.append(keras.ops.convert_to_numpy(facts).tolist())
+        rows.append(facts if isinstance(facts, list) else keras.ops.convert_to_numpy(facts).tolist())
     return BatchFacts.from_table(np.array(rows, dtype=np.float64).reshape(len(rows), -1))
 
 

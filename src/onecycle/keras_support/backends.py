@@ -90,8 +90,8 @@ def scalar_reader() -> Callable[[Nested], float]:
     return lambda value: float(np.asarray(value))  # half the time of `float` on JAX and TensorFlow
 
 
-def read_rows(values: list[keras.KerasTensor]) -> list[list[float]]:
-    """Return tensors of one dimension and the same length as lists, with a single transfer from the device."""
+def read_numbers(values: list[keras.KerasTensor]) -> list[float]:
+    """Return tensors of one number each as floats, with a single transfer from the device."""
     return keras.ops.convert_to_numpy(keras.ops.stack(values)).tolist() if values else []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.foreign_state import is_module, keeps_attributes_elsewhere
-from onecycle.keras_support.held_objects import contained, is_container, is_users_own
+from onecycle.keras_support.held_objects import contained, has_attributes, is_container, is_users_own
 from onecycle.keras_support.object_content import ContentSnapshot
 
 # Attributes of a model that a running `fit` needs.
@@ -60,7 +60,7 @@ def _has_content(value: object) -> bool:
         return False
     if type(value).__module__.split(".")[0] == "keras":
         return False
-    return is_users_own(value) or is_module(value)
+    return has_attributes(value) and (is_users_own(value) or is_module(value))
 
 
 def own_attributes(owner: object) -> dict[str, object]:

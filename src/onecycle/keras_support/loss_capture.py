@@ -55,7 +55,7 @@ class LossRecorder:
         self._width = 1 + (batch_facts.WIDTH if facts else 0)  # numbers recorded in each step
         self._losses: list[float] = []
         self._rows: list[list[float]] = []
-        self._unread: list[keras.KerasTensor] = []  # PyTorch only
+        self._unread: list[tuple[keras.KerasTensor, Nested]] = []  # loss and facts, on PyTorch only
         with backends.strategy_scope(model):
             self._register = None if backends.runs_eagerly() else _register(capacity * self._width)
         self.recording = False
@@ -91,8 +91,7 @@ class LossRecorder:
             A list that grows with each call.
         """
         if self._register is None:
-            rows = backends.read_rows(self._unread)
-            self._unread.clear()
+            rows = self._read_list()
         else:
             count, *newest = step_state.variable_after_step(self._model, self._register, result).tolist()
             # Each replica counts the steps and holds its share of each loss. Both are summed when the variable is read.
@@ -103,6 +102,12 @@ class LossRecorder:
         self._losses += [row[0] for row in rows]
         self._rows += [row[1:] for row in rows]
         return self._losses
+
+    def _read_list(self) -> list[list[float]]:
+        losses = backends.read_numbers([loss for loss, _ in self._unread])
+        facts = [facts if isinstance(facts, list) else keras.ops.convert_to_numpy(facts) for _, facts in self._unread]
+        self._unread.clear()
+        return [[loss, *more] for loss, more in zip(losses, facts, strict=True)]
 
     def facts(self, steps: int) -> BatchFacts:
         """Return what was recorded on the first `steps` batches, whose losses have been read."""
@@ -118,12 +123,12 @@ class LossRecorder:
             raise ValueError(_LOST_STATE.format(kind=type(self._model).__name__))
         ops = keras.ops
         loss = ops.stop_gradient(loss)
-        row = ops.reshape(ops.cast(ops.mean(loss) if len(loss.shape) else loss, "float32"), (1,))
-        if self._width > 1:
-            row = ops.concatenate([row, batch_facts.batch_facts(arguments)])
+        loss = ops.cast(ops.mean(loss) if len(loss.shape) else loss, "float32")
+        facts = batch_facts.batch_facts(arguments, loss) if self._width > 1 else []
         if self._register is None:
-            self._unread.append(row)
+            self._unread.append((loss, facts))
             return
+        row = ops.concatenate([ops.reshape(loss, (1,)), *([facts] if self._width > 1 else [])])
         register = ops.convert_to_tensor(self._register)
         # The first entry counts; the others move up by one row.
         self._register.assign(ops.concatenate([register[:1] + 1.0, register[1 + self._width :], row]))
