@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from statistics import mean, median
 
-from onecycle.comparison.packed import documents
+from run import RUNS, TASKS
 
-RUNS = Path(__file__).parent / "runs"
+from onecycle.comparison.packed import documents
 
 
 def main() -> None:
     """Print two tables for each task."""
-    for task in ("digits", "fashion-mnist"):
+    for task in TASKS:
         records = documents(RUNS / task)
         advice = [record for record in records.values() if record["kind"] == "advice"]
         runs = [record for record in records.values() if record["kind"] == "run"]
@@ -28,7 +27,9 @@ def main() -> None:
             low, high = one["interval"]
             size = one["batch_size"]
             ratio = "" if size is None else f"{best[size][0] / fastest:.2f}"
-            print(f"| {one['seed']} | {one['noise_scale']:.0f} | {low:.0f} to {high:.0f} | {size or 'none'} | {ratio} |")
+            print(
+                f"| {one['seed']} | {one['noise_scale']:.0f} | {low:.0f} to {high:.0f} | {size or 'none'} | {ratio} |"
+            )
 
 
 def step_seconds(advice: list[dict]) -> dict[int, float]:

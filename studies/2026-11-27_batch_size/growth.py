@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from statistics import mean, median
@@ -46,9 +45,13 @@ def record(name: str, steps: int, seed: int) -> dict[str, object]:
 
 def print_growth() -> None:
     """Print the noise scales, and that of the whole training relative to that of its first tenth."""
-    found = {(one["task"], one["seed"], one["steps"]): one["noise_scale"] for one in documents(RUNS / "growth").values()}
+    found = {
+        (one["task"], one["seed"], one["steps"]): one["noise_scale"] for one in documents(RUNS / "growth").values()
+    }
     ratios = []
-    print(f"| task | seed | {' | '.join(f'{steps} steps' for steps in STEPS)} | mean over the training |\n{'|---' * 7}|")
+    print(
+        f"| task | seed | {' | '.join(f'{steps} steps' for steps in STEPS)} | mean over the training |\n{'|---' * 7}|"
+    )
     for name in NAMES:
         for seed in SEEDS:
             scales = [found[name, seed, steps] for steps in STEPS if (name, seed, steps) in found]
@@ -58,7 +61,9 @@ def print_growth() -> None:
                 average = sum(scale * span for scale, span in zip(scales, spans, strict=True)) / STEPS[-1]
                 ratios.append(average / scales[0])
                 print(f"| {name} | {seed} | {' | '.join(f'{one:.3g}' for one in scales)} | x {ratios[-1]:.2f} |")
-    print(f"\nThe mean over the training is {median(ratios):.2f} times that of the first tenth (median; mean {mean(ratios):.2f}).")
+    print(
+        f"\nThe mean over the training is {median(ratios):.2f} times that of the first tenth (median; mean {mean(ratios):.2f})."
+    )
 
 
 if __name__ == "__main__":

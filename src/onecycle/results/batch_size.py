@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_SPAN = 10.0
 # ours: a difference in samples that no training shows
 SAME_SAMPLES = 1.05
+# ours: the expected times are no more exact than this (studies/2026-11-27_batch_size). Of sizes that are equally fast,
+# the largest has the least noise at the end of the training.
+SAME_TIME = 1.25
 
 
 @codec.storable
@@ -80,10 +83,10 @@ class BatchSizeAdvice(Result):
 
     @property
     def batch_size(self) -> int | None:
-        """The batch size with the shortest expected time to a target; None where the measurement cannot tell."""
+        """The largest batch size whose expected time to a target is within 25 % of the shortest; None if uncertain."""
         if not self.is_certain:
             return None
-        return int(self.batch_sizes[int(np.argmin(self.relative_times))])
+        return int(self.batch_sizes[self.relative_times <= SAME_TIME].max())
 
     @property
     def fewest_samples(self) -> int | None:
