@@ -29,11 +29,15 @@ def test_the_summary_has_the_advice_and_each_size(result):
     assert len(lines) == 5 + len(result.batch_sizes)
 
 
-def test_the_advised_size_has_the_least_expected_time():
-    """With steps of 1 ms + 1 ms per 64 rows and a noise scale of 200, 128 rows need the least time, and 8 samples."""
+def test_the_largest_of_the_fast_sizes_is_advised():
+    """With steps of 1 ms + 1 ms per 64 rows and a noise scale of 200, 128 rows need the least time, and 256 16 % more.
+
+    8 rows need the fewest samples.
+    """
     result = BATCH_SIZES["pretty"]
     times = 1e-3 * (1 + result.batch_sizes / 64) * (1 + 200 / result.batch_sizes)
-    assert result.batch_size == result.batch_sizes[times.argmin()] == 128
+    assert result.batch_sizes[times.argmin()] == 128
+    assert result.batch_size == 256
     np.testing.assert_allclose(result.relative_times, times / times.min())
     assert result.fewest_samples == 16  # within 5 % of the samples with 8, and faster
 

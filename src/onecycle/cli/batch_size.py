@@ -28,7 +28,7 @@ def batch_size_command(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Find the batch size with which your model reaches a target in the shortest time.
+    """Find the batch size with which your model should reach a target fastest.
 
     Your model is left unchanged. The exit code is 1 if the measurement cannot tell.
 

@@ -1,4 +1,4 @@
-"""`advise_batch_size`: the batch size with the shortest time to a target, from gradients and measured step times."""
+"""`advise_batch_size`: the batch size that should reach a target fastest, from gradients and measured step times."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def advise_batch_size(
     A larger batch has a less noisy gradient, so training takes fewer steps, but reads more rows until a target: the
     number of steps is proportional to 1 + B / batch size, where B is the gradient noise scale. It is measured without
     bias from the gradients of `micro_batches` small batches at three points of a short training, since it is small at
-    first and grows for long. The time of a step is measured for each batch size in calls of `fit`. The advice is the
-    size with the shortest expected time. The model is left unchanged, as by `find_learning_rate`: a model that had no
-    weights stays built.
+    first. The time of a step is measured for each batch size in calls of `fit`. The advice is the largest size whose
+    expected time is at most 25 % above the shortest: the estimate is no more exact, and a large batch has less noise at
+    the end of a training. The model is left unchanged, as by `find_learning_rate`: a model that had no weights stays
+    built.
 
     Args:
         model: A compiled model.

@@ -22,7 +22,7 @@ class BatchSizePicture:
         times: `(n,)`, expected times to a target, relative to the shortest.
         band: The same at the ends of the interval of the noise scale, as (lowest, highest) of each size.
         samples: `(n,)`, expected samples until a target, relative to the least number; None where it is unknown.
-        advised: The batch size with the shortest time, or None.
+        advised: The batch size that is advised, or None.
         interval: (low, high) of the noise scale.
         title: The advice in a few words.
         caption: The reason.

@@ -29,7 +29,7 @@ SAME_TIME = 1.25
 @codec.storable
 @dataclass(frozen=True, eq=False, repr=False)
 class BatchSizeAdvice(Result):
-    """The batch size with the shortest time to a target, the one with the fewest samples, and the evidence.
+    """The batch size that should reach a target fastest, the one with the fewest samples, and the evidence.
 
     Attributes:
         batch_sizes: int64 array, `(n,)`, the batch sizes that were timed, increasing.
@@ -138,8 +138,8 @@ class BatchSizeAdvice(Result):
             return "Cannot tell which batch size is best."
         factor = self.rate_factors[np.flatnonzero(self.batch_sizes == size)[0]]
         return (
-            f"A batch size of {size} should reach a target in the shortest time, with {factor:.3g} times the learning "
-            f"rate of {self.current_batch_size}; {self.fewest_samples} with the fewest samples."
+            f"A batch size of {size} should reach a target fastest, with {factor:.3g} times the learning rate of "
+            f"{self.current_batch_size}; {self.fewest_samples} with the fewest samples."
         )
 
     def summary(self) -> str:
@@ -165,9 +165,9 @@ class BatchSizeAdvice(Result):
         Its keys are `batch_size`, `step` (ms), `throughput` (rows a second), `time`, `samples`, `rate` and `note`.
         Times and samples are left out where the noise scale is not known well enough.
         """
-        notes = {self.fewest_samples: "fewest samples", self.batch_size: "shortest time"}
+        notes = {self.fewest_samples: "fewest samples", self.batch_size: "advised"}
         if self.batch_size == self.fewest_samples:
-            notes[self.batch_size] = "shortest time, fewest samples"
+            notes[self.batch_size] = "advised, fewest samples"
         rows = []
         for number, size in enumerate(self.batch_sizes.tolist()):
             seconds = float(self.step_seconds[number])
