@@ -30,7 +30,9 @@ class Task:
         epochs: Epochs at most.
         batch_sizes: The grid.
         highest_rate: The highest learning rate of the grid, for batch size 32. Each is half of the one before.
+        advice_rate: The learning rate with which the noise scale is measured.
         adam: Whether it is trained with Adam. SGD has a momentum of 0.9.
+        rates: Number of rates for each batch size.
         seeds: Number of seeds.
     """
 
@@ -40,6 +42,8 @@ class Task:
     epochs: int
     batch_sizes: tuple[int, ...]
     highest_rate: float = 0.2
+    rates: int = 8
+    advice_rate: float = 0.025
     adam: bool = False
     seeds: int = 5
 
@@ -53,10 +57,10 @@ SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 TASKS = {
     "digits": Task(1200, 64, 0.95, 20, SIZES[:6]),
     "fashion-mnist": Task(10_000, 100, 0.84, 8, SIZES),
-    "cifar10": Task(10_000, 200, 0.4, 8, SIZES, highest_rate=0.008, adam=True, seeds=3),
+    "cifar10": Task(
+        10_000, 200, 0.4, 5, SIZES[1:8], highest_rate=0.004, rates=5, advice_rate=0.001, adam=True, seeds=3
+    ),
 }
-RATES = 8  # for each batch size
-ADVICE_RATE = 3  # the number of the rate with which the advice trains
 EVALUATE_EVERY = 600  # rows
 
 
@@ -118,7 +122,7 @@ def write_runs() -> None:
     """Train at each batch size and rate up to the target."""
     for name, task in TASKS.items():
         done = documents(RUNS / name)
-        for size, number, seed in itertools.product(task.batch_sizes, range(RATES), range(task.seeds)):
+        for size, number, seed in itertools.product(task.batch_sizes, range(task.rates), range(task.seeds)):
             file = f"{size}_{task.highest_rate / 2**number:g}_{seed}.json"
             if file not in done:
                 rate = task.rate(number, size)
@@ -131,7 +135,7 @@ def advice(name: str, seed: int) -> dict[str, Any]:
     """Return the advice on a task as JSON values."""
     x, y, *_ = data_of(name)
     task = TASKS[name]
-    model = model_of(name, x.shape[1], task.rate(ADVICE_RATE, 32), seed)
+    model = model_of(name, x.shape[1], task.advice_rate, seed)
     found = onecycle.advise_batch_size(model, x, y, batch_sizes=task.batch_sizes, seed=seed, verbose=0)
     return {
         "batch_size": found.batch_size, "noise_scale": found.noise_scale, "interval": found.interval,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
 from onecycle.keras_support import backends, compilation, step_graph, training_data
 from onecycle.keras_support.model_state import has_unlisted_state
@@ -21,6 +20,7 @@ def reason_not_compiled(
     *,
     methods: tuple[str, ...] = (),
     own_fit: bool = False,
+    any_size: bool = False,
 ) -> str | None:
     """Return why the model's training on this data cannot be compiled into one program.
 
@@ -31,11 +31,12 @@ def reason_not_compiled(
         sample_weight: Weights of the rows, as in `fit`.
         methods: More methods of the model that must not be overridden, besides those of Keras' training step.
         own_fit: Whether the model may have its own `fit`, which has preprocessed this data.
+        any_size: Whether the data may be of any size, since it is not put on the device as a whole.
 
     Returns:
         The reason as the end of a sentence, or None if the training can be compiled.
     """
-    return _reason_of_data((x, y, sample_weight)) or _reason_of_model(model, methods, own_fit)
+    return _reason_of_data((x, y, sample_weight), any_size) or _reason_of_model(model, methods, own_fit)
 
 
 def reason_validation_not_compiled(validation_data: Nested) -> str | None:
@@ -47,14 +48,12 @@ def reason_validation_not_compiled(validation_data: Nested) -> str | None:
     return _reason_of_data(validation_data)
 
 
-def _reason_of_data(data: Nested) -> str | None:
+def _reason_of_data(data: Nested, any_size: bool = False) -> str | None:
     if not training_data.is_arrays(data):
         return "the data does not consist of arrays"
     if not training_data.has_dense_arrays(data):
         return "the data is sparse, ragged or not numeric"
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    # Four bytes per value, as in float32, whatever the dtype is.
-    if sum(int(np.prod(leaf.shape)) * 4 for leaf in leaves) > MAX_DATA_BYTES:
+    if not any_size and training_data.count_bytes(data) > MAX_DATA_BYTES:
         return f"the data takes more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -14,6 +14,7 @@ from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.program_cache import cache_of, program_key
 from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.programs import Program, compile_training, reason_too_short
+from onecycle.engine.row_reader import RowReader
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
 from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.keras_support import compilation, training_data
@@ -57,18 +58,22 @@ class CompiledRamp:
     Args:
         model: A compiled model for which `engine.eligibility.reason_not_compiled` returns None.
         ramp: The learning rates.
-        data: (x, y, sample_weight), arrays.
+        data: (x, y, sample_weight), arrays as `fit` takes them.
+        class_weight: Weights of the classes, as in `fit`, or None.
         batch_size: Rows per batch.
 
     Attributes:
         refusal: Why the test cannot run as a program, as the end of a sentence, or None.
     """
 
-    def __init__(self, model: keras.Model, ramp: Ramp, data: Data, batch_size: int) -> None:
+    def __init__(
+        self, model: keras.Model, ramp: Ramp, data: Data, class_weight: Mapping[int, float] | None, batch_size: int
+    ) -> None:
         self._ramp, self._learning_rates = ramp, ramp.values()
         self._plan = BatchPlan(training_data.count_rows(data), batch_size)
-        build_symbolically(model, training_data.first_rows(data, batch_size))
-        self._start, self._data = _start_state(model), compilation.to_device(data)
+        self._reader = RowReader(data, class_weight, MAX_STEPS_PER_CALL * batch_size)
+        build_symbolically(model, training_data.first_rows(self._reader.example, batch_size))
+        self._start = _start_state(model)
         max_segments = -(-MAX_STEPS_PER_CALL // self._plan.steps_per_epoch) + 1
         self._spec = ProgramSpec(
             self._plan,
@@ -81,7 +86,7 @@ class CompiledRamp:
         # Not by the number of repeats: each of them equals a test of its own with its seed.
         self.refusal: str | None = reason_too_short(ramp.total_steps)
         if self.refusal is None:
-            key = program_key(model, data), self._spec
+            key = program_key(model, self._reader.example), self._spec
             self._program = cache_of(model).get(key, lambda: self._compile(model))
             self.refusal = self._program.refusal
 
@@ -124,14 +129,15 @@ class CompiledRamp:
         """Return the arguments of the program for `steps` steps from `first_step` on."""
         # A program has a fixed shape, so a shorter block is padded with steps that it does not run.
         block, padding = slice(first_step, first_step + steps), MAX_STEPS_PER_CALL - steps
+        data, chosen = self._reader.read(np.pad(rows[block], ((0, padding), (0, 0))))
         inputs = StepInputs(
-            rows=np.pad(rows[block], ((0, padding), (0, 0))),
+            rows=chosen,
             learning_rates=np.pad(self._learning_rates[block].astype("float32"), (0, padding)),
             momenta=None,
         )
         segments = self._plan.segments(first_step, steps)
         columns = segments.padded(self._spec.max_segments)
-        return state, self._data, inputs, columns, self._start.metrics, np.int32(len(segments))
+        return state, data, inputs, columns, self._start.metrics, np.int32(len(segments))
 
 
 def _start_state(model: keras.Model) -> TrainingState:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from onecycle.engine import program_cache
 from onecycle.engine.eligibility import reason_not_compiled
@@ -28,7 +29,6 @@ from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.keras_support.preprocessing import preprocessed, preprocesses_in_fit
 from onecycle.keras_support.snapshot import StateSnapshot, preserving
-from onecycle.keras_support.train_function import training_arrays
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
@@ -184,7 +184,21 @@ def _runs(
     if compiled is not None:
         return _compiled_runs(model, compiled, ramp, verbose, seeds)
     choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
-    return run_in_fit(model, ramp, data, validation_data, verbose, seeds)
+    return run_in_fit(model, ramp, _needed_rows(data, ramp.total_steps, seeds[0]), validation_data, verbose, seeds)
+
+
+def _needed_rows(data: FitData, steps: int, seed: int | None) -> FitData:
+    """Return as many rows of large arrays as the test trains on, in random order; other data as it is."""
+    arrays = data["x"], data["y"], data["sample_weight"]
+    if not training_data.is_arrays(arrays) or not training_data.is_large(arrays):
+        return data
+    needed = steps * (data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
+    if training_data.count_rows(arrays) <= needed:
+        return data
+    permutation = np.random.permutation if seed is None else np.random.RandomState(seed).permutation
+    chosen = np.sort(permutation(training_data.count_rows(arrays))[:needed])
+    x, y, sample_weight = training_data.select_rows(arrays, chosen)
+    return {**data, "x": x, "y": y, "sample_weight": sample_weight}
 
 
 def _check(
@@ -224,9 +238,9 @@ def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRam
             return None
         given = ready
     # A custom `compute_loss` may be called more than once per step, which only `RampInFit` notices.
-    if reason_not_compiled(model, *given, methods=("compute_loss",), own_fit=own_fit):
+    if reason_not_compiled(model, *given, methods=("compute_loss",), own_fit=own_fit, any_size=True):
         return None
-    compiled = CompiledRamp(model, ramp, training_arrays(*given, data["class_weight"]), batch_size)
+    compiled = CompiledRamp(model, ramp, given, data["class_weight"], batch_size)
     return None if compiled.refusal else compiled
 
 

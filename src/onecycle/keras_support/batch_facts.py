@@ -112,7 +112,7 @@ def _facts_of_arrays(leaves: Mapping[str, list[NDArray[np.generic]]], loss: kera
         numbers = [float(sum(np.count_nonzero(~np.isfinite(one)) for one in part)) for part in floats]
     numbers += [float(sum(map(np.count_nonzero, weights))) if weights else -1.0, len(targets[0]) if targets else 0.0]
     for leaf in targets[:MAX_TARGETS]:
-        rows = leaf.reshape(len(leaf), -1)
+        rows = leaf.reshape(len(leaf), -1).astype("float32")
         sums = rows @ _weights(rows.shape[1])
         numbers += [float(sums.mean()), float(sums.var())]
     return numbers + [NO_TARGET] * (WIDTH - len(numbers))

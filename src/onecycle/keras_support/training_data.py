@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onecycle.keras_support.types import Nested
+
+LARGE = 2**28  # bytes; ours
 
 
 def check_data(
@@ -75,6 +78,16 @@ def is_one_shot(x: Nested) -> bool:
 def count_batches(rows: int, batch_size: int) -> int:
     """Return the number of batches of an epoch, the last one of which may be short."""
     return -(-rows // batch_size)
+
+
+def count_bytes(data: Nested) -> int:
+    """Return the memory that nested arrays take as float32, whatever their dtypes are."""
+    return sum(4 * math.prod(leaf.shape) for leaf in keras.tree.flatten(data) if leaf is not None)
+
+
+def is_large(data: Nested) -> bool:
+    """Return whether nested arrays should be read in parts, and not be put on the device as a whole."""
+    return count_bytes(data) > LARGE
 
 
 def first_rows(data: Nested, rows: int) -> Nested:

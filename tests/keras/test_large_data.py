@@ -1,0 +1,77 @@
+"""Range tests on arrays that are too large to be put on the device as a whole."""
+
+import keras
+import numpy as np
+import pytest
+
+import onecycle
+from onecycle.engine import row_reader
+from onecycle.finding import range_test
+from onecycle.keras_support import training_data
+
+ROWS, BATCH, STEPS = 1003, 8, 200  # one epoch and a half, with a short batch between them
+
+
+def model(classes=4):
+    """Return a small compiled model."""
+    keras.utils.set_random_seed(3)
+    body = [keras.layers.Dense(8, "relu"), keras.layers.BatchNormalization(), keras.layers.Dense(classes)]
+    built = keras.Sequential([keras.Input((5,)), *body])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    built.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    return built
+
+
+def arrays(folder, dtype):
+    """Return inputs in a file, and targets."""
+    random = np.random.default_rng(0)
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, (ROWS, 5))
+    x[:] = random.integers(0, 9, size=x.shape)
+    return np.load(folder / "x.npy", mmap_mode="r"), (np.asarray(x).sum(axis=1) % 4).astype("int64")
+
+
+def range_test_of(x, y, **options):
+    """Return a range test from the same weights, in the same order."""
+    return onecycle.find_learning_rate(model(), x, y, batch_size=BATCH, num_steps=STEPS, seed=5, verbose=0, **options)
+
+
+@pytest.fixture
+def everything_is_large(monkeypatch):
+    """Have small arrays treated as large ones."""
+    return lambda: monkeypatch.setattr(training_data, "LARGE", 1000)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize(
+    "weights", [{}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}}, {"sample_weight": np.linspace(0, 2, ROWS)}]
+)
+def test_rows_are_read_as_they_are_needed(tmp_path, monkeypatch, everything_is_large, dtype, weights):
+    """The losses are those of the same test with all data on the device, and no call reads more than its rows."""
+    x, y = arrays(tmp_path, dtype)
+    expected = range_test_of(x, y, **weights)
+    everything_is_large()
+    read, prepare = [], row_reader.training_arrays
+    monkeypatch.setattr(row_reader, "training_arrays", lambda x, *others: (read.append(len(x)), prepare(x, *others))[1])
+    found = range_test_of(x, y, **weights)
+    assert len(found.losses) > 64
+    np.testing.assert_allclose(found.losses[:100], expected.losses[:100], rtol=1e-5)
+    assert read
+    assert max(read) <= 64 * BATCH
+
+
+def test_a_test_in_fit_gets_the_rows_that_it_needs(tmp_path, monkeypatch, everything_is_large):
+    """A test that cannot be compiled trains on a random part of large arrays."""
+    everything_is_large()
+    given, run = [], range_test.run_in_fit
+    monkeypatch.setattr(range_test, "run_in_fit", lambda *args: (given.append(args[2]["x"]), run(*args))[1])
+    x, y = arrays(tmp_path, "float32")
+    results = [
+        onecycle.find_learning_rate(
+            model(), x, y, batch_size=BATCH, num_steps=40, seed=5, verbose=0, steps_per_execution=None
+        )
+        for _ in range(2)
+    ]
+    assert [len(part) for part in given] == [40 * BATCH] * 2
+    assert len(np.unique(given[0], axis=0)) > 30 * BATCH
+    np.testing.assert_array_equal(given[0], given[1])
+    assert results[0] == results[1]
