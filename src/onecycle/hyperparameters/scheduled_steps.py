@@ -67,7 +67,7 @@ class ScheduledSteps:
         self._current: dict[str, StepValue] = {}
         self._depth = 0
         # Decided here and not in each step, which PyTorch runs as Python code.
-        self._on_host = backends.runs_eagerly()
+        self._on_host, self._casts = backends.runs_eagerly(), not backends.mixes_dtypes()
         self._table = ValueTable.of(self.plan)
         self._momentum_attributes = momentum_attributes(optimizer)
         self._compares_momentum = compares_momentum(optimizer)
@@ -150,20 +150,28 @@ class ScheduledSteps:
             values |= {name: evaluate(value, step) for name, value in self.plan.items() if name not in values}
         # Muon has two momenta and two weight decays, which follow the same schedule.
         current: dict[str, StepValue] = {}
-        # Most optimizers cast the rate themselves. A momentum keeps its precision where the optimizer allows it.
-        dtype = shared_dtype(self._optimizer) or "float32"
+        if self._casts:
+            values = self._cast(values)
         if "momentum" in values:
             momentum = values["momentum"]
-            keeps_precision = dtype not in ("float32", "float64") and casts_momentum(self._optimizer)
-            momentum = backends.in_dtype(momentum, "float32" if keeps_precision else dtype)
             if self._compares_momentum:
                 momentum = traceable_momentum(momentum)
             current |= dict.fromkeys(self._momentum_attributes, momentum)
         if "weight_decay" in values:
             current |= dict.fromkeys(weight_decay_attributes(self._optimizer), values["weight_decay"])
         if "learning_rate" in values:
-            current["learning_rate"] = backends.in_dtype(values["learning_rate"], dtype)
+            current["learning_rate"] = values["learning_rate"]
         return current
+
+    def _cast(self, values: Mapping[str, StepValue]) -> dict[str, StepValue]:
+        """Return rate and momentum in the dtype of the weights, which TensorFlow does not mix with others."""
+        # Most optimizers cast the rate themselves. A momentum keeps its precision where the optimizer allows it.
+        dtype = shared_dtype(self._optimizer) or "float32"
+        keeps_precision = dtype not in ("float32", "float64") and casts_momentum(self._optimizer)
+        dtypes = {"learning_rate": dtype, "momentum": "float32" if keeps_precision else dtype}
+        return {
+            name: backends.in_dtype(value, dtypes[name]) if name in dtypes else value for name, value in values.items()
+        }
 
     def _rate_now(self) -> StepValue | keras.Variable:
         if "learning_rate" in self._current:

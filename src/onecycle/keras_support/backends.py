@@ -135,11 +135,14 @@ def write_count(variable: keras.Variable) -> int:
     return int(variable.value._version)
 
 
+def mixes_dtypes() -> bool:
+    """Return whether operations take tensors of several dtypes, as on JAX and PyTorch."""
+    return name() != "tensorflow"
+
+
 def in_dtype(value: float | keras.KerasTensor, dtype: str) -> float | keras.KerasTensor:
-    """Return a scalar in a dtype on TensorFlow, which does not mix dtypes as the others do."""
-    if name() != "tensorflow" or isinstance(value, float):
-        return value
-    return keras.ops.cast(value, dtype)
+    """Return a scalar in a dtype where operations take only one."""
+    return value if mixes_dtypes() or isinstance(value, float) else keras.ops.cast(value, dtype)
 
 
 # What happens around a training step
