@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # With the caller's PYTHONPATH, pip and the tests could use another checkout or its bytecode cache.
 unexport PYTHONPATH
 
-.PHONY: demo test test-once test-lower-bound test-long lint bench docs docs-pictures wheel clean
+.PHONY: demo test test-once test-lower-bound test-long lint bench bench-peers docs docs-pictures wheel clean
 .NOTPARALLEL:
 
 demo: $(READY)
@@ -69,6 +69,19 @@ bench: $(READY)
 	done
 	@echo "== Start-up time"
 	@$(BIN)/python -m benchmarks.start
+
+PEERS := $(VENV)/peers
+
+# torchvision comes with fastai, for a PyTorch with CUDA; nothing here needs it.
+$(PEERS)/.installed: constraints.txt pyproject.toml
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" tensorflow-cpu \
+	  optax fastai torch-lr-finder lightning
+	@$(PEERS)/bin/pip uninstall --quiet --yes torchvision
+	@touch $@
+
+bench-peers: $(PEERS)/.installed
+	@$(PEERS)/bin/python -m benchmarks.peers
 
 # Warnings, such as broken links and unknown names, are errors.
 docs: $(READY)
