@@ -61,9 +61,7 @@ def print_growth() -> None:
                 average = sum(scale * span for scale, span in zip(scales, spans, strict=True)) / STEPS[-1]
                 ratios.append(average / scales[0])
                 print(f"| {name} | {seed} | {' | '.join(f'{one:.3g}' for one in scales)} | x {ratios[-1]:.2f} |")
-    print(
-        f"\nThe mean over the training, relative to the first tenth: median {median(ratios):.2f}, mean {mean(ratios):.2f}"
-    )
+    print(f"\nMean over the training / first tenth: median {median(ratios):.2f}, mean {mean(ratios):.2f}")
 
 
 if __name__ == "__main__":
