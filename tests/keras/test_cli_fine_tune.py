@@ -1,6 +1,7 @@
 """`onecycle fine-tune`: both phases of a user's model, and the files that it writes."""
 
 import json
+import sys
 
 import keras
 import pytest
@@ -32,7 +33,8 @@ def mine(tmp_path, monkeypatch):
     """A user's file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(CODE, encoding="utf-8")
-    return "mine.py:make"
+    yield "mine.py:make"
+    sys.modules.pop("mine", None)
 
 
 def test_both_phases_are_trained_and_written(mine, tmp_path, capsys):

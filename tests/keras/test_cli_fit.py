@@ -70,7 +70,9 @@ def run(mine, capsys):
 
     def fit_model(function, *options):
         code = main(["fit", f"mine:{function}", *options])
-        return code, json.loads(capsys.readouterr().out or "{}")
+        captured = capsys.readouterr()
+        print(captured.err, file=sys.stderr)  # shown where the test fails
+        return code, json.loads(captured.out or "{}")
 
     return fit_model
 
