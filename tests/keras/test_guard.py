@@ -318,7 +318,7 @@ def test_beside_other_callbacks(tmp_path, beside):
 
 @pytest.mark.parametrize(("free", "copies", "most"), [(2.9, None, 1), (3.1, None, 2), (None, None, 2), (0, 2, 2)])
 def test_one_state_where_memory_is_short(monkeypatch, free, copies, most):
-    """With less free memory than three states take the guard keeps one, unless told otherwise, and rescues with it."""
+    """With less free memory than three states take, the guard keeps one and rescues with it, unless `copies` is two."""
     size, kept = [], []
 
     def free_bytes(variable):
