@@ -23,7 +23,8 @@ from onecycle.comparison.packed import documents
 from onecycle.results.codec import write_atomically
 
 RUNS = Path(__file__).parent / "runs"
-COMPARED = ("cifar-classes-sgd", "fashion-digits-adam", "fashion-classes-adam", "prose-code-adamw")
+BERT = "bert-modules-adam"
+COMPARED = ("cifar-classes-sgd", "fashion-digits-adam", "fashion-classes-adam", "prose-code-adamw", BERT)
 FROZEN_EPOCHS = 1
 DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}  # the defaults of Keras, where no peak is found
 Run = Callable[[keras.Model, FineTuning, int], float]
@@ -36,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for seed in range(arguments.seeds):
         for name in arguments.tasks:
-            task = bert_task() if name == "bert-modules-adam" else TASKS[name]
+            task = bert_task() if name == BERT else TASKS[name]
             complete(name, task, seed)
 
 
