@@ -1,7 +1,7 @@
 """Measure the memory that a range test and a cycle take on an array in a file: `python -m benchmarks.memory`.
 
-Each subject runs in a process of its own, on the backend of KERAS_BACKEND. Counted is the memory that belongs to the
-process (`RssAnon` of Linux), not the pages of the file, which the system can drop at any time.
+Each subject runs in a separate process, on the backend of KERAS_BACKEND. Only memory that belongs to the process counts
+(`RssAnon` of Linux), not the pages of the file, which the system can drop at any time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure range tests and trainings of all libraries side by side: `make bench-peers`.
 
-Every subject has a process of its own. In each round, each makes one call while the others wait.
+Each subject runs in a separate process. They take turns: one makes a call while the others wait.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -69,7 +70,7 @@ class Worker:
         if backend:
             environment["KERAS_BACKEND"] = backend
         self._calls: list[dict] = []
-        self._errors = (RESULTS.parent / f".{subject.replace(' ', '_')}.log").open("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `finish`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers.worker", subject, net],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment,
@@ -92,7 +93,6 @@ class Worker:
         self._errors.seek(0)
         error = self._errors.read()[-2000:] if self._process.returncode else None
         self._errors.close()
-        Path(self._errors.name).unlink()
         return {"calls": self._calls, "error": error}
 
     def _read(self) -> dict:

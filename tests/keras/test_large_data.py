@@ -6,7 +6,7 @@ import pytest
 
 import onecycle
 from onecycle.engine import row_reader
-from onecycle.finding import range_test
+from onecycle.finding import fit_runs
 from onecycle.keras_support import training_data
 
 ROWS, BATCH, STEPS = 1003, 8, 200  # one epoch and a half, with a short batch between them
@@ -38,7 +38,7 @@ def range_test_of(x, y, **options):
 @pytest.fixture
 def everything_is_large(monkeypatch):
     """Have small arrays treated as large ones."""
-    return lambda: monkeypatch.setattr(training_data, "LARGE", 1000)
+    return lambda: monkeypatch.setattr(training_data, "LARGE_BYTES", 1000)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
@@ -62,16 +62,18 @@ def test_rows_are_read_as_they_are_needed(tmp_path, monkeypatch, everything_is_l
 def test_a_test_in_fit_gets_the_rows_that_it_needs(tmp_path, monkeypatch, everything_is_large):
     """A test that cannot be compiled trains on a random part of large arrays."""
     everything_is_large()
-    given, run = [], range_test.run_in_fit
-    monkeypatch.setattr(range_test, "run_in_fit", lambda *args: (given.append(args[2]["x"]), run(*args))[1])
+    given, needed_rows = [], fit_runs.needed_rows
+    monkeypatch.setattr(fit_runs, "needed_rows", lambda *args: (given.append(needed_rows(*args)), given[-1])[1])
     x, y = arrays(tmp_path, "float32")
     results = [
         onecycle.find_learning_rate(
-            model(), x, y, batch_size=BATCH, num_steps=40, seed=5, verbose=0, steps_per_execution=None
+            model(), x, y, batch_size=BATCH, num_steps=40, seed=5, repeats=2, verbose=0, steps_per_execution=None
         )
         for _ in range(2)
     ]
-    assert [len(part) for part in given] == [40 * BATCH] * 2
-    assert len(np.unique(given[0], axis=0)) > 30 * BATCH
-    np.testing.assert_array_equal(given[0], given[1])
+    parts = [data["x"] for data in given]
+    assert [len(part) for part in parts] == [40 * BATCH] * 4
+    assert len(np.unique(parts[0], axis=0)) > 30 * BATCH
+    assert not np.array_equal(parts[0], parts[1])  # each repeat has rows of its own
+    np.testing.assert_array_equal(parts[0], parts[2])
     assert results[0] == results[1]

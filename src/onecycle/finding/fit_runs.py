@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import keras
+import numpy as np
 
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp
@@ -67,9 +68,33 @@ def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: in
         with without_data_warnings(), batches_required(data["x"]):
             set_seed(seed)
             # An epoch has at least one step, so this many epochs are enough; the run ends `fit` itself.
-            model.fit(**data, epochs=ramp.total_steps, verbose=0, callbacks=[callback])
+            model.fit(
+                **needed_rows(data, ramp.total_steps, seed), epochs=ramp.total_steps, verbose=0, callbacks=[callback]
+            )
     finally:
         close_ended_fit(model)
+
+
+def needed_rows(data: FitData, steps: int, seed: int | None) -> FitData:
+    """Return random rows of large arrays, as many as a test trains on; other data as it is.
+
+    Keras reads large arrays as a whole on TensorFlow. The rows are in their order, in which a file is read fastest:
+    `fit` shuffles them.
+
+    Args:
+        data: The data, as `fit` takes it.
+        steps: Number of steps.
+        seed: Seed of the choice, or None for NumPy's global generator.
+    """
+    arrays = data["x"], data["y"], data["sample_weight"]
+    if not training_data.is_arrays(arrays) or not training_data.is_large(arrays):
+        return data
+    rows, needed = training_data.count_rows(arrays), steps * (data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
+    if rows <= needed:
+        return data
+    permutation = np.random.permutation if seed is None else np.random.RandomState(seed).permutation
+    x, y, sample_weight = training_data.select_rows(arrays, np.sort(permutation(rows)[:needed]))
+    return {**data, "x": x, "y": y, "sample_weight": sample_weight}
 
 
 class _RampCallback(keras.callbacks.Callback):

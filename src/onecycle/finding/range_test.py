@@ -6,7 +6,6 @@ import functools
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from onecycle.engine import program_cache
 from onecycle.engine.eligibility import reason_not_compiled
@@ -184,21 +183,7 @@ def _runs(
     if compiled is not None:
         return _compiled_runs(model, compiled, ramp, verbose, seeds)
     choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
-    return run_in_fit(model, ramp, _needed_rows(data, ramp.total_steps, seeds[0]), validation_data, verbose, seeds)
-
-
-def _needed_rows(data: FitData, steps: int, seed: int | None) -> FitData:
-    """Return as many rows of large arrays as the test trains on, in random order; other data as it is."""
-    arrays = data["x"], data["y"], data["sample_weight"]
-    if not training_data.is_arrays(arrays) or not training_data.is_large(arrays):
-        return data
-    needed = steps * (data["batch_size"] or training_data.DEFAULT_BATCH_SIZE)
-    if training_data.count_rows(arrays) <= needed:
-        return data
-    permutation = np.random.permutation if seed is None else np.random.RandomState(seed).permutation
-    chosen = np.sort(permutation(training_data.count_rows(arrays))[:needed])
-    x, y, sample_weight = training_data.select_rows(arrays, chosen)
-    return {**data, "x": x, "y": y, "sample_weight": sample_weight}
+    return run_in_fit(model, ramp, data, validation_data, verbose, seeds)
 
 
 def _check(

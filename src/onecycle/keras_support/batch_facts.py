@@ -133,10 +133,7 @@ def _is_on_host(leaf: Nested) -> bool:
 
 
 def _array(leaf: Nested) -> NDArray[np.generic]:
+    if isinstance(leaf, np.ndarray):
+        return leaf
     # NumPy has no bfloat16.
-    is_plain = isinstance(leaf, np.ndarray) or leaf.dtype.itemsize != 2
-    return (
-        np.asarray(leaf if isinstance(leaf, np.ndarray) else leaf.detach())
-        if is_plain
-        else keras.ops.convert_to_numpy(leaf)
-    )
+    return keras.ops.convert_to_numpy(leaf) if leaf.dtype.itemsize == 2 else leaf.detach().numpy()

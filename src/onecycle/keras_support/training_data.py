@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from onecycle.keras_support.types import Nested
 
-LARGE = 2**28  # bytes; ours
+LARGE_BYTES = 2**28  # ours
 
 
 def check_data(
@@ -87,7 +87,7 @@ def count_bytes(data: Nested) -> int:
 
 def is_large(data: Nested) -> bool:
     """Return whether nested arrays should be read in parts, and not be put on the device as a whole."""
-    return count_bytes(data) > LARGE
+    return count_bytes(data) > LARGE_BYTES
 
 
 def first_rows(data: Nested, rows: int) -> Nested:

@@ -68,7 +68,7 @@ class GoodStates:
     Args:
         model: The model whose `fit` runs.
         losses: The losses of the `fit`, before its first step.
-        most: Number of states in memory, or None for as many as fit into it, at most two.
+        most: Largest number of states in memory, or None for two, or one where memory is short.
         total_steps: Length of the training.
         learned_below: A loss below this is that of a network that has learned something. Until then the state at the
             start is kept, which is as good as a later one, and not damaged.
