@@ -18,7 +18,7 @@ import keras  # noqa: E402
 import onecycle  # noqa: E402
 from benchmarks.lockstep import Train, in_lockstep  # noqa: E402
 from benchmarks.measure import Seconds, compare_times  # noqa: E402
-from benchmarks.subjects import BATCH, SUBJECTS, Subject, compiled, data  # noqa: E402
+from benchmarks.subjects import BATCH, EPOCHS, SUBJECTS, Subject, compiled, data  # noqa: E402
 
 CYCLE_TARGET, FINDER_TARGET, FAST_FINDER_TARGET, GUARD_TARGET = 1.02, 1.05, 1.0, 1.01
 SKIPPED_EPOCHS = 2  # at either end: compilation and warm-up, restoration
@@ -27,13 +27,14 @@ FAST_STEPS_PER_EXECUTION = 32  # the default of find_learning_rate on TensorFlow
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=164)
+    parser.add_argument("--epochs", type=int, help="number of epochs (default: that of the net)")
     parser.add_argument("--only", help="name of the only net to measure")
     arguments = parser.parse_args()
     backend = keras.backend.backend()
     for subject in SUBJECTS:
         if arguments.only in (None, subject.name):
-            write_result(subject, backend, measure_net(subject, backend, arguments.epochs))
+            epochs = arguments.epochs or subject.epochs.get(backend, EPOCHS)
+            write_result(subject, backend, measure_net(subject, backend, epochs))
 
 
 def measure_net(subject: Subject, backend: str, epochs: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Measure the memory that a range test and a cycle take on an array in a file: `python -m benchmarks.memory`.
+"""Measure the memory that training takes on an array in a file, with and without us: `python -m benchmarks.memory`.
 
 Each subject runs in a separate process, on the backend of KERAS_BACKEND. Only memory that belongs to the process counts
 (`RssAnon` of Linux), not the pages of the file, which the system can drop at any time.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 WIDTH, BATCH, STEPS = 784, 32, 300
-SUBJECTS = ("fit", "find_learning_rate", "fit_one_cycle")
+SUBJECTS = ("fit", "find_learning_rate", "fit_one_cycle", "sweep_learning_rates", "race_learning_rates")
 MAX_EXTRA = 300  # MB above a bare `fit`
 
 
@@ -85,6 +85,8 @@ def measure(subject: str, file: Path) -> dict[str, object]:
             model, x, y, batch_size=BATCH, num_steps=STEPS, verbose=0
         ),
         "fit_one_cycle": lambda: onecycle.fit_one_cycle(model, x, y, max_learning_rate=0.1, **fit),
+        "sweep_learning_rates": lambda: onecycle.sweep_learning_rates(model, x, y, **fit),
+        "race_learning_rates": lambda: onecycle.race_learning_rates(model, x, y, **fit),
     }
     before, began = own_memory(), time.perf_counter()
     with Peak() as peak:

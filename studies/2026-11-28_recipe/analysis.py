@@ -27,7 +27,8 @@ def main() -> None:
     if not seeds:
         raise SystemExit("No seed is complete on all tasks.")
     text = f"Seeds {', '.join(map(str, seeds))} are complete on all {len(TASKS)} tuning tasks.\n\n"
-    text += recipes_table(found, seeds) + "\n" + momentum_table(found, seeds) + "\n" + tasks_table(found, seeds)
+    text += recipes_table(found, seeds) + "\n" + optimizers_table(found, seeds) + "\n"
+    text += momentum_table(found, seeds) + "\n" + factors_table(found, seeds) + "\n" + tasks_table(found, seeds)
     tables.fill(HERE / "README.md", "results", text)
 
 
@@ -101,6 +102,36 @@ def recipes_table(found: dict[str, dict[tuple[str, int], Runs]], seeds: list[int
     head = ("recipe", "best peak", "factor on the found peak", "found peak", "found peak, against article, cycled",
             "2.5 times too high", "2.5 times too low")  # fmt: skip
     return tables.table(head, [line[1:] for line in sorted(lines)])
+
+
+def optimizers_table(found: dict[str, dict[tuple[str, int], Runs]], seeds: list[int]) -> str:
+    """Return each recipe's loss at its best peak and 2.5 times above it, for SGD and for Adam and AdamW apart."""
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for task in found:
+        names[optimizer_of(task) == "sgd"].append(task)
+    lines = []
+    for recipe in recipes_with(found, seeds):
+        groups = [{task: found[task] for task in names[is_sgd]} for is_sgd in (True, False)]
+        lines.append([recipe.name, *(with_interval(scores(group, recipe, seeds, of))
+                                     for of in ("best peak", "high") for group in groups)])  # fmt: skip
+    kinds = f"SGD ({len(names[True])} tasks)", f"Adam, AdamW ({len(names[False])} tasks)"
+    heads = (f"{what}, {kind}" for what in ("best peak", "2.5 times too high") for kind in kinds)
+    return tables.table(("recipe", *heads), lines)
+
+
+def optimizer_of(task: str) -> str:
+    """Return the optimizer of a task, from its records."""
+    record: Any = next(iter(documents(RUNS / task, f"{slug(BASELINE)}_*.json").values()))
+    return str(record["optimizer"])
+
+
+def factors_table(found: dict[str, dict[tuple[str, int], Runs]], seeds: list[int]) -> str:
+    """Return the loss of each recipe at the found peak and at 2.5 times more and less than it."""
+    lines = [
+        [recipe.name, *(with_interval(scores(found, recipe, seeds, str(factor))) for factor in FACTORS)]
+        for recipe in recipes_with(found, seeds)
+    ]
+    return tables.table(("recipe", *(f"{2.5**factor:g} times the found peak" for factor in FACTORS)), lines)
 
 
 def momentum_table(found: dict[str, dict[tuple[str, int], Runs]], seeds: list[int]) -> str:

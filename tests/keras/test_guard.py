@@ -11,7 +11,7 @@ from oracles.guarded import BATCH, STEPS
 import onecycle
 from onecycle.keras_support import device_memory, state_copies
 from onecycle.keras_support.optimizers import raw_step
-from onecycle.training import guard_run
+from onecycle.training import fault_watch, guard_run
 from onecycle.training.guard_run import DivergenceError
 
 X, Y = guarded.arrays()
@@ -190,6 +190,18 @@ def test_divergence_is_seen_within_five_steps(noticed, what):
     fit(model, data, callbacks=[guard])
     assert guard.rescues[0].step == first
     assert first < noticed[0] <= first + 5
+
+
+@pytest.mark.parametrize(("others", "times"), [([], 1), ([keras.callbacks.LambdaCallback()], 4)])
+def test_state_is_examined_at_the_end_of_an_epoch_only_where_it_may_be_saved(monkeypatch, others, times):
+    """Another callback may save the model. Without one, the end of the training is enough."""
+    examined, at_end = [], fault_watch.FaultWatch.of_state
+    monkeypatch.setattr(
+        fault_watch.FaultWatch, "of_state",
+        lambda self, *args, checks: (examined.append(checks), at_end(self, *args, checks=checks))[1],
+    )  # fmt: skip
+    guarded.network().fit(X, Y, batch_size=BATCH, epochs=4, verbose=0, callbacks=[onecycle.DivergenceGuard(), *others])
+    assert sum(examined) == times
 
 
 def test_bad_row_in_each_epoch_is_skipped_to_the_end():

@@ -45,6 +45,34 @@ def test_jax_state_of_a_training_step():
     assert metrics
 
 
+class StepLog:
+    """A log that is computed in the background, or whose wait is interrupted."""
+
+    def __init__(self, waited, number, interrupted=False):
+        self.waited, self.number, self.interrupted = waited, number, interrupted
+
+    def block_until_ready(self):
+        """Stand for the method of an array of JAX."""
+        self.waited.append(self.number)
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+
+def test_steps_in_the_background_are_waited_for_one_by_one(backend):
+    """An interrupt waits for one step. On the other backends there is nothing to wait for."""
+    waited, queue = [], step_state.StepQueue()
+    for number in range(40):
+        queue.add(({"loss": StepLog(waited, number, interrupted=number == 20)}, None))
+    if backend != "jax":
+        queue.wait()
+        assert not waited
+        return
+    with pytest.raises(KeyboardInterrupt):
+        queue.wait()
+    assert waited == list(range(40 - step_state.STEPS_IN_BACKGROUND, 21))
+
+
 @only["jax"]
 def test_jax_state_can_be_written_back_or_discarded():
     """`jax_state_sync` writes `_jax_state` into the variables, unless `_jax_state_synced` is true."""

@@ -6,8 +6,10 @@ import pytest
 
 import onecycle
 from onecycle.engine import row_reader
-from onecycle.finding import fit_runs
+from onecycle.finding import fit_runs, race_data, sweep_data
+from onecycle.keras_support import kept_rows as kept_rows_module
 from onecycle.keras_support import training_data
+from onecycle.keras_support.kept_rows import kept_rows
 
 ROWS, BATCH, STEPS = 1003, 8, 200  # one epoch and a half, with a short batch between them
 
@@ -77,3 +79,57 @@ def test_a_test_in_fit_gets_the_rows_that_it_needs(tmp_path, monkeypatch, everyt
     assert not np.array_equal(parts[0], parts[1])  # each repeat has rows of its own
     np.testing.assert_array_equal(parts[0], parts[2])
     assert results[0] == results[1]
+
+
+def test_a_race_keeps_its_rows_in_a_file(tmp_path, monkeypatch, everything_is_large):
+    """It gives the same result as with small arrays."""
+    x, y = arrays(tmp_path, "float32")
+    # Given candidates, since a range test on large arrays may draw other rows.
+    options = {"epochs": 1, "batch_size": 32, "candidates": [0.05, 0.2, 0.8], "seed": 1, "verbose": 0}
+    expected = onecycle.race_learning_rates(model(), x, y, **options)
+    everything_is_large()
+    kept = []
+    monkeypatch.setattr(race_data, "kept_rows", lambda *args: (kept.append(kept_rows(*args)), kept[-1])[1])
+    race = onecycle.race_learning_rates(model(), x, y, **options)
+    assert [isinstance(part[0], np.memmap) for part in kept] == [True, True]
+    np.testing.assert_allclose(race.learning_rates, expected.learning_rates, rtol=1e-4)
+    np.testing.assert_allclose(race.scores, expected.scores, rtol=1e-3)
+
+
+def test_a_sweep_keeps_the_rows_that_its_longest_run_reads(tmp_path, monkeypatch, everything_is_large):
+    """Its runs go through `fit`, which reads them batch by batch."""
+    everything_is_large()
+    x, y = arrays(tmp_path, "float32")
+    kept = []
+    monkeypatch.setattr(sweep_data, "kept_rows", lambda *args: (kept.append(kept_rows(*args)), kept[-1])[1])
+    sweep = onecycle.sweep_learning_rates(model(), x, y, epochs=1, batch_size=BATCH, seed=1, verbose=0)
+    assert [isinstance(part[0], np.memmap) for part in kept] == [True, True]
+    assert len(kept[0][0]) < ROWS / 2
+    assert sweep.steps.max() <= len(kept[0][0]) / BATCH + 1
+    assert all("in a file" in engine for engine in sweep.engines)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_rows_in_a_file_are_those_that_were_chosen(tmp_path, everything_is_large, monkeypatch, dtype):
+    """In any order, read in chunks; small arrays beside them and slices are not copied to a file."""
+    everything_is_large()
+    monkeypatch.setattr(kept_rows_module, "CHUNK_BYTES", 300)
+    x, y = arrays(tmp_path, dtype)
+    rows = np.random.default_rng(2).permutation(ROWS)[:700]
+    part, targets, missing = kept_rows((x, y, None), rows)
+    np.testing.assert_array_equal(part, np.asarray(x)[rows])
+    np.testing.assert_array_equal(targets, y[rows])
+    assert missing is None
+    assert isinstance(part, np.memmap)
+    assert not isinstance(targets, np.memmap)
+    assert np.shares_memory(kept_rows(x, slice(10, 900)), x)
+
+
+def test_a_race_with_a_validation_split_copies_nothing(tmp_path, monkeypatch):
+    """Both parts are slices of the arrays."""
+    x, y = arrays(tmp_path, "float32")
+    kept = []
+    monkeypatch.setattr(race_data, "kept_rows", lambda *args: (kept.append(kept_rows(*args)), kept[-1])[1])
+    onecycle.race_learning_rates(model(), x, y, epochs=1, validation_split=0.2, verbose=0)
+    assert [len(part[0]) for part in kept] == [int(ROWS * 0.8), ROWS - int(ROWS * 0.8)]
+    assert all(np.shares_memory(part[0], x) for part in kept)

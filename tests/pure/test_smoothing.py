@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from onecycle.suggestions import smoothing
 from onecycle.suggestions.smoothing import (
     exponential_moving_average,
     half_window,
@@ -72,6 +73,25 @@ def test_any_length_can_be_smoothed(n):
     smoothed = smooth(losses)
     assert smoothed.shape == (n,)
     assert n == 0 or (smoothed.min() >= losses.min() and smoothed.max() <= losses.max())
+
+
+@pytest.mark.parametrize("n", [2, 7, 300, 2000])
+def test_curve_is_smoothed_block_by_block(monkeypatch, n):
+    """The windows of long curves are not in memory all at once, which changes no result: those of a literal loop."""
+    losses, half = 3 + noise(2, n), half_window(n)
+    monkeypatch.setattr(smoothing, "MAX_BLOCK", 500)
+    blocks = smoothing._blocks(n, half)
+    assert [step for block in blocks for step in range(block.start, block.stop)] == list(range(n))
+    assert max((block.stop - block.start) * (2 * half + 1) for block in blocks) <= 500 or half > 250
+    medians = []
+    for step in range(n):
+        reach = max(1, min(step, n - 1 - step, half))
+        medians.append(np.median(losses[max(step - reach, 0) : step + reach + 1]))
+    np.testing.assert_array_equal(smoothing._running_median(losses, half), medians)
+    smoothed, scale = smooth(losses), noise_scale(losses)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(smooth(losses), smoothed)
+    assert noise_scale(losses) == scale
 
 
 def test_smoothing_is_equivariant():

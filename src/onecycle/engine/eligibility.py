@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 from onecycle.keras_support import backends, compilation, step_graph, training_data
 from onecycle.keras_support.model_state import has_unlisted_state
@@ -53,8 +54,12 @@ def _reason_of_data(data: Nested, any_size: bool = False) -> str | None:
         return "the data does not consist of arrays"
     if not training_data.has_dense_arrays(data):
         return "the data is sparse, ragged or not numeric"
-    if not any_size and training_data.count_bytes(data) > MAX_DATA_BYTES:
+    if any_size:
+        return None
+    if training_data.count_bytes(data) > MAX_DATA_BYTES:
         return f"the data takes more than {MAX_DATA_BYTES / 2**30:g} GiB on the device"
+    if any(isinstance(leaf, np.memmap) and training_data.is_large(leaf) for leaf in keras.tree.flatten(data)):
+        return "the data is in a file, and too large to be read as a whole"
     return None
 
 

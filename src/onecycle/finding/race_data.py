@@ -12,6 +12,7 @@ from onecycle.finding.sweep_data import HELD_OUT_SHARE, RandomOrder, number_held
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.held_out_batches import hold_out_batches
+from onecycle.keras_support.kept_rows import kept_rows
 from onecycle.keras_support.model_state import fixed_batch_size
 from onecycle.keras_support.types import Nested
 from onecycle.results.metrics import check_mode, metric_direction
@@ -75,19 +76,19 @@ def race_data(
         train, held_out, description = parts
         return RaceData(train, y, sample_weight, held_out, description)
     rows = training_data.count_rows(x)
+    kept: slice | np.ndarray
+    out: slice | np.ndarray
     if validation_split:
-        kept, held_out, how = np.arange(rows), int(rows * (1 - validation_split)), "the last of the training rows"
-        kept, out = kept[:held_out], kept[held_out:]
+        number, how = rows - int(rows * (1 - validation_split)), "the last of the training rows"
+        kept, out = slice(rows - number), slice(rows - number, rows)
     else:
-        order, number = random.permutation(rows), number_held_out(rows)
+        order, number, how = random.permutation(rows), number_held_out(rows), "training rows, drawn at random"
         # In their own order, for a `fit` that does not shuffle them.
-        kept, out, how = np.sort(order[number:]), np.sort(order[:number]), "training rows, drawn at random"
+        kept, out = np.sort(order[number:]), np.sort(order[:number])
     fixed = fixed_batch_size(model)
-    train, held = (
-        evenly_divided_rows(training_data.select_rows((x, y, sample_weight), part), fixed) for part in (kept, out)
-    )
+    train, held = (evenly_divided_rows(kept_rows((x, y, sample_weight), part), fixed) for part in (kept, out))
     validation = tuple(part for part in held if part is not None)
-    description = f"Judged on {len(out)} of {rows} {how}; no candidate was trained on them."
+    description = f"Judged on {number} of {rows} {how}; no candidate was trained on them."
     return RaceData(train[0], train[1], train[2], validation, description)
 
 

@@ -71,6 +71,7 @@ class RampInFit:
         self._losses: list[float] = []
         self._updates: list[int] = []
         self._running = self._ended = False
+        self._queue = step_state.StepQueue()
         self._scope: FitScope | None = None
         self.stop_reason: StopReason | None = None
 
@@ -220,6 +221,7 @@ class RampInFit:
         try:
             result = self._compiled(*args) if self._calls else first_call(self._model, self._compiled, *args)
             self._recorder.recording = False
+            self._queue.add(result)
             self._calls += 1
             self._steps_called += self._model.steps_per_execution
             return self._read(result) if self._due() else result
@@ -238,6 +240,7 @@ class RampInFit:
         return steps >= STEPS_BETWEEN_READS and time.monotonic() - self._read_time >= SECONDS_BETWEEN_READS
 
     def _read(self, result: object) -> object:
+        self._queue.wait()
         self._read_at, self._read_time = self._steps_called, time.monotonic()
         self._add_losses(self._recorder.read(result), result)
         if self._validation_loss is not None and self._applied % self._ramp.steps_per_update == 0:
@@ -259,22 +262,22 @@ class RampInFit:
 
     def _judge(self) -> None:
         """Decide whether the losses added since the last call end the test."""
-        measured = self._measured()
-        self.stop_reason = self._rule.update(measured[self._judged :])
-        self._judged = len(measured)
+        new = self._measured(self._judged)
+        self.stop_reason = self._rule.update(new)
+        self._judged += len(new)
         if self.stop_reason is None and len(self._losses) >= self._ramp.total_steps:
             self.stop_reason = StopReason.COMPLETED
 
-    def _measured(self) -> NDArray[np.float64]:
-        """Return the loss of each batch (n,), or with gradient accumulation the loss of each complete update."""
-        losses, length = np.array(self._losses, dtype=np.float64), self._ramp.steps_per_update
-        if length == 1 or not len(losses):
-            return losses
+    def _measured(self, first: int = 0) -> NDArray[np.float64]:
+        """Return the loss of each batch, or with gradient accumulation of each complete update, from the first on."""
+        length = self._ramp.steps_per_update
+        if length == 1:
+            return np.array(self._losses[first:], dtype=np.float64)
         # The gradient of a skipped batch is in no update.
-        losses = losses[np.diff([*self._updates, self._applied]) > 0]
+        losses = np.array(self._losses, dtype=np.float64)[np.diff([*self._updates, self._applied]) > 0]
         if self._validation_loss is not None:
-            return losses[length - 1 :: length]  # only the last step of an update changes the weights
-        return update_losses(losses, length)
+            return losses[length - 1 :: length][first:]  # only the last step of an update changes the weights
+        return update_losses(losses, length)[first:]
 
     def _add_losses(self, recorded: list[float], result: object) -> None:
         """Add newly recorded losses, each with the number of updates before it, which is the step of the ramp."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import keras
 import numpy as np
 
-from onecycle.finding.spread_batches import order_hint_of, spread_batches
+from onecycle.finding.joined_batches import Rows, check_equal_rows, joined_batches, read_batches
+from onecycle.finding.spread_batches import order_hint_of
 from onecycle.keras_support import training_data
 from onecycle.keras_support.batch_list import BatchList
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import check_full_batches, evenly_divided_rows, parts_of_batch
+from onecycle.keras_support.kept_rows import kept_rows
 from onecycle.keras_support.model_state import fixed_batch_size
 from onecycle.keras_support.types import Nested
 
 HELD_OUT_SHARE = 0.2  # of the rows; the usual choice
 MAX_HELD_OUT_ROWS = 10_000  # more hardly help to compare the rates, and are evaluated after each run
 MIN_HELD_OUT_ROWS = 10  # with fewer, the scores would be mostly noise
-MAX_BYTES = 2**31  # of a data set, kept in memory
-
-Rows = tuple[Nested, Nested, Nested]  # x, y and sample_weight, of which some may be None
 
 
 class RandomOrder(Protocol):
@@ -135,41 +135,51 @@ def prepare_sweep_data(
         raise ValueError(_UNKNOWN_LENGTH)
     if training_data.is_arrays((x, y, sample_weight)):
         size = batch_size or training_data.DEFAULT_BATCH_SIZE
-        return _split_rows(model, (x, y, sample_weight), size, steps, validation_data, random)
+        data, needed = (x, y, sample_weight), None
+        if training_data.is_large(data):
+            needed = size * math.ceil(steps * epochs_read)
+        return _split_rows(model, data, size, steps, validation_data, random, needed)
     # The longest run may read more than an epoch, where that is a part of the data.
     wanted, available = round(steps * epochs_read / (1 - HELD_OUT_SHARE)) + 1, training_data.steps_per_epoch(x, None)
-    batches = _read_batches(x, wanted if available is None else min(wanted, available))
-    joined = None if training_data.has_own_fit(model) else _joined(batches)
+    batches = read_batches(x, wanted if available is None else min(wanted, available))
+    joined = None if training_data.has_own_fit(model) else joined_batches(batches)
     if joined is None:
-        data = _split_batches(BatchList(batches, x), steps, validation_data, random)
+        found = _split_batches(BatchList(batches, x), steps, validation_data, random)
     else:
-        _check_equal_rows(joined)
+        check_equal_rows(joined)
         size = training_data.count_rows(batches[0])
         check_full_batches(joined[0], size)
-        data = _split_rows(model, joined, size, steps, validation_data, random)
-    return replace(data, hint=order_hint_of(batches))
-
-
-def _check_equal_rows(data: Rows) -> None:
-    """Raise a ValueError if the joined batches have other numbers of rows, as single samples have."""
-    rows = sorted({int(leaf.shape[0]) for leaf in keras.tree.flatten(data) if leaf is not None})
-    if len(rows) > 1:
-        raise ValueError(
-            "A data set must yield batches with the same number of rows of inputs and of targets. Put single samples "
-            f"in batches. Received: {' and '.join(map(str, rows))} rows"
-        )
+        found = _split_rows(model, joined, size, steps, validation_data, random)
+    return replace(found, hint=order_hint_of(batches))
 
 
 def _split_rows(
-    model: keras.Model, data: Rows, size: int, steps: int, validation_data: Nested, random: RandomOrder
+    model: keras.Model,
+    data: Rows,
+    size: int,
+    steps: int,
+    validation_data: Nested,
+    random: RandomOrder,
+    needed: int | None = None,
 ) -> SweepData:
+    """Return arrays in a random order, with a part held out.
+
+    Args:
+        model: The model.
+        data: (x, y, sample_weight).
+        size: Rows per batch.
+        steps: Steps per epoch of the full run.
+        validation_data: Data to judge on, or None to hold out a part.
+        random: Draws the order.
+        needed: Number of rows that the longest run reads; None keeps all rows.
+    """
     fixed = fixed_batch_size(model)
     order = random.permutation(training_data.count_rows(data))
     held_out = 0 if validation_data is not None else number_held_out(len(order))
-    train = evenly_divided_rows(training_data.select_rows(data, order[held_out:]), fixed)
+    train = evenly_divided_rows(kept_rows(data, order[held_out:][:needed]), fixed)
     if validation_data is not None:
         return SweepData(train, validation_data, size, steps, _GIVEN)
-    held_out_rows = evenly_divided_rows(training_data.select_rows(data, order[:held_out]), fixed)
+    held_out_rows = evenly_divided_rows(kept_rows(data, order[:held_out]), fixed)
     validation = tuple(part for part in held_out_rows if part is not None)
     description = f"Judged on {training_data.count_rows(validation)} of {len(order)} {_NOT_TRAINED_ON}"
     return SweepData(train, validation, size, steps, description)
@@ -199,34 +209,6 @@ def number_held_out(rows: int) -> int:
     if number < max(MIN_HELD_OUT_ROWS, parts_of_batch()):
         raise ValueError(_TOO_FEW_ROWS.format(rows=rows))
     return number
-
-
-def _read_batches(dataset: Nested, steps: int) -> list[Nested]:
-    """Return this number of batches, or fewer if they take too much memory."""
-    batches: list[Nested] = []
-    size = 0
-    for batch in spread_batches(dataset, steps):
-        batches.append(batch)
-        size += sum(getattr(leaf, "nbytes", 0) for leaf in keras.tree.flatten(batch))
-        if size > MAX_BYTES:
-            break
-    if not batches:
-        raise ValueError("Argument `x` must have at least one batch. Received: data without batches")
-    return batches
-
-
-def _joined(batches: list[Nested]) -> Rows | None:
-    """Return all batches as arrays (x, y, sample_weight); None if they are not dense or differ in shape."""
-    parts = [keras.utils.unpack_x_y_sample_weight(batch) for batch in batches]
-    if not all(training_data.is_arrays(part) and training_data.has_dense_arrays(part) for part in parts):
-        return None
-    try:
-        return keras.tree.map_structure(
-            lambda *leaves: None if leaves[0] is None else np.concatenate(list(map(training_data.as_numpy, leaves))),
-            *parts,
-        )
-    except ValueError:
-        return None
 
 
 _GIVEN = "Judged on `validation_data`."

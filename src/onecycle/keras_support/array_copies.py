@@ -40,7 +40,7 @@ def sums_of(values: Sequence[Nested]) -> Nested:
 
     It is computed in float32 at least, and is 0 for arrays that are not of floats.
     """
-    floats = [_is_float(value) for value in values]
+    floats = [_is_float(value.dtype) for value in values]
     if all(isinstance(value, np.ndarray) for value in values):
         with np.errstate(all="ignore"):
             return np.array(
@@ -68,8 +68,9 @@ def _is_mirrored(variable: keras.Variable) -> bool:
     return isinstance(variable.value, tf.distribute.DistributedValues)
 
 
-def _is_float(value: Nested) -> bool:
-    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+@functools.cache
+def _is_float(dtype: object) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(dtype))
 
 
 @functools.cache

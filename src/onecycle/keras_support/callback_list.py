@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from typing import ParamSpec
+from functools import partial
 
 import keras
 
 from onecycle.keras_support.interrupts import undo_unless_finished
-
-P = ParamSpec("P")
 
 _EVENTS = ("epoch", "train_batch", "test", "test_batch")
 HOOKS = (*(f"on_{event}_{when}" for event in _EVENTS for when in ("begin", "end")), "on_train_end")
@@ -24,7 +22,7 @@ def fit_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Ca
     empty if there is none.
     """
     running = _running_callback_list(callback)
-    return [] if running is None else list(running.callbacks)
+    return [] if running is None else [one for one in running.callbacks if not isinstance(one, _Deferred)]
 
 
 def other_callbacks(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
@@ -145,7 +143,7 @@ def call_after(callback: keras.callbacks.Callback, hook: str, action: Callable[.
     running = _running_callback_list(callback)
     if running is None:
         return False
-    last = keras.callbacks.LambdaCallback(**{hook: action})
+    last = _Deferred(**{hook: action})
     original = getattr(running, hook)
 
     def called(*args: object, **kwargs: object) -> None:
@@ -173,7 +171,11 @@ def on_callback_error(
     if running is None:
         return
     for name in hooks:
-        setattr(running, name, _with_error_action(getattr(running, name), action))
+        setattr(running, name, partial(undo_unless_finished, getattr(running, name), action))  # also after Ctrl-C
+
+
+class _Deferred(keras.callbacks.LambdaCallback):
+    """An action of `call_after`, which stands among the callbacks while one hook runs."""
 
 
 def _running_callback_list(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:
@@ -185,10 +187,3 @@ def _running_callback_list(callback: keras.callbacks.Callback) -> keras.callback
             return caller
         frame = frame.f_back
     return None
-
-
-def _with_error_action(hook: Callable[P, None], action: Callable[[], None]) -> Callable[P, None]:
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        undo_unless_finished(lambda: hook(*args, **kwargs), action)  # also after Ctrl-C
-
-    return guarded

@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,17 +40,21 @@ def _attempt(action: Callable[[], object], done: list[bool]) -> None:
     done.append(True)
 
 
-def undo_unless_finished(run: Callable[[], T], undo: Callable[[], object]) -> T:
+def undo_unless_finished(
+    run: Callable[P, T], undo: Callable[[], object], *args: P.args, **kwargs: P.kwargs
+) -> T:  # fmt: skip
     """Call `run` and return its result; call `undo` if an exception or an interrupt ends it.
 
     Args:
         run: Changes something.
         undo: Undoes whatever part of `run` has been done. It must do the same when it is called twice.
+        *args: Arguments of `run`.
+        **kwargs: Its keyword arguments.
     """
     # No line follows `run` where it succeeds: after an interrupt there, nothing would undo it.
     try:
         try:
-            return run()
+            return run(*args, **kwargs)
         except BaseException:
             finish(undo)
             raise

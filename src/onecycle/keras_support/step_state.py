@@ -6,7 +6,7 @@ Private names of Keras, checked on Keras 3.15.1: `Model._jax_state`, `Model._jax
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,7 +17,8 @@ from onecycle.keras_support import backends
 if TYPE_CHECKING:
     from onecycle.keras_support.types import Nested
 
-POLL_SECONDS = 2e-4
+# JAX on a CPU computes up to 32 steps in the background. More results would take memory that the steps could use again.
+STEPS_IN_BACKGROUND = 32
 
 # The state of a training step on JAX, in the order in which the step takes and returns it.
 _JAX_STATE = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
@@ -60,11 +61,32 @@ def variable_after_step(model: keras.Model, variable: keras.Variable, result: Ne
     _, non_trainable, optimizer, _ = result[1]
     known = [*zip(model.optimizer.variables, optimizer, strict=True)]
     known += zip(model.non_trainable_variables, non_trainable, strict=True)
-    value = next(value for other, value in known if other is variable)
-    # JAX computes steps in the background. Waiting for them inside JAX, Ctrl-C would be heard after all of them.
-    while not value.is_ready():
-        time.sleep(POLL_SECONDS)
-    return keras.ops.convert_to_numpy(value)
+    return keras.ops.convert_to_numpy(next(value for other, value in known if other is variable))
+
+
+class StepQueue:
+    """The steps that JAX may still compute in the background. On the other backends it stays empty.
+
+    Waiting for the last of them inside JAX, Ctrl-C would be heard after all of them.
+    """
+
+    def __init__(self) -> None:
+        self._is_used = backends.name() == "jax"
+        self._logs: deque[Nested] = deque(maxlen=STEPS_IN_BACKGROUND)
+
+    def add(self, result: Nested) -> None:
+        """Add the step of which `model.train_function` has just returned the result."""
+        if self._is_used:
+            self._logs.append(result[0])
+
+    def wait(self) -> None:
+        """Wait for the steps one by one, so that an interrupt has to wait for one only."""
+        if self._is_used:
+            import jax
+
+            for logs in self._logs:
+                jax.block_until_ready(logs)
+        self._logs.clear()
 
 
 def current_weights(model: keras.Model) -> list[keras.KerasTensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ EMA_DECAY = 0.98  # fastai 2.8.12, `Recorder(beta=0.98)`
 WINDOW_SCALE = 0.2  # ours: 8 of 100 points, 19 of 300 (half a decade of the default ramp), 50 of 1000
 WINDOW_POWER = 0.8  # growth of the optimal window of a kernel smoother (Wand & Jones 1995, section 2.5)
 OUTLIER_DEVIATIONS = 3.0  # ours: losses further than this from the local median are left out of the local mean
+MAX_BLOCK = 2**20  # numbers in the windows that are in memory at a time
 MAD_TO_DEVIATION = 1.4826  # from the median absolute deviation to the standard deviation of a normal distribution
 
 
@@ -127,31 +129,44 @@ def _smooth_finite(values: Array) -> Array:
     highest = max(lowest, _deviation(np.diff(values)[: int(np.argmin(medians))]))
     local = MAD_TO_DEVIATION * _running_median(np.abs(values - medians), half)
     tolerance = OUTLIER_DEVIATIONS * np.clip(local, lowest, highest)
-    windows = _windows(values, np.full(len(values), half), half)
-    inliers = np.abs(windows - medians[:, None]) <= tolerance[:, None]  # False for the NaN beyond the ends
-    # The mean of differences from the median is exact for a constant loss.
-    total = np.where(inliers, windows - medians[:, None], 0.0).sum(axis=1)
-    return np.asarray(medians + total / np.maximum(inliers.sum(axis=1), 1))
+    means = np.empty(len(values))
+    for rows in _blocks(len(values), half):
+        differences = _windows(values, half, rows) - medians[rows, None]
+        inliers = np.abs(differences) <= tolerance[rows, None]  # False for the NaN beyond the ends
+        # The mean of differences from the median is exact for a constant loss.
+        total = np.where(inliers, differences, 0.0).sum(axis=1)
+        means[rows] = medians[rows] + total / np.maximum(inliers.sum(axis=1), 1)
+    return means
 
 
 def _running_median(values: Array, half: int) -> Array:
     """Return centered medians. The windows shrink towards both ends, so a blow-up in the last steps is visible."""
-    indices = np.arange(len(values))
-    reach = np.clip(np.minimum(indices, indices[::-1]), 1, half)
-    return np.asarray(np.nanmedian(_windows(values, reach, half), axis=1))
+    medians = np.empty(len(values))
+    for rows in _blocks(len(values), half):
+        windows, steps = _windows(values, half, rows), np.arange(rows.start, rows.stop)
+        reach = np.clip(np.minimum(steps, len(values) - 1 - steps), 1, half)
+        if (reach == half).all() and not np.isnan(windows).any():
+            medians[rows] = np.median(windows, axis=1)  # much faster than with NaN
+        else:
+            near = np.abs(np.arange(-half, half + 1)) <= reach[:, None]
+            medians[rows] = np.nanmedian(np.where(near, windows, np.nan), axis=1)
+    return medians
 
 
-def _windows(values: Array, reach: NDArray[np.int_], half: int) -> Array:
-    """Return the window of each step: row i holds the values at most `reach[i]` steps from i, and NaN elsewhere.
+def _blocks(steps: int, half: int) -> list[slice]:
+    """Return blocks of steps whose windows take little memory: the ends of the curve, and what is between them."""
+    size = max(1, MAX_BLOCK // (2 * half + 1))
+    ends = sorted({0, min(half, steps), max(steps - half, 0), steps})
+    starts = [start for first, last in itertools.pairwise(ends) for start in range(first, last, size)]
+    return [slice(start, stop) for start, stop in itertools.pairwise([*starts, steps])]
 
-    Args:
-        values: Float array, `(n,)`.
-        reach: Int array, `(n,)`, half the width of each window, at most `half`.
-        half: Half the width of the result, whose shape is `(n, 2 * half + 1)`.
-    """
-    padded = np.pad(values, half, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    return np.where(np.abs(np.arange(-half, half + 1)) <= reach[:, None], windows, np.nan)
+
+def _windows(values: Array, half: int, rows: slice) -> Array:
+    """Return the values at most `half` steps from each step of a block: `(rows, 2 * half + 1)`, NaN beyond the ends."""
+    padded = np.pad(values[max(rows.start - half, 0) : rows.stop + half], (
+        max(half - rows.start, 0), max(rows.stop + half - len(values), 0),
+    ), constant_values=np.nan)  # fmt: skip
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
 
 
 def _noise(values: Array, medians: Array) -> float:
