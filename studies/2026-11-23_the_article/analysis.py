@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from follow_ups import LONGER_TASK, PICTURE_TASK, SWEPT_TASK, batch_arms, longer_arms, picture_arms, swept_arms
+from raced_table import raced_table
 
 from onecycle.comparison.article.protocol import CYCLE, PROTOCOLS, Protocol
 from onecycle.comparison.article.reproduction import verdicts_against_cycle
@@ -35,6 +36,8 @@ def main() -> None:
             continue
         main_runs, side_runs = comparisons(protocol)
         page = fill(page, name, tables(protocol, main_runs, side_runs))
+        if len(documents(RUNS / name / "raced")) > 1:
+            page = fill(page, f"{name} raced", raced_table(protocol, main_runs, RUNS / name / "raced"))
         draw_pictures(name, main_runs)
     for experiment, task in (("swept", SWEPT_TASK), ("longer", LONGER_TASK)):
         arms = follow_up_arms(experiment, PROTOCOLS[task])

@@ -10,7 +10,7 @@ import numpy as np
 
 from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.training_program import StepInputs
-from onecycle.keras_support import compilation
+from onecycle.keras_support import array_copies, compilation
 
 Leaves: TypeAlias = list[keras.KerasTensor]
 
@@ -58,6 +58,13 @@ def nested_state(leaves: Leaves, lengths: Sequence[int]) -> TrainingState:
     """Return the state whose four lists of variables have these lengths."""
     rest = iter(leaves)
     return TrainingState._make([*([next(rest) for _ in range(length)] for length in lengths), next(rest)])
+
+
+def donated_state(state: TrainingState) -> TrainingState:
+    """Return a copy of a state, for a program that takes over its memory; the state itself where none does."""
+    if not compilation.donates_state():
+        return state
+    return nested_state(array_copies.copied(flat_state(state)), [len(group) for group in state[:4]])
 
 
 def nested_data(leaves: Leaves, structure: Data) -> Data:

@@ -101,7 +101,8 @@ class SteppedProgram:
         hyperparameters = StepHyperparameters(scheduled_momentum=self._spec.scheduled_momentum)
         step = _TrainingStep(ref(model), self._spec, hyperparameters, state, data)
         with hyperparameters.installed(model):
-            return compilation.trace_step(step, (CarriedState(state).leaves, *StepArguments(data, inputs).at(0, size)))
+            given = (CarriedState(state).leaves, *StepArguments(data, inputs).at(0, size))
+            return compilation.trace_step(step, given, donates=self._spec.donates)
 
 
 class _TrainingStep:

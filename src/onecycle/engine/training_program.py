@@ -61,6 +61,8 @@ class ProgramSpec:
         freeze_diverged: Whether a member stops changing after a loss that is not finite.
         scheduled_momentum: Whether the momentum is an input of each step.
         members: Number of members that one call trains, or None for a single member without an axis of members.
+        donates: Whether a call takes over the memory of its state, which the caller must not use again (JAX). A large
+            state is then not copied in each call.
     """
 
     plan: BatchPlan
@@ -70,6 +72,7 @@ class ProgramSpec:
     freeze_diverged: bool
     scheduled_momentum: bool
     members: int | None = None
+    donates: bool = False
 
 
 class TrainingProgram:
@@ -95,7 +98,7 @@ class TrainingProgram:
         block = _TrainingBlock(ref(model), spec, hyperparameters)
         mapped_axes = None if spec.members is None else (0, None, 0, None, None, None)
         with hyperparameters.installed(model):
-            traced = compilation.trace(block, arguments, mapped_axes)
+            traced = compilation.trace(block, arguments, mapped_axes, donates=spec.donates)
         self.refusal = _refusal(traced, allow_slow)
         if self.refusal is None:
             self._run = compilation.compile_traced(traced)

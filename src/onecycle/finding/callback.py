@@ -11,11 +11,13 @@ from onecycle.finding.trained_models import for_trained_model
 from onecycle.hyperparameters.assignments import AssignmentCheck
 from onecycle.hyperparameters.conflicts import refuse_conflicting_callbacks
 from onecycle.keras_support.callback_list import call_last, on_callback_error, other_callbacks, state_of_copy
+from onecycle.keras_support.host_copies import KEPT_IN
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.keras_support.running_fit import class_weight_of_fit, fit_data
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
+from onecycle.suggestions.arguments import check_choice
 from onecycle.suggestions.ramp import MIN_STEPS, check_ramp
 from onecycle.suggestions.rules import DEFAULT_RULE
 from onecycle.suggestions.suggestion import Rule
@@ -40,6 +42,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         spacing: `"exponential"` or `"linear"`.
         rule: Name of the rule whose suggestion is `result.learning_rate`, or a function
             `(learning_rates, losses) -> Suggestion`.
+        keep: Where the state of the model is kept until the test has ended, as in `find_learning_rate`.
 
     Attributes:
         result: The `RangeTest` once training has ended; None before.
@@ -72,14 +75,17 @@ class LearningRateFinder(keras.callbacks.Callback):
         *,
         spacing: str = "exponential",
         rule: str | Rule = DEFAULT_RULE,
+        keep: str = "memory",
     ) -> None:
         super().__init__()
+        check_choice("keep", keep, KEPT_IN)
         check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
         self.min_learning_rate = min_learning_rate
         self.max_learning_rate = max_learning_rate
         self.num_steps = num_steps
         self.spacing = spacing
         self.rule = rule
+        self.keep = keep
         self.result: RangeTest | None = None
         self._run: RampInFit | None = None
 
@@ -114,7 +120,7 @@ class LearningRateFinder(keras.callbacks.Callback):
                 "use `find_learning_rate`, which repeats short data."
             )
         ramp = Ramp(self.min_learning_rate, self.max_learning_rate, steps, self.spacing, batches)
-        run = RampInFit(self.model, ramp)
+        run = RampInFit(self.model, ramp, on_disk=self.keep == "disk")
         # Only errors in the training step reach `run` itself.
         on_callback_error(self, run.abandon)
         self._run, self._steps = run, steps

@@ -15,6 +15,7 @@ from onecycle.engine.program_cache import cache_of, program_key
 from onecycle.engine.program_steps import Data, TrainingState
 from onecycle.engine.programs import Program, compile_training, reason_too_short
 from onecycle.engine.row_reader import RowReader
+from onecycle.engine.step_arguments import donated_state
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
 from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.keras_support import compilation, training_data
@@ -82,6 +83,7 @@ class CompiledRamp:
             metrics=(),
             freeze_diverged=False,
             scheduled_momentum=False,
+            donates=True,
         )
         # Not by the number of repeats: each of them equals a test of its own with its seed.
         self.refusal: str | None = reason_too_short(ramp.total_steps)
@@ -96,7 +98,7 @@ class CompiledRamp:
         Args:
             after_read: Called with the number of steps and the last loss after each call of the program.
         """
-        state, rule = self._start, DivergenceRule()
+        state, rule = donated_state(self._start), DivergenceRule()
         total_steps = len(self._learning_rates)
         # Drawn for all steps at once, since the number of steps of a call depends on the clock.
         rows = RowOrder(self._plan, None).take(total_steps)

@@ -21,6 +21,7 @@ LATE_CUT = (0.7,)
 KEPT_AT_FIRST_CUT = 2
 RATIO = 2.5  # of neighboring candidates, and of the one that extends the race
 MAX_LOWER_SETS = 2  # of candidates, if all diverge
+MAX_LOWER = 4  # single candidates, if the lowest one led and then diverged
 
 
 def cuts_of(candidates: int) -> tuple[float, ...]:
@@ -55,6 +56,7 @@ class Rounds:
     store: RaceStore | None = None
     members: list[RaceMember] = field(default_factory=list)
     note: str = ""
+    _lower: int = 0
 
     @property
     def steps_spent(self) -> int:
@@ -104,6 +106,7 @@ class Rounds:
         if len(self.alive) == 1:
             return
         self._train(self.alive, cut)
+        self._replace_lost_leader(cut)
         if self.alive:
             self._drop(cut, kept)
 
@@ -172,9 +175,27 @@ class Rounds:
         member.dropped = f"Diverged: its loss was not finite after {member.steps} steps."
         member.release()
 
+    def _replace_lost_leader(self, cut: float) -> None:
+        """Add a lower candidate where the lowest one led and then diverged, whatever the budget is.
+
+        Those with higher peaks are likely to diverge too, or have died with a finite loss.
+        """
+        while self._lower < MAX_LOWER:
+            lowest = min(self.members, key=lambda one: one.learning_rate)
+            lost = [self.judge.key(score) for one in self.members if one.diverged for score in one.scores.values()]
+            left = [self._key(one, cut) for one in self.members if not one.diverged]
+            if not lowest.diverged or min(lost, default=np.inf) >= min(left, default=np.inf):
+                return
+            self._lower += 1
+            rate = lowest.learning_rate / RATIO
+            self.note = f"The lowest candidate led and then diverged, so {rate:.3g} was added."
+            self._train([self._new_member(rate)], cut)
+
     def _finish(self) -> RaceMember:
-        """Train the winner to its end; if it diverges there, the runner-up."""
-        for winner in [*self.alive, *sorted(self._waiting(), key=lambda one: -len(one.scores))]:
+        """Train the winner to its end; if it diverges there, a lower candidate or the runner-up."""
+        last = max(self.cut_steps)
+        while queue := self.alive or sorted(self._waiting(), key=lambda one: -len(one.scores)):
+            winner = queue[0]
             winner.dropped = ""
             if winner.finished:
                 self.fits.restore_finished(winner)
@@ -183,6 +204,7 @@ class Rounds:
             if not winner.diverged:
                 return winner
             self._drop_diverged(winner)
+            self._replace_lost_leader(last)
         raise ValueError("The winner of the race diverged before its end. Check the data, or pass lower `candidates`.")
 
     def _waiting(self) -> list[RaceMember]:

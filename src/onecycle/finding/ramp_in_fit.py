@@ -17,6 +17,7 @@ from onecycle.keras_support import backends, step_state
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.data_checks import no_batch_message
 from onecycle.keras_support.fit_scope import FitScope
+from onecycle.keras_support.host_copies import copies_on_disk
 from onecycle.keras_support.interrupts import finish, undo_unless_finished
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import (
@@ -49,6 +50,7 @@ class RampInFit:
         ramp: The learning rates.
         after_read: Called with the number of steps and the last loss whenever losses were read.
         validation_loss: Called after every update, if given; the losses of the test are then the ones it returns.
+        on_disk: Whether the state to restore is kept on disk.
 
     Attributes:
         stop_reason: Why the test ended; None while it runs.
@@ -61,11 +63,12 @@ class RampInFit:
         *,
         after_read: Callable[[int, float], None] = lambda steps, loss: None,
         validation_loss: Callable[[], float] | None = None,
+        on_disk: bool = False,
     ) -> None:
         self._model = model
         self._ramp = ramp
         self._after_read = after_read
-        self._validation_loss = validation_loss
+        self._validation_loss, self._on_disk = validation_loss, on_disk
         self._rule = DivergenceRule()
         self._calls = self._steps_called = self._read_at = self._judged = self._applied = self._recorded = 0
         self._losses: list[float] = []
@@ -117,7 +120,8 @@ class RampInFit:
         """Install the ramp and the recorder. Call it after `fit` has made its training function."""
         model, optimizer = self._model, self._model.optimizer
         build_optimizer(optimizer, model)
-        self._state, self._randomness = StateSnapshot(model), RandomSnapshot()
+        with copies_on_disk(self._on_disk):
+            self._state, self._randomness = StateSnapshot(model), RandomSnapshot()
         self._train_function = model.train_function
         self._recorder = LossRecorder(model, MAX_STEPS_BETWEEN_READS + model.steps_per_execution, facts=True)
         self._first_step = raw_step(optimizer)

@@ -23,6 +23,7 @@ from onecycle.keras_support import data_faults, training_data
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.fit_start import build_model
+from onecycle.keras_support.host_copies import KEPT_IN
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
 from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.optimizers import steps_per_update
@@ -31,7 +32,7 @@ from onecycle.keras_support.snapshot import StateSnapshot, preserving
 from onecycle.keras_support.types import Nested
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
+from onecycle.suggestions.arguments import check_choice, check_integer, check_seed, check_verbose
 from onecycle.suggestions.ramp import check_ramp
 from onecycle.suggestions.rules import DEFAULT_RULE
 from onecycle.suggestions.suggestion import Rule
@@ -57,6 +58,7 @@ def find_learning_rate(
     decay: float | None = None,
     seed: int | None = None,
     steps_per_execution: int | str | None = "auto",
+    keep: str = "memory",
     verbose: int | str = "auto",
     plot: bool | str = "auto",
 ) -> RangeTest:
@@ -95,6 +97,8 @@ def find_learning_rate(
             `"auto"` for the fastest way on this backend. With arrays and a standard `train_step` on JAX and TensorFlow,
             this is a loop inside one compiled program, which later tests reuse. On PyTorch it is a step that is traced
             once, if nothing but code of Keras runs in it.
+        keep: Where the state of the model is kept until the test has ended: `"memory"` of the host, or `"disk"`, in
+            temporary files, for a model so large that there is no memory for a second copy.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
         plot: Whether to show the plot: in a notebook inside it, elsewhere in a window of matplotlib. `"auto"` shows it
             in notebooks only, and only where matplotlib is installed.
@@ -120,10 +124,9 @@ def find_learning_rate(
         J. Quijas, 1Cycle Learning Rate Scheduling with TensorFlow and Keras (2023): the rule `blow_up`.
     """
     check_model(model, x)
-    arguments = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     check_ramp(min_learning_rate, max_learning_rate, num_steps, spacing, rule)
-    _check(model, repeats, x, validation_data, seed, plot, verbose)
-    data = {"x": x, "y": y, **arguments}
+    _check(model, repeats, x, validation_data, seed, keep, plot, verbose)
+    data = {"x": x, "y": y, "batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     training_data.check_data(model, **data)
     x, y, sample_weight = evenly_divided_rows((x, y, sample_weight))
     data |= {"x": x, "y": y, "sample_weight": sample_weight}
@@ -146,7 +149,7 @@ def find_learning_rate(
         mixed = mixed_rows(data, order, num_steps)
         return (runs, order, unscaled) if mixed is None else (ramps(mixed), Order.MIXED, unscaled)
 
-    runs, order, unscaled = preserving(model, run, data=(x, validation_data))
+    runs, order, unscaled = preserving(model, run, data=(x, validation_data), on_disk=keep == "disk")
     program_cache.limit_memory(model)
     result = range_test_result(
         model, runs, rule=rule, spacing=spacing, num_steps=num_steps, seed=seed,
@@ -192,6 +195,7 @@ def _check(
     x: Nested,
     validation_data: object,
     seed: int | None,
+    keep: str,
     plot: bool | str,
     verbose: int | str,
 ) -> None:
@@ -202,6 +206,7 @@ def _check(
             f"read again, or `repeats=1`. Received: repeats={repeats}"
         )
     check_seed(seed)
+    check_choice("keep", keep, KEPT_IN)
     if plot != "auto" and not isinstance(plot, bool):
         raise ValueError(f'Argument `plot` must be "auto", True or False. Received: plot={plot!r}')
     if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (1, 2, 3)):

@@ -53,7 +53,14 @@ def shuffles_like_fit() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def trace(function: Callable[..., Nested], arguments: tuple[Nested, ...], members: Nested = None) -> Traced:
+def donates_state() -> bool:
+    """Return whether a program can take over the memory of its state: on JAX."""
+    return keras.backend.backend() == "jax"
+
+
+def trace(
+    function: Callable[..., Nested], arguments: tuple[Nested, ...], members: Nested = None, *, donates: bool = False
+) -> Traced:
     """Trace a function of arrays.
 
     Args:
@@ -61,6 +68,8 @@ def trace(function: Callable[..., Nested], arguments: tuple[Nested, ...], member
         arguments: Arguments of the shapes and types to trace for.
         members: Nested like the arguments: 0 for those whose first axis is one of several members, None for those
             that all members share. The function is mapped over the members (JAX only). By default it is not mapped.
+        donates: Whether the memory of the first argument is given to the results, so that it can be used only once
+            (JAX only).
 
     Returns:
         The traced function, for `compile_traced`.
@@ -74,7 +83,7 @@ def trace(function: Callable[..., Nested], arguments: tuple[Nested, ...], member
 
     if members is not None:
         function = jax.vmap(function, in_axes=members)
-    return jax.jit(function).trace(*arguments)
+    return jax.jit(function, donate_argnums=(0,) if donates else ()).trace(*arguments)
 
 
 def compile_traced(traced: Traced) -> Program:
@@ -176,12 +185,15 @@ def with_gradients(
     return result
 
 
-def trace_step(function: Callable[..., Nested], arguments: tuple[Nested, ...]) -> tuple[Callable[[], Program], int]:
+def trace_step(
+    function: Callable[..., Nested], arguments: tuple[Nested, ...], *, donates: bool = False
+) -> tuple[Callable[[], Program], int]:
     """Trace a single step, for loops on the host (JAX and PyTorch).
 
     Args:
         function: Takes flat lists of tensors or tensors, and returns a flat list. On PyTorch it may change them.
         arguments: Arguments of the shapes and types to trace for.
+        donates: As in `trace`.
 
     Returns:
         A function that compiles what was traced and returns the program; on a CPU with JAX, the multiplications and
@@ -190,7 +202,7 @@ def trace_step(function: Callable[..., Nested], arguments: tuple[Nested, ...]) -
     if keras.backend.backend() == "torch":
         graph = step_graph.compiled_step(function, arguments)
         return lambda: graph, 0
-    traced = trace(function, arguments)
+    traced = trace(function, arguments, donates=donates)
     return lambda: compile_traced(traced), slow_convolution_flops(traced)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
-from numpy.typing import NDArray
 
-from onecycle.keras_support import backends, step_state
+from onecycle.keras_support import step_state
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.data_state import DataSnapshot
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.foreign_state import restoration_of
 from onecycle.keras_support.held_objects import has_attributes, held_objects, is_container
+from onecycle.keras_support.host_copies import copies_on_disk, copy_to_host
 from onecycle.keras_support.interrupts import undo_unless_finished, without_interrupts
 from onecycle.keras_support.layer_content import OF_FIT, LayerContent
 from onecycle.keras_support.model_state import loss_and_metrics
@@ -33,7 +33,14 @@ from onecycle.keras_support.types import Nested
 T = TypeVar("T")
 
 
-def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None, keep_weights: bool = False) -> T:
+def preserving(
+    model: keras.Model,
+    run: Callable[[], T],
+    *,
+    data: Nested = None,
+    keep_weights: bool = False,
+    on_disk: bool = False,
+) -> T:
     """Call `run` and restore everything that training changes, even after an exception.
 
     That is weights, optimizers (also those that were not built yet), the states of metrics and BatchNormalization, seed
@@ -46,10 +53,16 @@ def preserving(model: keras.Model, run: Callable[[], T], *, data: Nested = None,
         run: What trains the model.
         data: The data that is read, as `fit` takes it, also nested.
         keep_weights: Whether weights that `run` creates stay, and with them the attributes of layers.
+        on_disk: Whether large variables are kept in temporary files, those of snapshots within `run` too.
 
     Returns:
         What `run` returned.
     """
+    with copies_on_disk(on_disk):
+        return _preserving(model, run, data, keep_weights)
+
+
+def _preserving(model: keras.Model, run: Callable[[], T], data: Nested, keep_weights: bool) -> T:
     close_ended_fit(model)
     before = _TrainingSnapshot(model, data, keep_weights)
     # An interrupt ends one attempt to restore, wherever it is raised, and the next one is made on the way out. (A
@@ -155,7 +168,7 @@ class StateSnapshot:
         self._metrics = {id(one) for one in [*model.metrics_variables, *(v for m in metrics for v in m.variables)]}
         # A variable may be in several of these lists.
         unique = {id(variable): variable for variable in variables}
-        self._values = [(variable, _copy_to_host(variable)) for variable in unique.values()]
+        self._values = [(variable, copy_to_host(variable)) for variable in unique.values()]
         arrays = {id(variable.value) for variable in unique.values()}
         restorations = [restoration_of(one) for one in held if id(one) not in arrays]
         self._restorations = [restore for restore in restorations if restore is not None]
@@ -182,7 +195,7 @@ class RandomSnapshot:
         self._states = random_states()
         self._seed = global_seed()
         self._generator = global_seed_generator()
-        self._state = None if self._generator is None else _copy_to_host(self._generator.state)
+        self._state = None if self._generator is None else copy_to_host(self._generator.state)
 
     def restore(self) -> None:
         """Restore the states."""
@@ -199,7 +212,3 @@ def _fit_attributes(model: keras.Model) -> dict[str, object]:
 
 def _has_attributes_but_no_weights(value: object) -> bool:
     return has_attributes(value) and not isinstance(value, keras.layers.Layer)
-
-
-def _copy_to_host(variable: keras.Variable) -> NDArray[Any]:
-    return backends.to_numpy(variable).copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -22,24 +21,22 @@ from onecycle.keras_support.callback_list import (
 )
 from onecycle.keras_support.model_checks import check_training_model
 from onecycle.keras_support.optimizers import build_multi_optimizer, elapsed_steps, raw_step, skips_updates
-from onecycle.keras_support.origin import origin_of
 from onecycle.keras_support.running_fit import initial_epoch
-from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer
+from onecycle.training.cycle_reporter import CycleReporter
 from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_span import find_span
-from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, steps_to_last_update
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
 from onecycle.training.early_end import warn_of_early_end
 from onecycle.training.early_finish import CyclePosition, EarlyFinish
 from onecycle.training.progress_bar import ProgressBarRate
-from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.resumption import Resumption, cycle_length
 from onecycle.training.scheduler_arguments import check_scheduler_arguments, schedule_maker
-from onecycle.training.tracked_config import TrackedConfig, describe_hyperparameters
+from onecycle.training.tracked_config import TrackedConfig
 
 # The attributes that belong to one `fit`.
 _OF_ONE_FIT = (
@@ -247,7 +244,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if not call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs, run=self._run: run.end())):
             self._run.end()
         self._resumption.forget()
-        report = self._finished_report(self._run)
+        report = self._reporter.finished(self._report, self._skipped_steps(self._run))
         history = getattr(self.model, "history", None)
         if history is not None:
             history.onecycle = report
@@ -257,8 +254,8 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def _report_resumed(self, start: int, length: int | None) -> None:
         """Keep the report of a run that was interrupted after its last epoch, of which only the end was missing."""
         schedules = self._spec.schedules(self.model.optimizer, length, start)
-        self._report = self._report_of(schedules, start, length)
-        self.model.history.onecycle = self._finished_report(None)
+        self._report = self._reporter.begun(schedules, start, length)
+        self.model.history.onecycle = self._reporter.finished(self._report, self._skipped_before)
 
     def _check(self) -> None:
         """Raise an error for a training that cannot have this cycle."""
@@ -285,7 +282,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         )  # fmt: skip
         schedules = self._spec.schedules(optimizer, length, start)
         self._schedules = schedules
-        self._report = self._report_of(schedules, start, length)
+        self._report = self._reporter.begun(schedules, start, length)
         # A ready schedule has the length that the user gave it.
         given = self.total_steps is not None or isinstance(self.schedule, Schedule)
         rates = self._spec.layer_rates_of(self.model)
@@ -304,7 +301,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def _replace_schedules(self, schedules: CycleSchedules, steps: int) -> None:
         """Train with other schedules from now on, for this number of steps."""
         start, _ = self._span
-        self._report = self._report_of(schedules, start, elapsed_steps(self.model.optimizer) - start + steps)
+        self._report = self._reporter.begun(schedules, start, elapsed_steps(self.model.optimizer) - start + steps)
         if self._run is not None:
             self._run.replace(schedules)
         self._assignments = AssignmentCheck(self.model.optimizer)
@@ -323,34 +320,16 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if logs is not None and self._run is not None:
             logs.update(self._run.last_values())
 
-    def _report_of(self, schedules: CycleSchedules, start: int, length: int | None) -> CycleReport:
-        report = make_cycle_report(
-            schedules, start_step=start, total_steps=length, max_learning_rate=self._peak,
-            layer_rates=self._spec.layer_rates_of(self.model),
-        )  # fmt: skip
-        # Batches after the last update of the weights belong to the cycle, though not to its schedule.
-        if length is not None and report.total_steps == steps_to_last_update(self.model.optimizer, length, start):
-            report = replace(report, total_steps=length)
-        return replace(report, evidence=self._evidence, origin=origin_of(self.model))
-
     def _parameters(self) -> dict[str, object]:
         """Return the cycle that is about to begin, as trackers log it."""
         epoch = initial_epoch(self.model)
         new = 0, cycle_length(self.params, epoch, total_steps=self.total_steps, steps_done=0, skips_updates=False)
         start, length = self._resumed or new
-        schedules = self._spec.schedules(self.model.optimizer, length, start)
-        described = describe_hyperparameters(self.model.optimizer, schedules)
-        return {**described, **self._report_of(schedules, start, length).parameters()}
+        return self._reporter.parameters(start, length)
 
-    def _finished_report(self, run: CycleRun | None) -> CycleReport:
-        # A schedule with a `start_step` may begin later than the training ends.
-        steps = max(elapsed_steps(self.model.optimizer) - self._report.start_step, 0)
-        return replace(
-            self._report,
-            steps=steps,
-            skipped_steps=self._skipped_before if run is None else self._skipped_steps(run),
-            history=recorded_numbers(getattr(self.model, "history", None)),
-        )
+    @property
+    def _reporter(self) -> CycleReporter:
+        return CycleReporter(self.model, self._spec, self._peak, self._evidence)
 
     def _skipped_steps(self, run: CycleRun) -> int | None:
         """Return the number of skipped steps, with those before a backup; None if it is unknown."""
