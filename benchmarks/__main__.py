@@ -18,6 +18,7 @@ import keras  # noqa: E402
 import onecycle  # noqa: E402
 from benchmarks.lockstep import Train, in_lockstep  # noqa: E402
 from benchmarks.measure import Seconds, compare_times  # noqa: E402
+from benchmarks.shortest_guard import ShortestGuard  # noqa: E402
 from benchmarks.subjects import BATCH, EPOCHS, SUBJECTS, Subject, compiled, data  # noqa: E402
 
 CYCLE_TARGET, FINDER_TARGET, FAST_FINDER_TARGET, GUARD_TARGET = 1.02, 1.05, 1.0, 1.01
@@ -61,6 +62,9 @@ def measure_net(subject: Subject, backend: str, epochs: int) -> dict[str, object
         "bare fit again": training(),
     }
     targets = {"OneCycleScheduler": CYCLE_TARGET, "DivergenceGuard": GUARD_TARGET, "range test": FINDER_TARGET}
+    if backend == "jax":
+        trainings["shortest guard"] = training(ShortestGuard)
+        targets["shortest guard"] = GUARD_TARGET
     if backend == "tensorflow":
         name = f"range test, steps_per_execution={FAST_STEPS_PER_EXECUTION}"
         trainings[name] = training(finder, steps_per_execution=FAST_STEPS_PER_EXECUTION)
