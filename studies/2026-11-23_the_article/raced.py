@@ -8,6 +8,7 @@ recorded in runs/TASK/raced/SEED.json when it ends, and finished seeds are kept.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -54,10 +55,16 @@ def raced(protocol: Protocol, seed: int) -> dict[str, Any]:
     values = history.history[f"val_{protocol.metric}"]
     return {
         "seed": seed, "peak": race.learning_rate, "candidates": race.learning_rates.tolist(), "cost": race.cost,
-        "scores": race.scores.tolist(), "winner": winner[protocol.metric], "last": values[-1], "history": values,
+        "scores": [[finite(score) for score in row] for row in race.scores.tolist()],
+        "winner": winner[protocol.metric], "last": finite(values[-1]), "history": [finite(one) for one in values],
         "epochs": protocol.epochs, "processor_seconds": round(time.process_time() - began, 1),
         "versions": dict(race.versions),
     }  # fmt: skip
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None for one that JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def built(protocol: Protocol, seed: int) -> Any:
