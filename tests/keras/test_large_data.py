@@ -76,7 +76,7 @@ def test_a_test_in_fit_gets_the_rows_that_it_needs(tmp_path, monkeypatch, everyt
     parts = [data["x"] for data in given]
     assert [len(part) for part in parts] == [40 * BATCH] * 4
     assert len(np.unique(parts[0], axis=0)) > 30 * BATCH
-    assert not np.array_equal(parts[0], parts[1])  # each repeat has rows of its own
+    assert not np.array_equal(parts[0], parts[1])  # each repeat draws its own rows
     np.testing.assert_array_equal(parts[0], parts[2])
     assert results[0] == results[1]
 

@@ -76,7 +76,7 @@ def _fit(model: keras.Model, run: RampInFit, ramp: Ramp, data: FitData, seed: in
 
 
 def needed_rows(data: FitData, steps: int, seed: int | None) -> FitData:
-    """Return random rows of large arrays, as many as a test trains on; other data as it is.
+    """Return the random rows of large arrays that a test trains on; other data unchanged.
 
     Keras reads large arrays as a whole on TensorFlow. The rows are in their order, in which a file is read fastest:
     `fit` shuffles them.
