@@ -49,7 +49,8 @@ def keras_net(name: str) -> keras.Model:
         return models.fashion_net()
     if name == "attention":
         inputs = keras.Input((LENGTH,), dtype="int32")
-        x = layers.Embedding(TOKENS, WIDTH)(inputs) + layers.Embedding(LENGTH, WIDTH)(ops.arange(LENGTH))
+        positions = ops.cumsum(ops.ones_like(inputs), axis=1) - 1
+        x = layers.Embedding(TOKENS, WIDTH)(inputs) + layers.Embedding(LENGTH, WIDTH)(positions)
         y = layers.LayerNormalization()(x)
         x = x + layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(y, y)
         x = x + layers.Dense(WIDTH)(layers.Dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization()(x)))

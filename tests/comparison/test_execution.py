@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from onecycle import compare
-from onecycle.comparison import environment, worker
 from onecycle.results import load
+from onecycle.workers import environment
+from onecycle.workers import process as worker
 
 WAIT = 120  # seconds that anything may take before the test fails
 

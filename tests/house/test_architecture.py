@@ -16,7 +16,7 @@ LAYERS = (
     ("cli",),
     ("report", "plot", "comparison", "tasks"),
     ("training", "finding"),
-    ("engine",),
+    ("engine", "workers"),
     ("hyperparameters",),
     ("schedules",),
     ("keras_support",),

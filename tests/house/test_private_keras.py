@@ -26,7 +26,7 @@ OF_PYTHON = {"os._exit"}
 DICTIONARY_READERS = {
     "cli/user_code.py": "the module with the user's functions",
     "comparison/arms.py": "a CycleSpec",
-    "comparison/worker.py": "a WorkerSetup",
+    "workers/process.py": "a WorkerSetup",
 }
 
 

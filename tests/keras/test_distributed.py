@@ -5,7 +5,6 @@ TensorFlow uses MirroredStrategy, JAX Keras' DataParallel.
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
@@ -37,6 +36,15 @@ def run():
         "suggested": result.learning_rate, "losses of finder": finder.result.losses.tolist(),
         "later losses": history.history["loss"], "weights": weights.tolist(), **cycles(),
     }
+
+def race():
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    options = {"candidates": [0.01, 0.04], "validation_data": arrays(), "seed": 3, "verbose": 0}
+    result = onecycle.race_learning_rates(model, *arrays(), epochs=2, batch_size=20, **options)
+    weights = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    return {"scores": result.scores.tolist(), "winner": result.learning_rate, "weights": weights.tolist()}
 
 def cycles():
     return {"cycle of " + type(optimizer).__name__: cycle(optimizer) for optimizer in (
@@ -75,33 +83,35 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 import tensorflow as tf
 """,
 }
-RUN = {
+ON_TWO = {
     "tensorflow": """
-one = run()
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
-with strategy.scope():
-    two = run() | {"guard": guarded()}
+scope = strategy.scope()
+scope.__enter__()
 """,
     "jax": """
-one = run()
 keras.distribution.set_distribution(keras.distribution.DataParallel(devices=keras.distribution.list_devices("cpu")))
 assert len(keras.distribution.list_devices("cpu")) == 2
-two = run() | {"guard": guarded()}
 """,
 }
+
+
+def on_one_and_two(python, backend, one, two):
+    """Return what two expressions give: on one device the first, on two devices the second."""
+    if backend not in ON_TWO:
+        pytest.skip("tested on TensorFlow and JAX only")
+    last = f"two = {two}\nprint(json.dumps([one, two]))"
+    program = "\n".join((SETUP[backend], PROGRAM, f"one = {one}", ON_TWO[backend], last))
+    done = python(program, check=False, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def one_and_two(python, backend):
     """Return the results of one device and of two."""
-    if backend not in RUN:
-        pytest.skip("tested on TensorFlow and JAX only")
-    program = SETUP[backend] + PROGRAM + RUN[backend] + 'print(json.dumps({"one": one, "two": two}))'
-    done = python(program, check=False, KERAS_BACKEND=keras.backend.backend())
-    assert done.returncode == 0, done.stderr[-2000:]
-    results = json.loads(done.stdout.splitlines()[-1])
-    return results["one"], results["two"]
+    return on_one_and_two(python, backend, "run()", 'run() | {"guard": guarded()}')
 
 
 def test_guard_on_two_devices(one_and_two):
@@ -122,6 +132,15 @@ def test_cycle_on_two_devices_equals_that_on_one(one_and_two, optimizer):
     np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
     others = [value for name, value in one_and_two[0].items() if name.startswith("cycle") and value is not one]
     assert all(np.max(np.abs(np.subtract(one, other))) > 1e-2 for other in others)
+
+
+@pytest.mark.long
+def test_race_on_two_devices_equals_that_on_one(python, backend):
+    """The scores at the cut, the winner and its weights agree with those of one device to float32."""
+    one, two = on_one_and_two(python, backend, "race()", "race()")
+    np.testing.assert_allclose(two["scores"], one["scores"], rtol=1e-3)
+    assert two["winner"] == one["winner"]
+    np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-5)
 
 
 def test_range_test_on_two_devices_equals_that_on_one(one_and_two):

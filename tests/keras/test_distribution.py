@@ -37,6 +37,20 @@ def sweep(rows):
     result = onecycle.sweep_learning_rates(new_model(), *arrays(rows), epochs=8, batch_size=20, seed=1, verbose=0)
     return {"scores": result.scores.tolist(), "held out": result.held_out, "pick": result.pick.learning_rate}
 
+def race(**options):
+    model, data = new_model(), arrays(400)
+    settings = {"candidates": [0.01, 0.04, 0.16], "validation_data": arrays(40), "seed": 1, "verbose": 0}
+    result = onecycle.race_learning_rates(model, *data, epochs=3, batch_size=20, **settings, **options)
+    return {"scores": result.scores.tolist(), "reasons": result.reasons, "weights": flat(model)}
+
+def flat(model):
+    return np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
+
+def race_on_cluster():
+    from distributed import LocalCluster
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL") as cluster:
+        return race(cluster=cluster.scheduler_address.replace("tcp://", "dask://"))
+
 def unchanged_by_searches():
     model, (x, y) = new_model(), arrays(403)
     validation = arrays(40)
@@ -80,16 +94,18 @@ def refusals():
 devices = keras.distribution.list_devices("cpu")
 layouts = keras.distribution.LayoutMap(keras.distribution.DeviceMesh((2, 2), ("batch", "model"), devices))
 layouts["hidden.kernel"] = (None, "model")
-results = {"one device": {"sweep": sweep(400)}}
+results = {"one device": {"sweep": sweep(400), "race": race()}}
 for distribution in (
     keras.distribution.DataParallel(devices=devices),
     keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch"),
 ):
     with distribution.scope():
-        found = results[type(distribution).__name__] = {"sweep": sweep(400), "trained": trained()}
+        found = results[type(distribution).__name__] = {"sweep": sweep(400), "race": race(), "trained": trained()}
         found["unchanged"] = unchanged_by_searches()
         if len(results) == 2:
-            found |= {"uneven": sweep(403), "refusals": refusals()}
+            found |= {"uneven": sweep(403), "refusals": refusals(), "on cluster": race_on_cluster()}
+        else:
+            found["refusal"] = refusal(onecycle.race_learning_rates, *arrays(400), epochs=3, cluster="ray")
 print(json.dumps(results))
 """
 
@@ -114,6 +130,10 @@ class TestDistribution:
         np.testing.assert_allclose(several["scores"], one["scores"], rtol=1e-3)
         assert several["pick"] == pytest.approx(one["pick"], rel=1e-3)
 
+    def test_race_equals_that_of_one_device(self, results, distribution):
+        """The scores, the winner and its weights are those of one device to float32."""
+        assert_same_race(results["one device"]["race"], results[distribution]["race"])
+
     def test_model_can_be_evaluated_before_and_after_each_search(self, results, distribution):
         """Functions compiled before a sweep, a range test and a LearningRateFinder give the same values afterwards."""
         assert results[distribution]["unchanged"]
@@ -124,6 +144,25 @@ class TestDistribution:
         assert trained["steps"] == 8 * 20
         assert len(trained["val_loss"]) == 8
         assert trained["val_loss"][-1] < 0.05
+
+
+@pytest.mark.long
+def test_workers_of_a_cluster_split_batches_among_their_devices(results):
+    """Under DataParallel, the candidates of a race on Dask are those of a race on one device to float32."""
+    assert_same_race(results["one device"]["race"], results["DataParallel"]["on cluster"])
+
+
+@pytest.mark.long
+def test_race_on_a_cluster_is_refused_under_other_distributions(results):
+    """Before any training."""
+    assert results["ModelParallel"]["refusal"].startswith("0 steps: A model under a strategy of TensorFlow")
+
+
+def assert_same_race(one, other):
+    """Two races have the same scores, reasons and weights of the winner."""
+    np.testing.assert_allclose(other["scores"], one["scores"], rtol=1e-3)
+    assert [reason.split(":")[0] for reason in other["reasons"]] == [reason.split(":")[0] for reason in one["reasons"]]
+    np.testing.assert_allclose(other["weights"], one["weights"], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.long

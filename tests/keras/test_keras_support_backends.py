@@ -6,7 +6,7 @@ from keras import ops
 from oracles import networks
 from oracles.small_fits import compiled, fit, read, step
 
-from onecycle.keras_support import backends, step_state
+from onecycle.keras_support import backends, devices, step_state
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.optimizers import raw_step, step_counter
 from onecycle.keras_support.random_state import _tensorflow_context, random_states, set_random_states
@@ -170,9 +170,9 @@ def test_tensorflow_strategy_of_a_model():
     """By default `distribute_strategy` has one replica and `_distribute_strategy` is None."""
     model = compiled(keras.optimizers.SGD())
     assert model._distribute_strategy is None
-    assert not backends.is_distributed(model)
+    assert not devices.is_distributed(model)
     assert model.distribute_strategy.num_replicas_in_sync == 1
-    with backends.strategy_scope(model):
+    with devices.strategy_scope(model):
         assert read(keras.Variable(1.0)) == 1.0
 
 

@@ -11,50 +11,49 @@ TOTAL = 100
 CUTS = {0.4: 40, 0.7: 70}
 
 
-class Fits:
+class Trainer:
     """Trains nothing: a candidate diverges at the step that `ends` gives for its peak."""
 
-    def __init__(self, ends):
-        self.ends, self.trained = ends, []
+    def __init__(self, ends, scores):
+        self.ends, self.scores, self.fits, self.trained = ends, scores, self, []
 
     def new_member(self, learning_rate):
         """Return a new candidate."""
         return RaceMember(learning_rate, None, None)
 
-    def train(self, member, until):
-        """Stand for a training up to a step."""
+    def train(self, members, cut, step):
+        """Stand for trainings up to a cut."""
+        for member in members:
+            self._train(member, step)
+            if not member.diverged:
+                member.scores[cut] = self.scores.get(round(member.learning_rate, 6), 9.0)
+            yield member
+
+    def finish(self, winner):
+        """Stand for the last part of a training."""
+        self._train(winner, TOTAL)
+
+    def _train(self, member, until):
         end = next((end for peak, end in self.ends.items() if math.isclose(peak, member.learning_rate)), TOTAL + 1)
         member.steps = min(until, end)
         member.curve = [(member.steps, math.nan if end <= until else 1.0)]
         member.paused = object()
         self.trained.append((member.learning_rate, member.steps))
 
-    def assign_average(self, member):
-        """Remember whom the judge is to judge."""
-        self.judged = member
-
 
 class Judge:
-    """Returns the scores that are given for the peaks, 9 by default."""
+    """A lower score is better."""
 
     monitor = "loss"
 
-    def __init__(self, fits, scores):
-        self.fits, self.scores = fits, scores
-
-    def score(self):
-        """Return the score of the candidate that was trained last."""
-        return self.scores.get(round(self.fits.judged.learning_rate, 6), 9.0)
-
     def key(self, score):
-        """Return the score itself; lower is better."""
+        """Return the score itself."""
         return score if math.isfinite(score) else math.inf
 
 
 def raced(ends, scores, peaks=(1.0, 2.5, 6.25)):
-    """Return the winner of a race, and its rounds."""
-    fits = Fits(ends)
-    rounds = Rounds(fits, Judge(fits, scores), CUTS, TOTAL, budget=225, spent_before=0)
+    """Return the winner of a race, and its rounds. The score of a peak without one is 9."""
+    rounds = Rounds(Trainer(ends, scores), Judge(), CUTS, TOTAL, budget=225, spent_before=0)
     return rounds.run(peaks), rounds
 
 

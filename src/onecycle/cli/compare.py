@@ -17,7 +17,7 @@ from onecycle.cli.environment import (
     select_backend,
     write_result,
 )
-from onecycle.cli.options import AsJson, BackendChoice, Debug, Jobs, PlotFile, ResultFile
+from onecycle.cli.options import AsJson, BackendChoice, Cluster, Debug, Jobs, PlotFile, ResultFile
 from onecycle.cli.user_code import call_user_function, check_function_name, describe_returned
 from onecycle.keras_support.quiet_import import import_keras
 
@@ -54,7 +54,7 @@ def compare_command(
         Path | None, typer.Option(file_okay=False, help="Folder for the runs. Runs that are already there are reused.")
     ] = None,
     jobs: Jobs = 1,
-    cluster: Annotated[str | None, typer.Option(help="dask://HOST:PORT, ray or ray://HOST:PORT.")] = None,
+    cluster: Cluster = None,
     backend: BackendChoice = None,
     save: ResultFile = None,
     plot: PlotFile = None,

@@ -23,6 +23,7 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Batch size for array
 Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Random seed, for a reproducible result.")]
 BackendChoice = Annotated[Backend | None, typer.Option(help="Keras backend. Default: the variable KERAS_BACKEND.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of worker processes on this machine.")]
+Cluster = Annotated[str | None, typer.Option(help="dask://HOST:PORT, ray or ray://HOST:PORT.")]
 PlotFile = Annotated[
     Path | None, typer.Option(metavar="FILE.png", dir_okay=False, help="Save a plot as .png, .svg or .pdf.")
 ]

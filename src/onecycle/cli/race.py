@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
+from onecycle.cli.options import (
+    AsJson,
+    BackendChoice,
+    BatchSize,
+    Cluster,
+    Debug,
+    Jobs,
+    PlotFile,
+    ResultFile,
+    Seed,
+    UserFunction,
+)
 from onecycle.cli.result_run import ResultRun
 
 if TYPE_CHECKING:
@@ -22,6 +33,8 @@ def race_command(
     monitor: Annotated[str, typer.Option(help="Metric by which they are judged.")] = "val_loss",
     batch_size: BatchSize = None,
     seed: Seed = None,
+    jobs: Jobs = 1,
+    cluster: Cluster = None,
     backend: BackendChoice = None,
     model: Annotated[
         Path | None, typer.Option(metavar="FILE.keras", dir_okay=False, help="Save the trained model.")
@@ -41,8 +54,8 @@ def race_command(
     run = ResultRun(function, batch_size, seed, backend, save, plot, as_json, model)
     with console.exit_codes(debug=debug):
         result: Race = run.result_of(
-            "race_learning_rates", validated=True, epochs=epochs, candidates=candidates, monitor=monitor, seed=seed,
-            verbose=run.verbose,
+            "race_learning_rates", validated=True, epochs=epochs, candidates=candidates, monitor=monitor, jobs=jobs,
+            cluster=cluster, seed=seed, verbose=run.verbose,
         )  # fmt: skip
         console.print_result(result.summary(), race_facts(result), as_json=as_json, table=race_table(result))
 

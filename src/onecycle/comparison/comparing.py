@@ -13,7 +13,7 @@ from onecycle.comparison.arms import read_arms
 from onecycle.comparison.dry_run import DryRun
 from onecycle.comparison.errors import SettingError
 from onecycle.comparison.evaluation import comparison_from_records, pairing_problems
-from onecycle.comparison.execution import ComparisonSetup, check_cluster, make_runs
+from onecycle.comparison.execution import ComparisonSetup, make_runs
 from onecycle.comparison.resuming import reusable_records
 from onecycle.comparison.runs import RunKey, SharedSettings
 from onecycle.comparison.splits import Data, checked_data
@@ -25,6 +25,7 @@ from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import MAX_SEED, check_integer, check_number, check_path, check_verbose, described
+from onecycle.workers.pool import check_workers
 
 
 @suggest_names()
@@ -193,9 +194,7 @@ def _check_options(build: object, mode: str, target: object, margin: object) -> 
 def _check_counts(epochs: int, batch_size: int, jobs: int, cluster: str | None) -> None:
     check_integer("epochs", epochs)
     check_integer("batch_size", batch_size)
-    check_integer("jobs", jobs)
-    if cluster is None:
-        return
-    if jobs != 1:
-        raise SettingError(f"Pass either `jobs` or `cluster`. Received: jobs={jobs}, cluster={cluster!r}")
-    check_cluster(cluster)
+    try:
+        check_workers(jobs, cluster)
+    except ValueError as error:
+        raise SettingError(str(error)) from None

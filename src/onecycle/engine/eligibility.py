@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from onecycle.keras_support import backends, compilation, step_graph, training_data
+from onecycle.keras_support import compilation, devices, step_graph, training_data
 from onecycle.keras_support.model_state import has_unlisted_state
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
@@ -72,7 +72,7 @@ def _reason_of_model(model: keras.Model, methods: tuple[str, ...], own_fit: bool
         return "loss scaling skips steps"
     if has_unlisted_state(model):
         return "the model keeps state outside its variables, as a stateful recurrent layer does"
-    if backends.is_distributed(model):
+    if devices.is_distributed(model):
         return "the model is distributed"
     if keras.config.is_nnx_enabled():
         return "the layers of the model are Flax NNX modules"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onecycle.engine.member_schedules import default_momentum, schedule_values, shift_schedule
 from onecycle.engine.members import Hyperparameter, Member
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, devices
 from onecycle.keras_support.optimizers import add_optimizer_variable, raw_step, remove_optimizer_variable
 from onecycle.keras_support.train_function import retrace_train_function
 
@@ -71,7 +71,7 @@ class _RateTable(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, model: keras.Model, start_step: int, rows: int) -> None:
         self.rows, self._start_step = rows, start_step
         self._values = np.zeros(rows, "float32")
-        with backends.strategy_scope(model):
+        with devices.strategy_scope(model):
             self.variable = keras.Variable(self._values, trainable=False, autocast=False, name="onecycle_rates")
         if backends.is_functional():
             # A training step of JAX sees only variables of the model and the optimizer.

@@ -15,7 +15,7 @@ from onecycle.engine.member_schedules import preserved_installation
 from onecycle.engine.members import Array, Member, Weights
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
-from onecycle.keras_support import backends, training_data
+from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import build_optimizer, raw_step, skips_updates
 from onecycle.keras_support.running_fit import without_data_warnings
@@ -46,7 +46,7 @@ def train_by_fit(
         ValueError: If the optimizer of `compile` makes no step in the first epoch.
     """
     # A larger value set by the user stays.
-    set_steps_per_execution(model, max(model.steps_per_execution, backends.fast_steps_per_execution(model)))
+    set_steps_per_execution(model, max(model.steps_per_execution, devices.fast_steps_per_execution(model)))
     build_optimizer(model.optimizer, model)
     # The start must not include the variables that record the losses and hold the learning rates.
     start, layer_variables = StateSnapshot(model), _layer_variables(model)

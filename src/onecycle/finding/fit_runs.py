@@ -11,7 +11,7 @@ import numpy as np
 from onecycle.finding.progress import RampProgress
 from onecycle.finding.ramp import FinishedRamp, Ramp
 from onecycle.finding.ramp_in_fit import RampInFit
-from onecycle.keras_support import backends, training_data
+from onecycle.keras_support import devices, training_data
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import skips_updates
@@ -150,7 +150,7 @@ def choose_steps_per_execution(model: keras.Model, steps: int | str | None, *, v
     if validates or skips_updates(model.optimizer):
         set_steps_per_execution(model, 1)
     elif steps == "auto":
-        fast = backends.fast_steps_per_execution(model)
+        fast = devices.fast_steps_per_execution(model)
         set_steps_per_execution(model, max(model.steps_per_execution, fast))
     elif steps is not None:
         set_steps_per_execution(model, check_integer("steps_per_execution", steps))

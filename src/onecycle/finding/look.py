@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from onecycle.finding.spread_batches import last_batch, spread_batches
-from onecycle.keras_support import backends, training_data
+from onecycle.keras_support import devices, training_data
 from onecycle.keras_support.array_rows import numeric_rows
 from onecycle.keras_support.data_adapters import DEFAULT_BATCH_SIZE, first_batch_of_fit, select_rows
 from onecycle.keras_support.fit_start import is_built
@@ -93,7 +93,7 @@ class Look:
         own = next((name for name in (*METHODS, *others) if is_overridden(self.model, name)), None)
         if own is not None:
             raise NotChecked(f"the model has its own `{own}`")
-        if backends.is_distributed(self.model):
+        if devices.is_distributed(self.model):
             raise NotChecked("the model is distributed among several devices")
         if not is_built(self.model):
             raise NotChecked("the model has no weights yet")

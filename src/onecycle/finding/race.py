@@ -42,6 +42,8 @@ def race_learning_rates(
     averaged_weights: bool = False,
     on_interrupt: str = "restore",
     directory: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
     seed: int | None = None,
     verbose: int | str = "auto",
     **fit_arguments: Unpack[FitArguments],
@@ -94,6 +96,13 @@ def race_learning_rates(
         directory: Folder in which the candidates are saved at each cut. After an interruption, the same call, in a new
             process too, goes on from the last cut that each has reached. Not with `callbacks`, whose state is not
             saved; without `validation_data` or `validation_split` only with a `seed`.
+        jobs: Number of processes of this machine that train candidates at the same time, each with its share of the
+            cores and, if there are GPUs, with a GPU. The winner is trained to its end in this process. The model is
+            sent as a file of Keras, the data with it; neither `tf.data` nor `callbacks` can be sent.
+        cluster: `"dask://host:port"`, `"ray"` or `"ray://host:port"` instead of `jobs`: a cluster whose workers have
+            onecycle and the backend installed. Each leg of a candidate up to a cut is trained in a separate process
+            there, and so is the last one of the winner. Under a `MirroredStrategy` or a `DataParallel` distribution,
+            each worker splits the batches among all its devices.
         seed: Seed of all random generators at the beginning of each candidate. The model then ends as after
             `keras.utils.set_random_seed(seed)` and `fit_one_cycle`. With None, all begin with the current states.
         verbose: 0 or 2 for silence, 1 for a progress bar, `"auto"` for 1.
@@ -105,6 +114,7 @@ def race_learning_rates(
     Raises:
         TypeError, ValueError: For invalid arguments, or if all candidates diverge, down to the lowest. The model is
             then as it was.
+        RuntimeError: If a training in another process fails, or such processes are killed repeatedly.
 
     Example:
 
@@ -123,6 +133,7 @@ def race_learning_rates(
         schedule=schedule, momentum=momentum, layer_rates=layer_rates, decay=decay, budget=budget,
         batch_size=batch_size, callbacks=callbacks,
         sample_weight=sample_weight, class_weight=class_weight, averaged_weights=averaged_weights,
-        on_interrupt=on_interrupt, directory=directory, seed=seed, verbose=verbose, fit_arguments=fit_arguments,
+        on_interrupt=on_interrupt, directory=directory, jobs=jobs, cluster=cluster, seed=seed, verbose=verbose,
+        fit_arguments=fit_arguments,
     )  # fmt: skip
     return run_race(model, x, y, request)[0]

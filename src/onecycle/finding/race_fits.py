@@ -40,6 +40,8 @@ class RaceFits:
         progress: Called with the candidate that is being trained.
 
     Attributes:
+        model: The model.
+        data: The data whose state is kept, as `fit` takes it, nested.
         average: The moving average of the weights of the candidate that is being trained.
         epoch_start: The states with which every candidate begins its first epoch; None before the first one.
     """
@@ -57,14 +59,14 @@ class RaceFits:
         callbacks: Sequence[keras.callbacks.Callback],
         progress: Callable[[RaceMember], None],
     ) -> None:
-        self._model, self._arguments, self._schedules = model, arguments, schedules
+        self.model, self._arguments, self._schedules = model, arguments, schedules
         self._total_steps, self._average_from = total_steps, average_from
         self._steps_per_epoch = total_steps // int(arguments["epochs"])
         self.portable = portable
         self.epoch_start: EpochStart | None = None
         self._keep_averaging = keep_averaging
         self._callbacks, self._progress = callbacks, progress
-        self._data = (arguments["x"], arguments.get("validation_data"))
+        self.data = (arguments["x"], arguments.get("validation_data"))
         build_optimizer(model.optimizer, model)
         # The start must not include the variable that holds the learning rates.
         self._start, self._random = StateSnapshot(model), RandomSnapshot()
@@ -77,8 +79,8 @@ class RaceFits:
         callbacks = None
         if self._callbacks:
             callbacks = keras.callbacks.CallbackList(
-                [copied_callback(one, self._model) for one in self._callbacks],
-                model=self._model, epochs=self._arguments["epochs"], steps=self._steps_per_epoch, verbose=0,
+                [copied_callback(one, self.model) for one in self._callbacks],
+                model=self.model, epochs=self._arguments["epochs"], steps=self._steps_per_epoch, verbose=0,
             )  # fmt: skip
         return RaceMember(learning_rate, self._schedules(learning_rate), callbacks)
 
@@ -96,14 +98,14 @@ class RaceFits:
         averages = until < self._total_steps or self._keep_averaging
         average_from = self._average_from if averages else self._total_steps + 1
         leg = Leg(
-            member, self._data, until=until, steps_per_epoch=self._steps_per_epoch, start=self.epoch_start,
+            member, self.data, until=until, steps_per_epoch=self._steps_per_epoch, start=self.epoch_start,
             portable=self.portable, average=self.average, average_from=average_from,
             average_every=max(1, self._total_steps // AVERAGE_UPDATES), progress=self._progress,
         )  # fmt: skip
         first = 0 if member.paused is None else member.paused.epoch
         try:
             with without_data_warnings(), batches_required(self._arguments["x"]):
-                self._history = self._model.fit(**self._arguments, verbose=0, callbacks=[leg], initial_epoch=first)
+                self._history = self.model.fit(**self._arguments, verbose=0, callbacks=[leg], initial_epoch=first)
         except Paused:
             pass
         finally:
@@ -111,7 +113,7 @@ class RaceFits:
             self.epoch_start = leg.start
         member.average = self.average.state()
         if member.finished and until < self._total_steps:
-            member.final = StateSnapshot(self._model)
+            member.final = StateSnapshot(self.model)
 
     def assign_average(self, member: RaceMember) -> None:
         """Give the model the averaged weights of a candidate that waits."""
@@ -130,10 +132,12 @@ class RaceFits:
         if winner.callbacks is not None:
             for callback, trained in zip(self._callbacks, winner.callbacks.callbacks, strict=True):
                 take_state(callback, trained)
-        assert self._history is not None
-        self._history.history = dict(winner.history)
-        self._history.epoch = list(range(max(map(len, winner.history.values()), default=0)))
-        return self._history
+        # After a last leg in another process, there is none of Keras.
+        history = self._history or keras.callbacks.History()
+        history.set_model(self.model)
+        history.history = dict(winner.history)
+        history.epoch = list(range(max(map(len, winner.history.values()), default=0)))
+        return history
 
     def close(self) -> None:
         """Remove what was added to the optimizer."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from onecycle.hyperparameters.evaluation import evaluate
-from onecycle.keras_support.partial_fit import BatchSkipper, EpochStart, Paused, PausedFit
-from onecycle.keras_support.snapshot import StateSnapshot
+from onecycle.keras_support.partial_fit import BatchSkipper, EpochStart, Paused, PausedFit, RestorableVariables
 from onecycle.keras_support.weight_average import AverageState, WeightAverage
 from onecycle.training.cycle_spec import CycleSchedules
 
@@ -51,7 +50,7 @@ class RaceMember:
         self.steps = 0
         self.paused: PausedFit | None = None
         self.finished = False
-        self.final: StateSnapshot | None = None
+        self.final: RestorableVariables | None = None
         self.scores: dict[float, float] = {}
         self.dropped = ""
         self.history: dict[str, list[float]] = {}

@@ -13,7 +13,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.finding.race_candidates import Candidates, checked_candidates
 from onecycle.finding.race_data import monitor_mode
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
-from onecycle.keras_support import data_faults, training_data
+from onecycle.keras_support import data_faults, devices, training_data
 from onecycle.keras_support.callback_list import copied_callback
 from onecycle.keras_support.fit_start import build_model, start_fit
 from onecycle.keras_support.keras_backups import backup_folders
@@ -23,6 +23,7 @@ from onecycle.suggestions.arguments import check_choice, check_number, check_see
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.guard import DivergenceGuard
+from onecycle.workers.pool import check_workers
 
 DEFAULT_BUDGET = 2.25  # in runs: three candidates cost 2.1, and a range test a little
 
@@ -48,9 +49,16 @@ class RaceRequest:
     averaged_weights: bool = False
     on_interrupt: str = "restore"
     directory: str | os.PathLike[str] | None = None
+    jobs: int = 1
+    cluster: str | None = None
     seed: int | None = None
     verbose: int | str = "auto"
     fit_arguments: FitArguments = field(default_factory=FitArguments)
+
+    @property
+    def in_workers(self) -> bool:
+        """Whether other processes train the candidates."""
+        return self.jobs != 1 or self.cluster is not None
 
 
 def can_be_kept(settings: Mapping[str, Any]) -> bool:
@@ -72,6 +80,7 @@ def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest
         TypeError, ValueError: For the first one that is invalid.
     """
     check_model(model, x)
+    _check_workers(model, request)
     data = {
         "batch_size": request.batch_size,
         "sample_weight": request.sample_weight,
@@ -137,6 +146,23 @@ def _check_settings(request: RaceRequest) -> None:
         raise ValueError(
             "A race trains whole cycles, from their first epoch. Leave out `initial_epoch`. "
             f"Received: initial_epoch={request.fit_arguments['initial_epoch']}"
+        )
+
+
+def _check_workers(model: keras.Model, request: RaceRequest) -> None:
+    check_workers(request.jobs, request.cluster)
+    if not request.in_workers:
+        return
+    if request.callbacks:
+        raise ValueError(
+            "Callbacks cannot watch a training in another process. Leave out `callbacks`, or `jobs` and `cluster`. "
+            f"Received: jobs={request.jobs}, cluster={request.cluster!r}"
+        )
+    if devices.is_distributed(model) and not (request.cluster and devices.is_data_parallel(model)):
+        raise ValueError(
+            "A model under a strategy of TensorFlow or a `keras.distribution` trains on all devices of this machine "
+            "already. Leave out `jobs`; with `cluster`, use `MirroredStrategy` or `DataParallel`, which each worker "
+            f"then has for its devices. Received: jobs={request.jobs}, cluster={request.cluster!r}"
         )
 
 

@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.finding.race_candidates import RaceStart
-from onecycle.finding.race_data import RaceData
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_rounds import Rounds
-from onecycle.hyperparameters.layer_rates import LayerRates
+from onecycle.finding.race_training import RaceTraining
 from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.optimizers import optimizer_names
 from onecycle.keras_support.origin import origin_of
 from onecycle.results.layer_rates import describe_layer_rates
 from onecycle.results.race import Race
-from onecycle.training.cycle_spec import CycleSpec
 from onecycle.training.reporting import recorded_numbers
-
-if TYPE_CHECKING:
-    from onecycle.finding.race_request import RaceRequest
 
 CURVE_POINTS = 200  # of a whole run
 
 
 def race_result(
     model: keras.Model,
-    spec: CycleSpec,
-    request: RaceRequest,
+    training: RaceTraining,
     start: RaceStart,
     rounds: Rounds,
     winner: RaceMember,
     history: keras.callbacks.History,
-    data: RaceData,
-    layer_rates: LayerRates | None = None,
 ) -> Race:
     """Return the result of a race.
 
     Args:
         model: The trained model.
-        spec: The specification of the cycles.
-        request: The arguments of the race.
+        training: What the candidates shared.
         start: The candidates with which it began.
         rounds: The rounds, all over.
         winner: The candidate that was trained to the end.
         history: The winner's.
-        data: The data of the race.
-        layer_rates: The rates of layers, or None.
     """
+    request, data, layer_rates = training.request, training.data, training.layer_rates
     members = sorted(rounds.members, key=lambda member: member.learning_rate)
     cuts = list(rounds.cut_steps)
     points, curves = _curves(members, rounds.total_steps)
-    schedules = spec.with_peak(winner.learning_rate).schedules(model.optimizer, rounds.total_steps)
+    schedules = training.spec.with_peak(winner.learning_rate).schedules(model.optimizer, rounds.total_steps)
     return Race(
         learning_rates=np.array([member.learning_rate for member in members]),
         scores=np.array([[_finite(member.scores.get(cut)) for cut in cuts] for member in members]),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onecycle.finding.race_data import Judge
-from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 
 if TYPE_CHECKING:
     from onecycle.finding.race_store import RaceStore
+    from onecycle.finding.race_trainers import RaceTrainer
 
 # Fractions of the cycle. The averaged weights tell little before the first; with two candidates one cut is enough.
 CUTS = (0.4, 0.7)
@@ -34,8 +34,8 @@ class Rounds:
     """The rounds of a race.
 
     Args:
-        fits: Trains the candidates.
-        judge: Judges them.
+        trainer: Trains the candidates and notes their scores.
+        judge: Knows which score is better.
         cut_steps: Cut -> the step of the cycle at which it is made.
         total_steps: Steps of a whole run.
         budget: Steps up to which the race may be extended.
@@ -47,7 +47,7 @@ class Rounds:
         note: A sentence on candidates that were added, or "".
     """
 
-    fits: RaceFits
+    trainer: RaceTrainer
     judge: Judge
     cut_steps: dict[float, int]
     total_steps: int
@@ -111,29 +111,21 @@ class Rounds:
             self._drop(cut, kept)
 
     def _train(self, members: Sequence[RaceMember], cut: float) -> None:
-        """Train candidates up to a cut and judge them there. The new ones join the race."""
+        """Train candidates up to a cut, where they are judged. The new ones join the race."""
+        self.members += [member for member in members if member not in self.members]
+        # A candidate of an interrupted race may have been here already.
+        due = [member for member in members if cut not in member.scores and not member.diverged]
+        for member in self.trainer.train(due, cut, self.cut_steps[cut]):
+            if self.store is not None:
+                self.store.save(member, self.trainer.fits)
+            self._drop_if_diverged(member, cut)
         for member in members:
-            if member not in self.members:
-                self.members.append(member)
-            # A candidate of an interrupted race may have been here already.
-            if cut not in member.scores and not member.diverged:
-                self._train_member(member, cut)
-            if not np.isfinite(member.scores.get(cut, np.nan)):
-                self._drop_diverged(member)
-
-    def _train_member(self, member: RaceMember, cut: float) -> None:
-        if not member.finished:
-            self.fits.train(member, self.cut_steps[cut])
-        if not member.diverged:
-            self.fits.assign_average(member)
-            member.scores[cut] = self.judge.score()
-        if self.store is not None:
-            self.store.save(member, self.fits)
+            self._drop_if_diverged(member, cut)
 
     def _new_member(self, learning_rate: float) -> RaceMember:
-        member = self.fits.new_member(learning_rate)
+        member = self.trainer.fits.new_member(learning_rate)
         if self.store is not None:
-            self.store.load(member, self.fits)
+            self.store.load(member, self.trainer.fits)
         return member
 
     def _extend(self, cut: float) -> None:
@@ -171,6 +163,10 @@ class Rounds:
             if kept > 1 or member is not ranked[kept]:
                 member.release()
 
+    def _drop_if_diverged(self, member: RaceMember, cut: float) -> None:
+        if not member.dropped and not np.isfinite(member.scores.get(cut, np.nan)):
+            self._drop_diverged(member)
+
     def _drop_diverged(self, member: RaceMember) -> None:
         member.dropped = f"Diverged: its loss was not finite after {member.steps} steps."
         member.release()
@@ -197,10 +193,7 @@ class Rounds:
         while queue := self.alive or sorted(self._waiting(), key=lambda one: -len(one.scores)):
             winner = queue[0]
             winner.dropped = ""
-            if winner.finished:
-                self.fits.restore_finished(winner)
-            else:
-                self.fits.train(winner, self.total_steps)
+            self.trainer.finish(winner)
             if not winner.diverged:
                 return winner
             self._drop_diverged(winner)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from onecycle.finding.race_candidates import RaceStart
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
+from onecycle.finding.race_records import load_member, member_record
 from onecycle.keras_support.optimizers import build_optimizer
-from onecycle.keras_support.partial_fit import EpochStart, PausedFit
-from onecycle.keras_support.portable_pause import PortableData, PortableRandom, PortableVariables
+from onecycle.keras_support.portable_pause import PortableRandom, PortableVariables
 from onecycle.keras_support.types import Nested
 from onecycle.results import codec
 from onecycle.suggestions.arguments import check_path
@@ -45,7 +44,6 @@ class RaceStore:
         self._path, self._model = check_path("directory", folder), model
         if self._path.exists() and not self._path.is_dir():
             raise ValueError(f"Argument `directory` must be a folder. Received: directory={os.fspath(folder)!r}")
-        self._data = (data["x"], data["validation_data"])
         self._identity = run_identity(model, data, arguments)
         self._start = BackupFolder(self._path / "start")
         self._found = self._start.newest()
@@ -100,28 +98,7 @@ class RaceStore:
             member: The candidate, which was judged there or has diverged.
             fits: What trains the candidates.
         """
-        record: dict[str, Any] = {
-            "steps": member.steps,
-            "scores": [[cut, score] for cut, score in member.scores.items()],
-            "history": member.history,
-            "curve": [list(point) for point in member.curve],
-            "epoch_sums": list(member.epoch_sums),
-            "first_epoch": None if fits.epoch_start is None else _start_record(fits.epoch_start),
-        }
-        arrays: list[Any] = []
-        paused = member.paused
-        if paused is not None and isinstance(paused.variables, PortableVariables):
-            record["pause"] = {
-                "epoch": paused.epoch,
-                "batches": paused.batches,
-                "epoch_start": _start_record(paused.epoch_start),
-                "random": _values(paused.random),
-                "foreign": paused.variables.foreign,
-                "metrics": paused.variables.metrics,
-                "average": [member.average[0], member.average[1]],
-            }
-            arrays = list(paused.variables.arrays)
-        self._folder(member).write(Backup(member.steps, record, arrays))
+        self._folder(member).write(member_record(member, fits))
 
     def load(self, member: RaceMember, fits: RaceFits) -> None:
         """Give a new candidate what it was at its last cut in the folder, if it has been there.
@@ -131,38 +108,8 @@ class RaceStore:
             fits: What trains the candidates.
         """
         found = self._folder(member).newest()
-        if found is None:
-            return
-        record = found.record
-        member.steps = record["steps"]
-        member.scores = dict(record["scores"])
-        member.history = {name: list(values) for name, values in record["history"].items()}
-        member.curve = [(step, loss) for step, loss in record["curve"]]
-        batches, total = record["epoch_sums"]
-        member.epoch_sums = (batches, total)
-        if fits.epoch_start is None and record["first_epoch"] is not None:
-            fits.epoch_start = self._epoch_start(record["first_epoch"])
-        pause = record.get("pause")
-        if pause is not None:
-            step, values = pause["average"]
-            member.average = (step, list(values))
-            variables = PortableVariables(self._model, found.arrays, pause["foreign"], pause["metrics"])
-            start = self._epoch_start(pause["epoch_start"])
-            member.paused = PausedFit(
-                pause["epoch"], pause["batches"], start, variables, PortableRandom(pause["random"])
-            )
+        if found is not None:
+            load_member(member, found, fits)
 
     def _folder(self, member: RaceMember) -> BackupFolder:
         return BackupFolder(Path(self._path) / f"peak_{member.learning_rate:.9g}")
-
-    def _epoch_start(self, record: Mapping[str, Any]) -> EpochStart:
-        return EpochStart(PortableRandom(record["random"]), PortableData(self._data, record["data"]))
-
-
-def _start_record(start: EpochStart) -> dict[str, Any]:
-    return {"random": _values(start.random), "data": _values(start.data)}
-
-
-def _values(state: object) -> Any:
-    assert isinstance(state, PortableRandom | PortableData)
-    return state.values

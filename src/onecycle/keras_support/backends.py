@@ -1,6 +1,6 @@
 """The differences between TensorFlow, JAX and PyTorch that onecycle has to know.
 
-Private names of Keras, checked on Keras 3.15.1: `Model._distribute_strategy` (TensorFlow), and `in_stateless_scope` of
+Private names of Keras, checked on Keras 3.15.1: `in_stateless_scope` of
 `keras.src.backend.common.stateless_scope`. Of the backends: `Tensor._version` (PyTorch 2.13) and the `_storage` of
 TensorFlow 2.21's list wrapper.
 """
@@ -60,17 +60,6 @@ def is_functional() -> bool:
     Such a step can be mapped over several states, and it sees only the variables that are passed to it.
     """
     return name() == "jax"
-
-
-def fast_steps_per_execution(model: keras.Model) -> int:
-    """Return how many steps one call of the compiled function should run if onecycle may choose.
-
-    TensorFlow runs the steps in one graph, JAX loops over them in Python, and PyTorch allows one. The loop of
-    TensorFlow fails under a strategy with several replicas.
-    """
-    if name() != "tensorflow" or model.run_eagerly:
-        return 1
-    return 1 if count_replicas(model) > 1 else 32
 
 
 # Reading values
@@ -178,33 +167,6 @@ def after(tensors: Iterable[Nested]) -> AbstractContextManager[object]:
         return nullcontext()
     context: AbstractContextManager[object] = tf.control_dependencies([one for one in tensors if one is not None])
     return context
-
-
-def strategy_scope(model: keras.Model) -> AbstractContextManager[object]:
-    """Return the scope in which additional variables have to be created: that of TensorFlow's strategy, if any."""
-    if name() == "tensorflow":
-        scope: AbstractContextManager[object] = model.distribute_strategy.scope()
-        return scope
-    return nullcontext()
-
-
-def count_replicas(model: keras.Model) -> int:
-    """Return how many copies of the model train together under TensorFlow's strategy."""
-    return model.distribute_strategy.num_replicas_in_sync if name() == "tensorflow" else 1
-
-
-def count_processes() -> int:
-    """Return how many processes train together under Keras' distribution, each of which reads a part of each batch."""
-    if name() != "jax":
-        return 1
-    import jax
-
-    return int(jax.process_count())
-
-
-def is_distributed(model: keras.Model) -> bool:
-    """Return whether the model trains under a strategy of TensorFlow or a distribution of Keras."""
-    return keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None
 
 
 def end_of_data_errors() -> tuple[type[BaseException], ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, devices
 from onecycle.keras_support.data_adapters import DEFAULT_BATCH_SIZE, count_rows, is_arrays, select_rows
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def parts_of_batch() -> int:
         return 1
     mesh = distribution.device_mesh
     parts = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
-    return max(1, int(parts) // backends.count_processes())
+    return max(1, int(parts) // devices.count_processes())
 
 
 def check_full_batches(x: Nested, batch_size: int | None) -> None:

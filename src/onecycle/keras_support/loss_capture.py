@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from onecycle.keras_support import backends, batch_facts, step_state
+from onecycle.keras_support import backends, batch_facts, devices, step_state
 from onecycle.keras_support.attributes import AttributeOverride
 from onecycle.keras_support.batch_facts import BatchFacts
 from onecycle.keras_support.model_state import add_state_variable, in_stateless_scope, remove_state_variable
@@ -56,7 +56,7 @@ class LossRecorder:
         self._losses: list[float] = []
         self._rows: list[list[float]] = []
         self._unread: list[tuple[keras.KerasTensor, Nested]] = []  # loss and facts, on PyTorch only
-        with backends.strategy_scope(model):
+        with devices.strategy_scope(model):
             self._register = None if backends.runs_eagerly() else _register(capacity * self._width)
         self.recording = False
         # Here, so that `detach` does its part whatever part of `attach` an interrupt has left out.
@@ -95,7 +95,7 @@ class LossRecorder:
         else:
             count, *newest = step_state.variable_after_step(self._model, self._register, result).tolist()
             # Each replica counts the steps and holds its share of each loss. Both are summed when the variable is read.
-            steps = round(count / backends.count_replicas(self._model))
+            steps = round(count / devices.count_replicas(self._model))
             # The newest rows are at the end of the variable.
             unread = (steps - len(self._losses)) * self._width
             rows = np.reshape(newest[len(newest) - unread :], (-1, self._width)).tolist()
@@ -112,7 +112,7 @@ class LossRecorder:
     def facts(self, steps: int) -> BatchFacts:
         """Return what was recorded on the first `steps` batches, whose losses have been read."""
         table = np.array(self._rows[:steps], dtype=np.float64).reshape(-1, self._width - 1)
-        return BatchFacts.from_table(table, backends.count_replicas(self._model))
+        return BatchFacts.from_table(table, devices.count_replicas(self._model))
 
     def _record(self, loss: keras.KerasTensor, arguments: Mapping[str, Nested]) -> None:
         if not self.recording:
@@ -153,7 +153,7 @@ def _functions_for_other_state(model: keras.Model) -> AttributeOverride:
 
     Under a distribution, Keras compiles them on JAX for the devices of each variable that the state had.
     """
-    if not backends.is_functional() or not backends.is_distributed(model):
+    if not backends.is_functional() or not devices.is_distributed(model):
         return AttributeOverride(model)
     return AttributeOverride(model, test_function=None, predict_function=None)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from onecycle.keras_support import devices
 from onecycle.keras_support.model_state import flattened_layers, is_overridden
 from onecycle.suggestions.arguments import described
 
@@ -58,6 +59,21 @@ def check_training_model(model: keras.Model) -> None:
     check_model(model)
     check_trainable(model)
     check_loss(model)
+
+
+def check_processes() -> None:
+    """Check that no other process trains the same model.
+
+    Raises:
+        ValueError: If processes of `torch.distributed` run, whose gradients Keras does not average.
+    """
+    processes = devices.count_separate_processes()
+    if processes > 1:
+        raise ValueError(
+            f"`torch.distributed` runs {processes} processes, and Keras' `fit` would train the model in each of them "
+            "alone. Train with `DistributedDataParallel` in a loop of your own, whose rates a schedule gives (see "
+            "docs/clusters.md), or in a single process."
+        )
 
 
 def check_trainable(model: keras.Model) -> None:

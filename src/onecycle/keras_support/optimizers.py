@@ -12,7 +12,7 @@ import math
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, devices
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 from onecycle.keras_support.held_objects import held_objects
 
@@ -207,7 +207,7 @@ def build_multi_optimizer(optimizer: keras.optimizers.Optimizer, model: keras.Mo
 def build_optimizer(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
     """Build an optimizer for the model's trainable variables, unless it is built."""
     if not optimizer.built:
-        with backends.strategy_scope(model):
+        with devices.strategy_scope(model):
             optimizer.build(model.trainable_variables)
 
 

@@ -36,7 +36,7 @@ def machine_description() -> dict[str, object]:
     except (AttributeError, NotImplementedError):  # some backends cannot list their devices
         devices = []
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
-    threads = os.environ.get("OMP_NUM_THREADS")  # set in worker processes, see `onecycle.comparison.environment`
+    threads = os.environ.get("OMP_NUM_THREADS")  # set in worker processes, see `onecycle.workers.environment`
     return machine | {"devices": devices} | ({} if threads is None else {"threads": threads})
 
 

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import keras
 
-from onecycle.keras_support import training_data
+from onecycle.keras_support import model_checks, training_data
 from onecycle.keras_support.data_checks import check_validation_data
 from onecycle.keras_support.data_sharding import check_all_batches
 from onecycle.keras_support.types import Nested
@@ -64,6 +64,7 @@ def check_data_and_length(
     Raises:
         TypeError, ValueError: For the first argument that is invalid.
     """
+    model_checks.check_processes()
     training_data.check_data(model, x, y, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight)
     check_validation_data(model, validation_data, arguments.get("validation_batch_size") or batch_size)
     check_integer("epochs", epochs)

@@ -13,87 +13,74 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import current_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onecycle.keras_support.quiet_import import import_keras
 
-if TYPE_CHECKING:
-    from onecycle.results.runs import RunRecord
-
 STDERR_TAIL = 2000  # characters of a dead process's standard error that an error message quotes
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker process needs from the process that started the comparison.
+    """What a worker process needs from the process that sends it tasks.
 
     Attributes:
         environment: Environment variables that must be set before Keras is imported.
         keras_settings: Global settings of Keras, which affect layers as they are created; see `keras_settings`.
-        directory: Folder of the records, or None.
     """
 
     environment: dict[str, str]
     keras_settings: dict[str, Any]
-    directory: str | None
 
 
-def run_in_worker(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
-    """Train one run in this process, write its record if there is a folder, and return the record.
+def run_in_worker(payload: NDArray[np.uint8], arguments: tuple[Any, ...], setup: WorkerSetup) -> Any:
+    """Call the function of a task in this process, and return what it returns.
 
     Args:
-        payload: Bytes that cloudpickle made of (settings, arms). As an array, joblib maps it into memory only once.
-        arm: Name of the arm.
-        seed: Seed of the run.
+        payload: Bytes that cloudpickle made of the function. As an array, joblib maps it into memory only once.
+        arguments: Its arguments.
         setup: Settings that apply before any of the user's code is loaded.
 
     Raises:
-        RuntimeError: If the run fails, or Keras is loaded here on another backend.
+        RuntimeError: If Keras is loaded here on another backend.
     """
     set_environment(setup.environment)
     import_keras(seeded=True)
     use_keras_settings(setup.keras_settings)
-    # Only now: these modules import keras, and so does loading the user's code.
+    # Only now: what it loads imports keras.
     import cloudpickle
 
-    from onecycle.comparison.runs import train_run
-    from onecycle.comparison.store import Store
-
-    settings, arms = cloudpickle.loads(payload.data)
-    record = train_run(settings, arms[arm], seed)
-    if setup.directory is not None:
-        Store(Path(setup.directory)).write(record)
-    return record
+    return cloudpickle.loads(payload.data)(*arguments)
 
 
-def run_in_subprocess(payload: NDArray[np.uint8], arm: str, seed: int, setup: WorkerSetup) -> RunRecord:
-    """Train one run of a cluster in a separate process and return its record.
+def run_in_subprocess(payload: NDArray[np.uint8], name: str, arguments: tuple[Any, ...], setup: WorkerSetup) -> Any:
+    """Call the function of a task of a cluster in a separate process, and return what it returns.
 
     The threads of a Dask worker share Python's global random state, from which Keras draws the seeds of initial
     weights, so runs with the same seed would start from different weights. A separate process also frees its GPU
     memory when it ends.
 
     Args:
-        payload: Bytes that cloudpickle made of (settings, arms).
-        arm: Name of the arm.
-        seed: Seed of the run.
+        payload: Bytes that cloudpickle made of the function.
+        name: What errors call the task.
+        arguments: Its arguments.
         setup: Settings that apply before any of the user's code is loaded.
 
     Raises:
-        RuntimeError: If the run fails or its process is killed.
+        RuntimeError: If the function raises or its process is killed.
     """
     with tempfile.TemporaryDirectory(prefix="onecycle-") as folder:
         # Only the values of the setup: the process runs this file as `__main__`, where `WorkerSetup` is another class.
-        Path(folder, "task").write_bytes(pickle.dumps((bytes(payload), arm, seed, vars(setup)), protocol=5))
+        Path(folder, "task").write_bytes(pickle.dumps((bytes(payload), arguments, vars(setup)), protocol=5))
         code, stderr = _run_module(folder, setup.environment)
         outcome = Path(folder, "outcome")
         if not outcome.exists():
             raise RuntimeError(
-                f"Arm {arm!r} with seed {seed}: the process of the run ended with exit code {code}, perhaps because it "
-                f"ran out of memory. End of its standard error: {stderr[-STDERR_TAIL:]}"
+                f"{name}: its process ended with exit code {code}, perhaps because it ran out of memory. End of its "
+                f"standard error: {stderr[-STDERR_TAIL:]}"
             )
         result = pickle.loads(outcome.read_bytes())
     if isinstance(result, BaseException):
@@ -113,8 +100,7 @@ def set_environment(environment: Mapping[str, str]) -> None:
         loaded, required = backends.name(), environment["KERAS_BACKEND"]
         if loaded != required:
             raise RuntimeError(
-                f"This worker has loaded Keras on {loaded}, but the comparison runs on {required}. Start a fresh "
-                "worker."
+                f"This worker has loaded Keras on {loaded}, but the training runs on {required}. Start a fresh worker."
             )
         return
     os.environ.update(environment)
@@ -159,12 +145,12 @@ def assigned_device(devices: list[str]) -> str:
 
 
 def run_folder(folder: str) -> None:
-    """Train the run described in the folder's file `task`, and write the record or the error to the file `outcome`."""
+    """Run the task in the folder's file `task`, and write its result or its error to the file `outcome`."""
     threading.Thread(target=_exit_when_stdin_closes, daemon=True).start()
-    payload, arm, seed, setup = pickle.loads(Path(folder, "task").read_bytes())
-    outcome: RunRecord | RuntimeError
+    payload, arguments, setup = pickle.loads(Path(folder, "task").read_bytes())
+    outcome: Any
     try:
-        outcome = run_in_worker(np.frombuffer(payload, dtype=np.uint8), arm, seed, WorkerSetup(**setup))
+        outcome = run_in_worker(np.frombuffer(payload, dtype=np.uint8), arguments, WorkerSetup(**setup))
     except Exception as error:  # noqa: BLE001  # raised again in the worker that started this process
         outcome = RuntimeError(str(error))
     # Renamed when it is complete, so that a killed process leaves no part of an outcome.

@@ -1,0 +1,138 @@
+"""What the candidates of a race share: its length, the schedules, what trains them and what judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import keras
+
+from onecycle.engine.member_schedules import preserved_installation
+from onecycle.finding.race_data import Judge, RaceData
+from onecycle.finding.race_fits import RaceFits
+from onecycle.finding.race_member import RaceMember
+from onecycle.finding.race_request import RaceRequest
+from onecycle.finding.race_rounds import cuts_of
+from onecycle.hyperparameters.scheduling import install_layer_rates
+from onecycle.keras_support import training_data
+from onecycle.keras_support.partial_fit import can_repeat_epoch
+from onecycle.keras_support.types import Nested
+from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
+from onecycle.training.fit_arguments import checked_callbacks
+
+UNKNOWN_LENGTH = (
+    "The length of this data set is unknown, and so is that of the cycle. Pass `steps_per_epoch`, arrays, or a data "
+    "set with a length (in `tf.data`, `dataset.apply(tf.data.experimental.assert_cardinality(n))`)."
+)
+MIN_STEPS = 10  # of a run; in a shorter one, the cuts and the schedule would have no shape
+
+
+class RaceTraining:
+    """The trainings of a race, in this process or in a worker.
+
+    Args:
+        model: The compiled model.
+        request: The arguments of the race, which have been checked.
+        data: Its data.
+
+    Attributes:
+        request: The arguments.
+        data: The data.
+        total_steps: Steps of a whole run.
+        spec: The specification of the cycles.
+        layer_rates: The rates of layers, or None.
+        judge: Judges the candidates.
+
+    Raises:
+        ValueError: If the length of a run is unknown or too short.
+    """
+
+    def __init__(self, model: keras.Model, request: RaceRequest, data: RaceData) -> None:
+        self._model, self.request, self.data = model, request, data
+        arguments = request.fit_arguments
+        steps = training_data.steps_per_epoch(data.x, request.batch_size, arguments.get("steps_per_epoch"))
+        if steps is None:
+            raise ValueError(UNKNOWN_LENGTH)
+        self._steps_per_epoch = steps
+        self.total_steps = steps * request.epochs
+        if self.total_steps < MIN_STEPS:
+            raise ValueError(
+                f"A race needs a training of at least {MIN_STEPS} steps. Pass more `epochs`, or call `fit_one_cycle`. "
+                f"Received: a training of {self.total_steps} steps"
+            )
+        self.spec = CycleSpec("race", request.momentum, request.schedule, request.layer_rates, request.decay)
+        self.layer_rates = self.spec.layer_rates_of(model)
+        self.judge = Judge(
+            model, data.validation, monitor=request.monitor, mode=request.mode,
+            batch_size=arguments.get("validation_batch_size") or request.batch_size,
+            steps=arguments.get("validation_steps"),
+        )  # fmt: skip
+
+    def cut_steps(self, candidates: int) -> dict[float, int]:
+        """Return cut -> step of the cycle, for this number of candidates."""
+        arguments, total, epoch = self.request.fit_arguments, self.total_steps, self._steps_per_epoch
+        # With `steps_per_epoch`, an epoch goes on in the data where the one before ended.
+        repeats = can_repeat_epoch(self.data.x, shuffle=bool(arguments.get("shuffle", True)))
+        repeats = repeats and not arguments.get("steps_per_epoch")
+        steps: dict[float, int] = {}
+        for cut in cuts_of(candidates):
+            # In a short run, the end of an epoch may lie beyond the next cut.
+            step = max(1, round(cut * total), *(before + 1 for before in steps.values()))
+            end_of_epoch = -(-step // epoch) * epoch
+            steps[cut] = step if repeats or end_of_epoch >= total else end_of_epoch
+        return steps
+
+    @contextmanager
+    def fits(
+        self, first_cut: int, *, portable: bool, progress: Callable[[RaceMember], None] = lambda member: None
+    ) -> Iterator[RaceFits]:
+        """Provide what trains the candidates from the current state of the model.
+
+        Args:
+            first_cut: The step of the first cut.
+            portable: Whether the states of pauses can be saved in a file, or sent to another process.
+            progress: Called with the candidate that is being trained.
+        """
+        request, model = self.request, self._model
+        with preserved_installation(model):
+            install_layer_rates(model, self.layer_rates)
+            fits = RaceFits(
+                model, self._fit_arguments(), self._schedules, total_steps=self.total_steps,
+                average_from=first_cut // 2, keep_averaging=request.averaged_weights, portable=portable,
+                callbacks=checked_callbacks(request.callbacks), progress=progress,
+            )  # fmt: skip
+            try:
+                yield fits
+            finally:
+                fits.close()
+
+    def train_and_judge(self, member: RaceMember, fits: RaceFits, until: int, cut: float | None) -> None:
+        """Train a candidate up to a step, and note its score there.
+
+        Args:
+            member: The candidate.
+            fits: What trains it.
+            until: The step.
+            cut: The cut that is made there; None for the end of the race, where nothing is judged.
+        """
+        if not member.finished:
+            fits.train(member, until)
+        if cut is not None and not member.diverged:
+            fits.assign_average(member)
+            member.scores[cut] = self.judge.score()
+
+    def _fit_arguments(self) -> dict[str, Nested]:
+        request, data = self.request, self.data
+        return {
+            **request.fit_arguments,
+            "x": data.x,
+            "y": data.y,
+            "sample_weight": data.sample_weight,
+            "class_weight": request.class_weight,
+            "batch_size": request.batch_size,
+            "epochs": request.epochs,
+            "validation_data": data.validation,
+        }
+
+    def _schedules(self, peak: float) -> CycleSchedules:
+        return self.spec.with_peak(peak).schedules(self._model.optimizer, self.total_steps)
