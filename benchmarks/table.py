@@ -1,27 +1,55 @@
-"""Fill the table of benchmarks/README.md with the newest results (`python -m benchmarks.table`)."""
+"""Fill the tables of benchmarks/README.md and docs/clusters.md with the newest results: python -m benchmarks.table."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from statistics import mean
+
+from benchmarks.peers import summary
 
 FOLDER = Path(__file__).parent
-PAGE, RESULTS = FOLDER / "README.md", FOLDER / "results"
+RESULTS = FOLDER / "results"
 NETS, BACKENDS = ("13-64-64-1", "784-300-100-10", "fashion-mnist-cnn"), ("tensorflow", "jax", "torch")
+PEERS_NETS = (*NETS, "attention", "residual-cnn")
 RAMP_NETS = {"784-300-100-10": "784-300-100"}  # the net of `benchmarks.engine ramp` that is nearly the same
-BEGIN, END = "<!-- costs -->", "<!-- /costs -->"
 
 
 def main() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    page, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{table()}\n{END}", text, flags=re.DOTALL)
-    if count != 1:
-        raise SystemExit(f"{PAGE.name} has no {BEGIN} ... {END}")
-    PAGE.write_text(page, encoding="utf-8")
+    for page, name, table in tables():
+        text = page.read_text(encoding="utf-8")
+        before, begin, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise SystemExit(f"{page.name} has no <!-- {name} --> ... <!-- /{name} -->")
+        page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
-def table() -> str:
+def tables() -> list[tuple[Path, str, str]]:
+    """Return (page, name of the place in it, table) for each table."""
+    page = FOLDER / "README.md"
+    return [
+        (page, "costs", costs()),
+        (page, "peers", peers()),
+        (FOLDER.parent / "docs" / "clusters.md", "cluster plan", cluster_plan()),
+    ]
+
+
+def peers() -> str:
+    """Return the Markdown table of the range tests and trainings of other libraries."""
+    return summary.table({net: result for net in PEERS_NETS if (result := newest(f"peers_{net}"))})
+
+
+def cluster_plan() -> str:
+    """Return the Markdown table of the simulated plans."""
+    lines = ["| plan | minutes | hours of hosts |", "|---|---|---|"]
+    for name, runs in (newest("cluster_plan") or {"runs": {}})["runs"].items():
+        minutes, hours = (mean(run[key] for run in runs) for key in ("seconds", "host_hours"))
+        lines.append(f"| {name} | {minutes / 60:.1f} | {hours:.2f} |")
+    return "\n".join(lines)
+
+
+def costs() -> str:
     """Return the Markdown table of all ratios and their A/A ratios."""
     lines = ["| net | backend | subject | ratio | A/A | target | holds |", "|---|---|---|---|---|---|---|"]
     for net in NETS:

@@ -15,10 +15,10 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 
 from benchmarks.peers.nets import NETS
 from benchmarks.peers.subjects import SUBJECTS
+from benchmarks.peers.summary import is_complete, summary
 
 RESULTS = Path(__file__).parents[1] / "results"
 # Steps of a short and a long call: whole epochs of the data. Their difference gives the time of a step.
@@ -100,22 +100,9 @@ class Worker:
         return json.loads(text) if text else {}
 
 
-def summary(found: dict) -> dict[str, float]:
-    """Return the seconds of the first call and of a warm one, and the microseconds of a step in the limit."""
-    calls = found["calls"]
-    fewer, more = calls[0]["steps"], calls[-1]["steps"]
-    first, *short = [one for one in calls if one["steps"] == fewer]
-    long = [one for one in calls if one["steps"] == more]
-    difference = min(one["cpu"] for one in long) - min(one["cpu"] for one in short)
-    return {
-        "first": first["cpu"], "warm": median(one["cpu"] for one in short), "step": 1e6 * difference / (more - fewer),
-        "mb": max(one["mb"] for one in calls), "given_back": first["same"],
-    }  # fmt: skip
-
-
 def line(found: dict) -> str:
     """Return what a subject took, as text."""
-    if found["error"] or len(found["calls"]) < 4:
+    if not is_complete(found):
         return f"failed: {(found['error'] or 'no answer').strip().splitlines()[-1]}"
     one = summary(found)
     return (

@@ -1,6 +1,7 @@
 """Tests that the Python blocks in README.md and docs/ run, in the order of their page."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -58,14 +59,19 @@ def test_code_of_a_page_runs(page):
 
 
 SCRIPTS = {b.title: b.text for page in PAGES for b in blocks(page) if b.language == "python" and b.title}
-HOSTS = "several_hosts.py"  # needs two processes
+HOSTS, DDP = "several_hosts.py", "ddp.py"  # need several processes
+RACE = "race_on_hosts.py"  # needs a cluster
+OTHERS = {HOSTS, DDP, RACE}
 SLOW = ("data_parallel.py", "mirrored.py", "keras_hub_classifier.py")  # the long tests run them
 NEEDED = {"keras_hub_classifier.py": "tensorflow_text"}  # which is not available everywhere
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in sorted(SCRIPTS.keys() - {HOSTS})],
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in SLOW else [])
+        for name in sorted(SCRIPTS.keys() - {HOSTS, DDP, RACE})
+    ],
 )
 def test_script_of_a_page_runs(name):
     """A block with a file name runs as a script, on the backend that it sets."""
@@ -76,11 +82,8 @@ def test_script_of_a_page_runs(name):
 
 def test_script_for_several_hosts_runs_in_two_processes():
     """The script for several hosts runs in two processes, and both end with the same weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     environment = {
-        "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}",
         "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
         "XLA_FLAGS": "",
     }
@@ -89,6 +92,41 @@ def test_script_for_several_hosts_runs_in_two_processes():
 
     assert lines[0].startswith("weights ")
     assert lines[0] == lines[1]
+
+
+@pytest.mark.long
+def test_script_with_ddp_gives_the_numbers_of_one_process():
+    """The processes end with the same peak, loss and weights, which are those of a single process."""
+    lines = []
+    for processes in (1, 2):
+        environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+        started = [start_script(DDP, **environment, RANK=str(rank)) for rank in range(processes)]
+        lines += [output_of(process).splitlines()[-1] for process in started]
+    numbers = [[float(number) for number in re.findall(r"[\d.]+", line)] for line in lines]
+    assert len(numbers[0]) == 3
+    for found in numbers[1:]:
+        assert found == pytest.approx(numbers[0], rel=1e-2)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_script_with_a_race_runs_on_a_cluster():
+    """Each candidate is trained in a worker, with a distribution over the devices there."""
+    from distributed import LocalCluster
+
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": "CRITICAL"}
+    with LocalCluster(n_workers=2, **options) as cluster:
+        address = cluster.scheduler_address.replace("tcp://", "dask://")
+        printed = output_of(start_script(RACE, RACE_CLUSTER=address), timeout=500)
+    assert "race" in printed.lower()
+    assert Path("winner.keras").exists()
+
+
+def free_port():
+    """Return a port of this machine that nothing uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def start_script(name, **environment):
@@ -103,8 +141,8 @@ def start_script(name, **environment):
     )
 
 
-def output_of(process):
+def output_of(process, timeout=120):
     """Return what a process printed; it must end without an error."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err[-2000:]
     return out

@@ -1,7 +1,7 @@
 """A training step of PyTorch as a graph of tensor operations, which runs without the Python code of Keras.
 
-The graph holds the operations that the step runs, in the same order and on the same kernels. It leaves out the code of
-Keras' layers, in which a small step on PyTorch spends most of its time.
+The graph holds the operations that the step runs, in the same order and, but for pools (`graph_layout.py`), on the same
+kernels. It leaves out the code of Keras' layers, in which a small step on PyTorch spends most of its time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
+from onecycle.keras_support.graph_layout import pool_with_channels_last
 from onecycle.keras_support.held_objects import held_objects
 from onecycle.keras_support.model_state import flattened_layers
 
@@ -151,6 +152,7 @@ def traced_graph(function: Step, tensors: Sequence[torch.Tensor]) -> Step:
         if node.target is torch.ops.aten.detach.default:  # nothing in the graph has gradients
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
+    pool_with_channels_last(graph)
     _fold_constants(module)
     graph.eliminate_dead_code()
     module.recompile()
