@@ -44,6 +44,31 @@ def classes_of_40_columns(rows: int) -> Data:
     return parts(x / x.std(axis=0), y, rows)
 
 
+def classes_of_24_columns(rows: int) -> Data:
+    """Return 24 columns and 6 classes, of which 10 % are wrong."""
+    x, y = made_data.make_classification(
+        rows + HELD_OUT, 24, n_informative=12, n_redundant=0, n_classes=6, flip_y=0.1, random_state=51
+    )
+    return parts(x / x.std(axis=0), y, rows)
+
+
+def more_columns(rows: int) -> Data:
+    """Return 16 columns as tokens of one number each, 6 classes, of which 5 % are wrong, all other than `columns`."""
+    x, y = made_data.make_classification(
+        rows + HELD_OUT, 16, n_informative=10, n_redundant=0, n_classes=6, flip_y=0.05, random_state=54
+    )
+    return parts((x / x.std(axis=0))[..., None], y, rows)
+
+
+def clusters(rows: int) -> Data:
+    """Return 20 columns and 8 classes of two clouds each, of which 5 % are wrong."""
+    x, y = made_data.make_classification(
+        rows + HELD_OUT, 20, n_informative=10, n_redundant=0, n_classes=8, n_clusters_per_class=2,
+        flip_y=0.05, class_sep=1.5, random_state=62,
+    )  # fmt: skip
+    return parts(x / x.std(axis=0), y, rows)
+
+
 def hastie(rows: int, noise: float = 0.1) -> Data:
     """Return ten normal columns; the class is whether the sum of their squares is large, with noise."""
     x, y = made_data.make_hastie_10_2(rows + HELD_OUT, random_state=35)
@@ -56,9 +81,9 @@ def quantiles(rows: int, noise: float = 0.1) -> Data:
     return parts(x, randomized(y, 8, noise, np.random.RandomState(38)), rows)
 
 
-def teacher(rows: int, noise: float = 0.4) -> Data:
+def teacher(rows: int, noise: float = 0.4, seed: int = 39) -> Data:
     """Return 20 normal columns; the target is the output of a random network of 12 units, with noise."""
-    rng = np.random.RandomState(39)
+    rng = np.random.RandomState(seed)
     x = rng.normal(size=(rows + HELD_OUT, 20))
     y = np.maximum(x @ rng.normal(size=(20, 12)) + rng.normal(size=12), 0) @ rng.normal(size=(12, 1))
     return parts(x, (y - y.mean()) / y.std() + noise * rng.normal(size=y.shape), rows)

@@ -172,12 +172,56 @@ RECURRENT = {
         lambda: rows_of(images("fashion-mnist", 6000)()), nets.recurrent(layers.LSTM, 28, 28, 40, 10), "sgd", 12
     ),
 }  # fmt: skip
-TASKS = ATTENTION | DENSE | CONVOLUTIONAL | RECURRENT
+# Added after the admission of the first tuning tasks: few rows and many epochs, so that overfitting limits the rate.
+ADDED = {
+    "fashion-dense-few": Task(
+        images("fashion-mnist", 2000, first=40_000, pooled=2, flat=True, noisy_labels=0.3),
+        nets.dense(196, (128, 128), 10), "adam", 40,
+    ),
+    "classes-few": Task(partial(generated.classes_of_24_columns, 2000), nets.dense(24, (128, 128), 6), "adamw", 40, 6),
+    "teacher-few": Task(
+        partial(generated.teacher, 2000, noise=0.7, seed=52), nets.dense(20, (128, 128), 1), "adam", 40, 0
+    ),
+    "cifar-dense-few": Task(
+        images("cifar10", 3000, first=30_000, pooled=2, gray=True, flat=True), nets.dense(256, (96, 96), 10),
+        "adamw", 24,
+    ),
+    "columns-attention-few": Task(
+        partial(generated.more_columns, 2000), nets.attention(16, 1, 6), "adam", 40, 6
+    ),
+    "fashion-rows-gru-few": Task(
+        lambda: rows_of(images("fashion-mnist", 2000, first=45_000, noisy_labels=0.2)()),
+        nets.recurrent(layers.GRU, 28, 28, 40, 10), "adam", 32,
+    ),
+    "cifar-colors-few": Task(
+        images("cifar10", 3000, first=35_000, pooled=4, flat=True), nets.dense(192, (128, 64), 10), "sgd", 27
+    ),
+    "clusters-few": Task(partial(generated.clusters, 2000), nets.dense(20, (128, 128), 8), "adam", 40, 8),
+    "oscillations-dense-few": Task(
+        lambda: flattened(generated.oscillations(3000)), nets.dense(64, (128, 64), 8), "adamw", 27, 8
+    ),
+    "photo-neighbors-dense-few": Task(
+        lambda: flattened(data_images.photo_neighbors(1500)), nets.dense(12, (128, 128), 1), "adamw", 50, 0
+    ),
+    "fashion-columns-lstm-few": Task(
+        lambda: rows_of(images("fashion-mnist", 2000, first=50_000, noisy_labels=0.25)(), turned=True),
+        nets.recurrent(layers.LSTM, 28, 28, 40, 10), "adamw", 32,
+    ),
+    "fashion-patches-few": Task(
+        images("fashion-mnist", 2000, first=52_000, noisy_labels=0.2), nets.attention(28, 1, 10, patches=7), "adam", 36
+    ),
+}  # fmt: skip
+TASKS = ATTENTION | DENSE | CONVOLUTIONAL | RECURRENT | ADDED
 
 
-def rows_of(found: Data) -> Data:
-    """Return gray images as sequences of their rows."""
-    return Data(*((x[..., 0], y) for x, y in found))
+def flattened(found: Data) -> Data:
+    """Return inputs as one row of numbers each."""
+    return Data(*((x.reshape(len(x), -1), y) for x, y in found))
+
+
+def rows_of(found: Data, *, turned: bool = False) -> Data:
+    """Return gray images as sequences of their rows, or of their columns."""
+    return Data(*((x[..., 0].transpose(0, 2, 1) if turned else x[..., 0], y) for x, y in found))
 
 
 @cache

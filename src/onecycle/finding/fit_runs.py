@@ -29,7 +29,7 @@ def run_in_fit(
     ramp: Ramp,
     data: FitData,
     validation_data: tuple[Nested, ...] | None,
-    verbose: int | str,
+    progress: RampProgress,
     seeds: Sequence[int | None],
 ) -> list[FinishedRamp]:
     """Run the ramp once for each seed, each in a call of `fit` from the same state.
@@ -39,7 +39,7 @@ def run_in_fit(
         ramp: The learning rates.
         data: The data, as `fit` takes it.
         validation_data: Data whose loss, after every step, is the loss of the test; or None.
-        verbose: As in `find_learning_rate`.
+        progress: Shows the progress.
         seeds: For each run the seed of its data order, or None.
 
     Raises:
@@ -49,7 +49,7 @@ def run_in_fit(
     runs: list[FinishedRamp] = []
     for seed in seeds:
         start.restore()
-        progress = RampProgress(ramp, verbose)
+        progress.begin()
         run = RampInFit(
             model,
             ramp,
@@ -57,7 +57,6 @@ def run_in_fit(
             validation_loss=None if validation_data is None else lambda: _evaluate(model, validation_data),
         )
         _fit(model, run, ramp, data, seed)
-        progress.finish()
         runs.append(run)
     return runs
 

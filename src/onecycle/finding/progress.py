@@ -8,7 +8,7 @@ from onecycle.finding.ramp import Ramp
 
 
 class StepProgress:
-    """A progress bar over training steps, or nothing if none is wanted.
+    """A progress bar over training steps, which is shown at once, or nothing if none is wanted.
 
     Args:
         total_steps: Largest number of steps.
@@ -21,6 +21,7 @@ class StepProgress:
         self._bar = None
         if verbose and verbose != 2:
             self._bar = keras.utils.Progbar(total_steps, stateful_metrics=["loss", "learning_rate"], unit_name="step")
+            self._bar.update(0)
 
     def update(self, steps: int, **metrics: float) -> None:
         """Show the number of steps so far and the latest value of each metric."""
@@ -35,17 +36,31 @@ class StepProgress:
 
 
 class RampProgress:
-    """The progress of one ramp, with the loss and the learning rate of the last step."""
+    """The progress of one ramp or several, each with the loss and the learning rate of the last step.
+
+    The bar of the first ramp is shown when the block begins, before anything is compiled. The line of the last one is
+    ended with the block, also by an exception.
+    """
 
     def __init__(self, ramp: Ramp, verbose: int | str) -> None:
-        self._ramp = ramp
-        self._progress = StepProgress(ramp.total_steps, verbose)
+        self._ramp, self._verbose = ramp, verbose
+        self._is_new = True
+
+    def __enter__(self) -> RampProgress:
+        self._progress = StepProgress(self._ramp.total_steps, self._verbose)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.finish()
+
+    def begin(self) -> None:
+        """Begin the next ramp."""
+        if not self._is_new:
+            self._progress.finish()
+            self._progress = StepProgress(self._ramp.total_steps, self._verbose)
+        self._is_new = False
 
     def update(self, steps: int, loss: float) -> None:
         """Show the number of steps so far and the last loss."""
         rate = self._ramp.value_at(min(steps, self._ramp.total_steps) - 1)
         self._progress.update(steps, loss=loss, learning_rate=float(rate))
-
-    def finish(self) -> None:
-        """End the line of a bar that stopped early."""
-        self._progress.finish()

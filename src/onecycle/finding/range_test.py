@@ -180,13 +180,14 @@ def _runs(
     verbose: int | str,
 ) -> Sequence[FinishedRamp]:
     """Run the ramp once for each seed, as a compiled program where that is possible and asked for."""
-    compiled = None
-    if steps_per_execution == "auto" and validation_data is None:
-        compiled = _compiled_ramp(model, ramp, data)
-    if compiled is not None:
-        return _compiled_runs(model, compiled, ramp, verbose, seeds)
-    choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
-    return run_in_fit(model, ramp, data, validation_data, verbose, seeds)
+    with RampProgress(ramp, verbose) as progress:
+        compiled = None
+        if steps_per_execution == "auto" and validation_data is None:
+            compiled = _compiled_ramp(model, ramp, data)
+        if compiled is not None:
+            return _compiled_runs(model, compiled, progress, seeds)
+        choose_steps_per_execution(model, steps_per_execution, validates=validation_data is not None)
+        return run_in_fit(model, ramp, data, validation_data, progress, seeds)
 
 
 def _check(
@@ -235,15 +236,14 @@ def _compiled_ramp(model: keras.Model, ramp: Ramp, data: FitData) -> CompiledRam
 
 
 def _compiled_runs(
-    model: keras.Model, compiled: CompiledRamp, ramp: Ramp, verbose: int | str, seeds: Sequence[int | None]
+    model: keras.Model, compiled: CompiledRamp, progress: RampProgress, seeds: Sequence[int | None]
 ) -> list[FinishedRamp]:
     """Run the compiled test once for each seed, each from the same state."""
     start = StateSnapshot(model)
     runs: list[FinishedRamp] = []
     for seed in seeds:
         start.restore()
-        progress = RampProgress(ramp, verbose)
+        progress.begin()
         set_seed(seed)
         runs.append(compiled.run(progress.update))
-        progress.finish()
     return runs
