@@ -1,4 +1,4 @@
-"""Fill the tables of benchmarks/README.md and docs/clusters.md with the newest results: python -m benchmarks.table."""
+"""Fill the tables of the pages with the newest results: python -m benchmarks.table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
 NETS, BACKENDS = ("13-64-64-1", "784-300-100-10", "fashion-mnist-cnn"), ("tensorflow", "jax", "torch")
 PEERS_NETS = (*NETS, "attention", "residual-cnn")
+TELLING_NETS = ("784-300-100-10", "fashion-mnist-cnn", "residual-cnn")
 RAMP_NETS = {"784-300-100-10": "784-300-100"}  # the net of `benchmarks.engine ramp` that is nearly the same
 
 
@@ -31,6 +32,7 @@ def tables() -> list[tuple[Path, str, str]]:
     return [
         (page, "costs", costs()),
         (page, "peers", peers()),
+        (FOLDER.parent / "README.md", "peers", telling_peers()),
         (FOLDER.parent / "docs" / "clusters.md", "cluster plan", cluster_plan()),
     ]
 
@@ -38,6 +40,11 @@ def tables() -> list[tuple[Path, str, str]]:
 def peers() -> str:
     """Return the Markdown table of the range tests and trainings of other libraries."""
     return summary.table({net: result for net in PEERS_NETS if (result := newest(f"peers_{net}"))})
+
+
+def telling_peers() -> str:
+    """Return the Markdown table of warm range tests on three networks."""
+    return summary.warm_table({net: result for net in TELLING_NETS if (result := newest(f"peers_{net}"))})
 
 
 def cluster_plan() -> str:

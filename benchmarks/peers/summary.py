@@ -40,6 +40,25 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+RANGE_TESTS = {
+    "onecycle, JAX": "onecycle (jax)", "TensorFlow": "onecycle (tensorflow)", "PyTorch": "onecycle (torch)",
+    "torch-lr-finder": "torch-lr-finder", "Lightning": "Lightning", "fastai": "fastai",
+}  # fmt: skip
+
+
+def warm_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return a Markdown table of the seconds of a warm range test, with a row for each network.
+
+    Args:
+        results: Network -> its newest result.
+    """
+    lines = [f"| network | {' | '.join(RANGE_TESTS)} |", f"|{'---|' * (1 + len(RANGE_TESTS))}"]
+    for net, result in results.items():
+        seconds = (summary(result["subjects"][subject])["warm"] for subject in RANGE_TESTS.values())
+        lines.append(f"| {net} | {' | '.join(f'{one:.2f}' for one in seconds)} |")
+    return "\n".join(lines)
+
+
 def _cells(found: dict[str, Any]) -> str:
     if not is_complete(found):
         return "failed | | | |"
