@@ -21,7 +21,7 @@ def arrays(rows):
 def new_model():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu", name="hidden"), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", metrics=["mae"])
     return model
 
 class Batches(keras.utils.PyDataset):
@@ -56,7 +56,7 @@ def unchanged_by_searches():
     validation = arrays(40)
     def state():
         # Compiled for the state of the model alone.
-        return [model.evaluate(*validation, verbose=0), *model.predict(validation[0], verbose=0).ravel().tolist()]
+        return [*model.evaluate(*validation, verbose=0), *model.predict(validation[0], verbose=0).ravel().tolist()]
     before = state()
     onecycle.sweep_learning_rates(model, Batches(403, 20), epochs=8, validation_data=validation, verbose=0)
     onecycle.find_learning_rate(model, x, y, batch_size=20, num_steps=30, verbose=0)

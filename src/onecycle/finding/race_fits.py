@@ -11,9 +11,10 @@ from onecycle.engine.member_schedules import shift_schedule
 from onecycle.engine.members import Member
 from onecycle.finding.race_member import Leg, RaceMember
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
-from onecycle.keras_support import backends
+from onecycle.keras_support import backends, devices
 from onecycle.keras_support.callback_list import copied_callback, take_state
 from onecycle.keras_support.data_checks import batches_required
+from onecycle.keras_support.fit_start import build_metrics
 from onecycle.keras_support.optimizers import build_optimizer, raw_step
 from onecycle.keras_support.partial_fit import EpochStart, Paused
 from onecycle.keras_support.running_fit import without_data_warnings
@@ -67,6 +68,11 @@ class RaceFits:
         self._keep_averaging = keep_averaging
         self._callbacks, self._progress = callbacks, progress
         self.data = (arguments["x"], arguments.get("validation_data"))
+        if portable or devices.is_distributed(model):
+            # A pause keeps the metrics of its epoch, and a distributed step is compiled for all variables.
+            names = ("x", "y", "batch_size", "sample_weight", "class_weight")
+            shuffle = bool(arguments.get("shuffle", True))
+            build_metrics(model, **{name: arguments.get(name) for name in names}, shuffle=shuffle)
         build_optimizer(model.optimizer, model)
         # The start must not include the variable that holds the learning rates.
         self._start, self._random = StateSnapshot(model), RandomSnapshot()

@@ -98,8 +98,9 @@ def check_unsupported_arguments(x: Nested, y: Nested, sample_weight: Nested, cla
 
 
 def first_batch_of_fit(
-    x: Nested, batch_size: int | None, y: Nested = None, sample_weight: Nested = None, class_weight: Nested = None
-) -> tuple[Nested, Nested, Nested]:
+    x: Nested, batch_size: int | None, y: Nested = None, sample_weight: Nested = None, class_weight: Nested = None,
+    *, shuffle: bool = False,
+) -> tuple[Nested, Nested, Nested]:  # fmt: skip
     """Return (x, y, sample_weight) of the first batch, as `fit` gives it to the model.
 
     Args:
@@ -108,8 +109,9 @@ def first_batch_of_fit(
         y: Targets, or None.
         sample_weight: Weights of the rows, or None.
         class_weight: Weights of the classes, which become part of the weights of the rows, or None.
+        shuffle: Whether the rows of arrays are in a random order, which is drawn as `fit` draws it.
     """
-    adapter = get_data_adapter(x, y, sample_weight, batch_size=batch_size, class_weight=class_weight)
+    adapter = get_data_adapter(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight)
     readers = {"tensorflow": "get_tf_dataset", "jax": "get_jax_iterator", "torch": "get_torch_dataloader"}
     batch = next(iter(getattr(adapter, readers[keras.backend.backend()])()))
     parts = keras.utils.unpack_x_y_sample_weight(batch)

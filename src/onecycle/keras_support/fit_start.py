@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from onecycle.keras_support import backends
 from onecycle.keras_support.data_adapters import first_batch_of_fit
 from onecycle.keras_support.data_checks import batches_required, no_batch_message
+from onecycle.keras_support.data_state import DataSnapshot
 from onecycle.keras_support.model_checks import check_loss, check_trainable
 from onecycle.keras_support.model_state import flattened_layers, loss_and_metrics
 from onecycle.keras_support.running_fit import without_data_warnings
-from onecycle.keras_support.snapshot import preserving
+from onecycle.keras_support.snapshot import RandomSnapshot, preserving
+from onecycle.keras_support.train_function import build_symbolically, has_unbuilt_parts
 from onecycle.keras_support.training_data import has_own_fit, is_one_shot
 
 if TYPE_CHECKING:
@@ -81,6 +84,39 @@ def start_fit(model: keras.Model, x: Nested, y: Nested = None, **arguments: Nest
             model.fit(x, y, verbose=0, callbacks=[_StopBeforeTraining()], **arguments)
 
     preserving(model, run, data=(x, arguments.get("validation_data")), keep_weights=not is_built(model))
+
+
+def build_metrics(
+    model: keras.Model, x: Nested, y: Nested, batch_size: int | None, *, shuffle: bool, **weights: Nested
+) -> None:
+    """Create the variables of metrics, which `fit` creates when it begins or, on TensorFlow, in its first step.
+
+    On JAX and PyTorch, `fit` reads a batch for this, and so draws an order of the rows that it does not use. The same
+    is drawn here, so that a training has the same batches with and without this call before it. A model that cannot be
+    called with symbolic inputs is left as it is.
+
+    Args:
+        model: A compiled model that has its weights.
+        x: The data, not a generator.
+        y: Targets, or None.
+        batch_size: Rows per batch of arrays, or None for the default.
+        shuffle: As in `fit`.
+        **weights: `sample_weight` and `class_weight`, as in `fit`.
+    """
+    if not has_unbuilt_parts(model):
+        return
+    in_step = backends.name() == "tensorflow"
+    random, data = RandomSnapshot(), DataSnapshot(x)
+    try:
+        with without_data_warnings():
+            batch = first_batch_of_fit(x, batch_size, y, **weights, shuffle=shuffle and not in_step)
+        build_symbolically(model, batch)
+    except Exception:  # noqa: BLE001  # whatever the code of the model raises; `fit` may still train it
+        pass
+    finally:
+        if in_step:
+            data.restore()
+            random.restore()
 
 
 def is_built(model: keras.Model) -> bool:

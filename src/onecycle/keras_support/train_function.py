@@ -1,6 +1,7 @@
 """A model's compiled training function: how it is rebuilt, and what it is built from.
 
-Private names of Keras, checked on Keras 3.15.1: `Model._symbolic_build`, `Model._eval_epoch_iterator` and
+Private names of Keras, checked on Keras 3.15.1: `Model._symbolic_build`, `Model._compile_metrics`,
+`Model._compile_loss`, `Model._eval_epoch_iterator` and
 `ArrayDataAdapter` of `keras.src.trainers.data_adapters`.
 """
 
@@ -131,3 +132,9 @@ def training_arrays(x: Nested, y: Nested, sample_weight: Nested, class_weight: M
 def build_symbolically(model: keras.Model, batch: Nested) -> None:
     """Build the loss, the metrics and the optimizer from the shapes of a batch (x, y, sample_weight), as `fit` does."""
     model._symbolic_build(data_batch=batch)
+
+
+def has_unbuilt_parts(model: keras.Model) -> bool:
+    """Return whether the loss or the metrics of a compiled model have no variables yet."""
+    parts = (model._compile_metrics, model._compile_loss)
+    return any(part is not None and not part.built for part in parts)
