@@ -12,7 +12,7 @@ from onecycle.comparison.compiled_runs import train_compiled_runs
 from onecycle.comparison.runs import RunKey, SharedSettings, train_run
 from onecycle.comparison.store import Store
 from onecycle.results.runs import RunRecord
-from onecycle.workers.pool import Task, run_tasks
+from onecycle.workers.pool import WorkerTask, run_tasks
 from onecycle.workers.sending import pickled
 
 
@@ -71,7 +71,7 @@ def _trained(setup: ComparisonSetup, keys: Sequence[RunKey]) -> Iterator[RunReco
 def _in_workers(setup: ComparisonSetup, keys: Sequence[RunKey], jobs: int, cluster: str | None) -> Iterator[RunRecord]:
     directory = None if setup.store is None else setup.store.directory
     payload = pickled(partial(_train_and_write, setup.settings, setup.arms, directory), _user_functions(setup))
-    tasks = [Task((arm, seed), f"Arm {arm!r} with seed {seed}", (arm, seed)) for arm, seed in keys]
+    tasks = [WorkerTask((arm, seed), f"Arm {arm!r} with seed {seed}", (arm, seed)) for arm, seed in keys]
     for _, record in run_tasks(payload, tasks, jobs=jobs, cluster=cluster, recovered=partial(_written, setup)):
         # A worker on another machine may have written its record to a folder that is not this one.
         if setup.store is not None and not setup.store.path(record.arm, record.seed).exists():

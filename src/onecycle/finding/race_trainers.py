@@ -9,7 +9,7 @@ from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_records import load_member, member_record
 from onecycle.finding.race_training import RaceTraining
-from onecycle.workers.pool import Task, run_tasks
+from onecycle.workers.pool import WorkerTask, run_tasks
 
 
 class RaceTrainer(Protocol):
@@ -107,7 +107,7 @@ class _TrainerInWorkers:
     def _train(self, members: Sequence[RaceMember], cut: float | None, step: int) -> Iterator[RaceMember]:
         request, by_peak = self._training.request, {member.learning_rate: member for member in members}
         tasks = [
-            Task(peak, f"The candidate with peak {peak:.3g}",
+            WorkerTask(peak, f"The candidate with peak {peak:.3g}",
                  (peak, step, cut, member_record(member, self.fits) if member.steps else None))
             for peak, member in by_peak.items()
         ]  # fmt: skip

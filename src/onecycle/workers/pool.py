@@ -19,7 +19,7 @@ MOST_FAILURES = 3  # in a row, without a task that ended; our choice
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerTask:
     """A call of a function in another process.
 
     Attributes:
@@ -56,7 +56,7 @@ def check_workers(jobs: object, cluster: object) -> None:
 
 def run_tasks(
     payload: bytes,
-    tasks: Sequence[Task],
+    tasks: Sequence[WorkerTask],
     *,
     jobs: int = 1,
     cluster: str | None = None,
@@ -90,8 +90,8 @@ def run_tasks(
 
 
 def _repeated(
-    attempt: Callable[[Sequence[Task]], Results],
-    tasks: Sequence[Task],
+    attempt: Callable[[Sequence[WorkerTask]], Results],
+    tasks: Sequence[WorkerTask],
     lost: type[BaseException],
     advice: str,
     recovered: Callable[[Sequence[Any]], Results],
@@ -126,7 +126,7 @@ def _repeated(
                 ) from error
 
 
-def _in_pool(payload: bytes, tasks: Sequence[Task], jobs: int) -> Results:
+def _in_pool(payload: bytes, tasks: Sequence[WorkerTask], jobs: int) -> Results:
     from joblib import parallel_config
 
     # Each process would otherwise start a thread per core.
@@ -136,7 +136,7 @@ def _in_pool(payload: bytes, tasks: Sequence[Task], jobs: int) -> Results:
         yield from _distributed(_keyed_in_worker, payload, tasks, environment)
 
 
-def _on_cluster(payload: bytes, tasks: Sequence[Task], cluster: str) -> Results:
+def _on_cluster(payload: bytes, tasks: Sequence[WorkerTask], cluster: str) -> Results:
     with _joblib_cluster(cluster) as streams:
         yield from _distributed(_keyed_in_subprocess, payload, tasks, backend_variables(), streams=streams)
 
@@ -144,7 +144,7 @@ def _on_cluster(payload: bytes, tasks: Sequence[Task], cluster: str) -> Results:
 def _distributed(
     run: Callable[..., Any],
     payload: bytes,
-    tasks: Sequence[Task],
+    tasks: Sequence[WorkerTask],
     environment: dict[str, str],
     *,
     streams: bool = True,
@@ -168,11 +168,11 @@ def _distributed(
     yield from parallel(delayed(run)(shared, task, setup) for task in tasks)
 
 
-def _keyed_in_worker(payload: Any, task: Task, setup: WorkerSetup) -> tuple[Any, Any]:
+def _keyed_in_worker(payload: Any, task: WorkerTask, setup: WorkerSetup) -> tuple[Any, Any]:
     return task.key, run_in_worker(payload, task.arguments, setup)
 
 
-def _keyed_in_subprocess(payload: Any, task: Task, setup: WorkerSetup) -> tuple[Any, Any]:
+def _keyed_in_subprocess(payload: Any, task: WorkerTask, setup: WorkerSetup) -> tuple[Any, Any]:
     return task.key, run_in_subprocess(payload, task.name, task.arguments, setup)
 
 
