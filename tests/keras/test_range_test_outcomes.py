@@ -135,6 +135,21 @@ def test_verbose_controls_the_progress_bar(capfd):
     assert "learning_rate:" in printed
 
 
+def test_progress_bar_is_shown_before_anything_is_compiled(capfd, monkeypatch):
+    """A user sees that the test has begun. Its line is ended also by an exception."""
+    printed = []
+
+    def compiled(*arguments):
+        printed.append(capfd.readouterr().out)
+        raise RuntimeError("not compiled")
+
+    monkeypatch.setattr("onecycle.finding.range_test._compiled_ramp", compiled)
+    with pytest.raises(RuntimeError, match="not compiled"):
+        range_test(dropout_model(), verbose=1)
+    assert "0/80" in printed[0]
+    assert capfd.readouterr().out.endswith("\n")
+
+
 def test_rule_is_a_name_or_a_function():
     """A rule is given by name or as a function of the learning rates and losses."""
     model = dropout_model()
