@@ -32,6 +32,7 @@ def tables() -> list[tuple[Path, str, str]]:
     return [
         (page, "costs", costs()),
         (page, "peers", peers()),
+        (page, "races", races()),
         (FOLDER.parent / "README.md", "peers", telling_peers()),
         (FOLDER.parent / "docs" / "clusters.md", "cluster plan", cluster_plan()),
     ]
@@ -45,6 +46,16 @@ def peers() -> str:
 def telling_peers() -> str:
     """Return the Markdown table of warm range tests on three networks."""
     return summary.warm_table({net: result for net in TELLING_NETS if (result := newest(f"peers_{net}"))})
+
+
+def races() -> str:
+    """Return the Markdown table of races of three candidates, relative to one `fit`."""
+    lines = ["| net | steps | race | race by `fit` | A/A |", "|---|---|---|---|---|"]
+    for net, row in (newest("race_jax") or {"rows": {}})["rows"].items():
+        ratios = [row["ratios to a fit"][name] for name in ("race", "race by fit")] + [row["a_a"]]
+        cells = [f"{one['ratio']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" for one in ratios]
+        lines.append(f"| {net} | {row['steps']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def cluster_plan() -> str:

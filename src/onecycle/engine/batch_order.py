@@ -141,3 +141,19 @@ class RowOrder:
             rows = np.zeros(plan.steps_per_epoch * plan.batch_size, "int32")
             rows[: plan.rows] = self._permutation(plan.rows) if self._shuffle else np.arange(plan.rows)
             yield from rows.reshape(plan.steps_per_epoch, plan.batch_size)
+
+
+class FixedRows:
+    """Rows that are known, for several members that read the same batches.
+
+    Args:
+        rows: (steps, batch_size) the rows of the next batches.
+    """
+
+    def __init__(self, rows: NDArray[np.int32]) -> None:
+        self._rows = rows
+
+    def take(self, steps: int) -> NDArray[np.int32]:
+        """Return (steps, batch_size) the rows, which must be as many; see `RowOrder.take`."""
+        assert steps == len(self._rows)
+        return self._rows

@@ -11,12 +11,14 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from onecycle.engine.batch_order import BatchPlan, RowOrder
+from onecycle.engine.averaging import with_average
+from onecycle.engine.batch_order import BatchPlan, FixedRows, RowOrder
 from onecycle.engine.member_schedules import TabulatedSchedules, default_momentum, tabulate_schedules
 from onecycle.engine.members import Member
-from onecycle.engine.program_steps import Data, TrainingState
+from onecycle.engine.program_steps import Data
 from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.engine.training_program import BlockArguments, StepInputs
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation
 
 # A block has at least this many steps if it may have several epochs. Each call costs a tenth of a millisecond.
@@ -65,6 +67,7 @@ class BlockInputs:
         data: Training data as arrays (x, y, sample_weight).
         plan: The division of an epoch into batches.
         arguments: The arguments of `fit`.
+        average_rates: (steps,) what `averaging.average_rates` returned for all steps. None if no average is kept.
 
     Attributes:
         plan: The division of an epoch into batches.
@@ -74,7 +77,13 @@ class BlockInputs:
     """
 
     def __init__(
-        self, model: keras.Model, members: Sequence[Member], data: Data, plan: BatchPlan, arguments: SharedFitArguments
+        self,
+        model: keras.Model,
+        members: Sequence[Member],
+        data: Data,
+        plan: BatchPlan,
+        arguments: SharedFitArguments,
+        average_rates: NDArray[np.float32] | None = None,
     ) -> None:
         self._model, self._members, self._shuffle = model, members, arguments.shuffle
         self.plan = plan
@@ -82,7 +91,7 @@ class BlockInputs:
         # An evaluation can only take place between two blocks.
         evaluates_each_epoch = arguments.validation_data is not None and arguments.validation_freq == 1
         self.epochs_per_block = 1 if evaluates_each_epoch else -(-MIN_BLOCK_STEPS // plan.steps_per_epoch)
-        self._data = compilation.to_device(data)
+        self._data, self._average_rates = compilation.to_device(data), average_rates
         self.read_start()
         momentum = default_momentum(model.optimizer, members)
         self._schedules = [tabulate_schedules(member, self.total_steps, momentum) for member in members]
@@ -100,6 +109,8 @@ class BlockInputs:
     def read_start(self) -> None:
         """Read the state in which all members start from the model. The model's metrics are reset."""
         self._start = TrainingState.of(self._model)
+        if self._average_rates is not None:
+            self._start = with_average(self._start, (0, []))
         self._model.reset_metrics()
         self.initial_metrics = TrainingState.of(self._model).metrics
 
@@ -121,7 +132,12 @@ class BlockInputs:
         return self.block(group, self.start_state(group), self.row_orders(group), 0, steps)
 
     def block(
-        self, group: MemberGroup, state: TrainingState, orders: Sequence[RowOrder], first_step: int, steps: int
+        self,
+        group: MemberGroup,
+        state: TrainingState,
+        orders: Sequence[RowOrder | FixedRows],
+        first_step: int,
+        steps: int,
     ) -> BlockArguments:
         """Return the arguments of a program for one block.
 
@@ -135,12 +151,17 @@ class BlockInputs:
         members = zip(group.indices, orders, strict=True)
         inputs = [self._step_inputs(self._schedules[k], order, first_step, steps) for k, order in members]
         stacked = keras.tree.map_structure(_stack, *inputs) if group.vectorized else inputs[0]
+        if self._average_rates is not None:
+            rates = self._average_rates[first_step : first_step + steps]
+            stacked = stacked._replace(average_rates=_pad(rates, self.steps_per_block))
         segments = self.plan.segments(first_step, steps)
         # The last block may have fewer epochs, but the shapes of a program are fixed.
         columns = segments.padded(self.epochs_per_block)
         return state, self._data, stacked, columns, self.initial_metrics, np.int32(len(segments))
 
-    def _step_inputs(self, schedules: TabulatedSchedules, order: RowOrder, first_step: int, steps: int) -> StepInputs:
+    def _step_inputs(
+        self, schedules: TabulatedSchedules, order: RowOrder | FixedRows, first_step: int, steps: int
+    ) -> StepInputs:
         block, length = slice(first_step, first_step + steps), self.steps_per_block
         return StepInputs(
             rows=_pad(order.take(steps), length),

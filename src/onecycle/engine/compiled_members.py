@@ -17,8 +17,8 @@ from onecycle.engine.engine_output import EngineOutput
 from onecycle.engine.member_programs import MemberPrograms, ValidationSet
 from onecycle.engine.members import Array, Member, Weights
 from onecycle.engine.pace import Pace
-from onecycle.engine.program_steps import TrainingState
 from onecycle.engine.shared_arguments import SharedFitArguments
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.random_state import draw_before_reading
 from onecycle.keras_support.train_function import build_symbolically

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan
 from onecycle.engine.pace import Pace
-from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps, written_variables
+from onecycle.engine.program_steps import Data, take_batch, training_steps, written_variables
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation
 
 # The arguments of an `EvaluationProgram`: state, data, initial metrics.

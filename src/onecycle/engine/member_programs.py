@@ -14,11 +14,12 @@ from onecycle.engine.choice import EngineChoice, EngineTrial, choose_engine, cho
 from onecycle.engine.evaluation_program import EvaluationProgram
 from onecycle.engine.members import Array
 from onecycle.engine.program_cache import cache_of, program_key
-from onecycle.engine.program_steps import Data, TrainingState
+from onecycle.engine.program_steps import Data
 from onecycle.engine.programs import Program, compile_training, reason_too_short
 from onecycle.engine.stepped_evaluation import SteppedEvaluation
 from onecycle.engine.stepped_program import SteppedProgram
 from onecycle.engine.training_program import ProgramSpec
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import backends, compilation, training_data
 from onecycle.keras_support.model_state import is_loss_tracker
 
@@ -53,6 +54,8 @@ class MemberPrograms:
         inputs: Makes the arguments of the training programs.
         data: Training and validation data, on whose shapes the programs depend.
         allow_slow: Whether to compile programs that are slow on this device.
+        resumable: Whether the state after a call is that of a `fit` that is paused there, with a moving average of the
+            weights. Then the programs compute the metrics even if there is only the loss.
 
     Attributes:
         metric_names: Names of the metrics with a single value, `loss` included.
@@ -62,13 +65,19 @@ class MemberPrograms:
     """
 
     def __init__(
-        self, model: keras.Model, inputs: BlockInputs, data: tuple[Data, Data | None], *, allow_slow: bool
+        self,
+        model: keras.Model,
+        inputs: BlockInputs,
+        data: tuple[Data, Data | None],
+        *,
+        allow_slow: bool,
+        resumable: bool = False,
     ) -> None:
-        self._model, self._inputs, self._allow_slow = model, inputs, allow_slow
+        self._model, self._inputs, self._allow_slow, self._resumable = model, inputs, allow_slow, resumable
         self._cache, self._key = cache_of(model), program_key(model, *data)
         self.metric_names = _single_valued_metrics(model)
         only_loss = all(is_loss_tracker(model, metric) for metric in model.metrics)
-        self.step_metrics = () if only_loss else self.metric_names
+        self.step_metrics = () if only_loss and not resumable else self.metric_names
         self.compile_seconds = 0.0
 
     def training(self, group: MemberGroup) -> Program:
@@ -82,6 +91,7 @@ class MemberPrograms:
             freeze_diverged=True,
             scheduled_momentum=inputs.scheduled_momentum,
             members=group.axis_length,
+            averages=self._resumable,
         )
 
         def make() -> Program:
@@ -103,7 +113,8 @@ class MemberPrograms:
         Returns:
             The state after the evaluation; (members, metrics) the values of the metrics.
         """
-        plan, arguments = validation.plan, (state, validation.data, self._inputs.initial_metrics)
+        # The average has no part in an evaluation, and a program for any state must not depend on it.
+        plan, arguments = validation.plan, (state._replace(average=()), validation.data, self._inputs.initial_metrics)
         stepped = isinstance(self.training(group), SteppedProgram)
 
         def make() -> EvaluationProgram | SteppedEvaluation:
@@ -112,8 +123,8 @@ class MemberPrograms:
             return EvaluationProgram(self._model, plan, self.metric_names, group.axis_length, arguments)
 
         program = self._cached(("evaluation", plan, group.axis_length, stepped), make)
-        state, values = program(*arguments)
-        return state, group.with_axis(values)
+        evaluated, values = program(*arguments)
+        return evaluated._replace(average=state.average), group.with_axis(values)
 
     def choose(self, engine: str, members: int, time_fit: Callable[[], float]) -> EngineChoice:
         """Choose the engine.
@@ -136,7 +147,7 @@ class MemberPrograms:
         steps = self._inputs.total_steps
         # The trials take time, so a later call with the same shapes and lengths reuses their result.
         return self._cache.get(
-            (self._key, "choice", members, steps, self._inputs.epochs_per_block),
+            (self._key, "choice", members, steps, self._inputs.epochs_per_block, self._resumable),
             lambda: choose_engine(members, steps, lambda name: self._try_engine(name, members, time_fit)),
         )
 

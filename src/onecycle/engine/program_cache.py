@@ -62,7 +62,7 @@ class ProgramCache:
     def _held_bytes(self, own: Set[int]) -> int:
         programs = [entry for entry in self._entries.values() if hasattr(entry, "variables")]
         held = {id(variable): variable for program in programs for variable in program.variables}
-        return sum(_bytes_of(variable) for key, variable in held.items() if key not in own)
+        return sum(bytes_of(variable) for key, variable in held.items() if key not in own)
 
     def _discard_oldest(self) -> None:
         del self._entries[next(iter(self._entries))]
@@ -139,8 +139,9 @@ class _Array(Protocol):
     shape: tuple[int | None, ...]
 
 
-def _bytes_of(variable: keras.Variable) -> int:
-    return 4 * math.prod(variable.shape)  # four bytes per value, as in float32, whatever the dtype is
+def bytes_of(variable: keras.Variable) -> int:
+    """Return the bytes of a variable, at four per value as in float32, whatever its type is."""
+    return 4 * math.prod(variable.shape)
 
 
 def _parts(model: keras.Model) -> list[object]:

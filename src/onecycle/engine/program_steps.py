@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import keras
 from keras import ops
 
+from onecycle.engine.training_state import TrainingState, assign_values
 from onecycle.keras_support import compilation
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import updated_metrics
@@ -16,42 +17,6 @@ from onecycle.keras_support.types import Nested
 # (x, y, sample_weight), each an array or tensor, a nested structure of them, or None.
 Data: TypeAlias = tuple[Nested, Nested, Nested]  # all rows
 Batch: TypeAlias = tuple[Nested, Nested, Nested]  # the rows of one step
-
-
-class TrainingState(NamedTuple):
-    """The state that a training step takes and returns. For several members each leaf has a leading axis of members.
-
-    Attributes:
-        trainable: Values of the model's trainable variables.
-        non_trainable: Values of the model's non-trainable variables.
-        optimizer: Values of the optimizer's variables.
-        metrics: Values of the metrics' variables.
-        active: Boolean scalar, whether all losses so far were finite.
-    """
-
-    trainable: list[keras.KerasTensor]
-    non_trainable: list[keras.KerasTensor]
-    optimizer: list[keras.KerasTensor]
-    metrics: list[keras.KerasTensor]
-    active: keras.KerasTensor
-
-    @classmethod
-    def of(cls, model: keras.Model) -> TrainingState:
-        """Return the current state of a model."""
-        values = [[compilation.frozen_value(variable) for variable in group] for group in _variable_groups(model)]
-        return cls._make((*values, ops.convert_to_tensor(True, "bool")))
-
-    def assign_to(self, model: keras.Model) -> None:
-        """Give a model this state."""
-        for variables, values in zip(_variable_groups(model), self[:4], strict=True):
-            _assign(variables, values)
-
-    def with_layers_of(self, model: keras.Model | None) -> TrainingState:
-        """Return the state with the layer variables of another model, or unchanged for None."""
-        if model is None:
-            return self
-        other = TrainingState.of(model)
-        return self._replace(trainable=other.trainable, non_trainable=other.non_trainable)
 
 
 def training_steps(model: keras.Model) -> TrainingSteps:
@@ -132,7 +97,7 @@ class StatelessSteps(TrainingSteps):
             return new, loss
         active = ops.logical_and(state.active, ops.isfinite(loss))
         # The step whose loss is not finite is undone as well.
-        frozen = TrainingState._make((*(_select(active, new[k], state[k]) for k in range(4)), active))
+        frozen = TrainingState._make((*(_select(active, new[k], state[k]) for k in range(4)), active, state.average))
         return frozen, ops.where(state.active, loss, float("nan"))
 
     def test_step(self, state: TrainingState, batch: Batch) -> TrainingState:
@@ -164,7 +129,8 @@ class StatelessSteps(TrainingSteps):
             metrics = updated_metrics(model, metrics, loss, x, y, y_pred, sample_weight)
         else:
             metrics = state.metrics
-        return loss, TrainingState(list(trainable), list(non_trainable), list(optimizer), list(metrics), state.active)
+        values = (list(group) for group in (trainable, non_trainable, optimizer, metrics))
+        return loss, TrainingState._make((*values, state.active, state.average))
 
 
 class VariableSteps(TrainingSteps):
@@ -188,7 +154,7 @@ class VariableSteps(TrainingSteps):
         self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
     ) -> TrainingState:
         variables = self._model.metrics_variables
-        _assign(variables, _select(condition, list(values), variables))
+        assign_values(variables, _select(condition, list(values), variables))
         return state
 
     def train_step(
@@ -231,21 +197,6 @@ def written_variables(model: keras.Model) -> tuple[keras.Variable, ...]:
     if compilation.takes_state():
         return ()
     return (*model.optimizer.variables, *model.metrics_variables)
-
-
-def _variable_groups(model: keras.Model) -> tuple[list[keras.Variable], ...]:
-    """Return the model's variables in the order of the first four fields of `TrainingState`."""
-    return (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
-
-
-def _assign(variables: Sequence[keras.Variable], values: Sequence[keras.KerasTensor]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def _select(

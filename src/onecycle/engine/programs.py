@@ -40,7 +40,8 @@ def compile_training(
     """
     if not compilation.has_loops():
         return _compile_graph(model, spec, arguments)
-    if spec.members is None and _may_convolve(model) and compilation.takes_state():
+    may_step = spec.members is None and not spec.averages
+    if may_step and _may_convolve(model) and compilation.takes_state():
         stepped = SteppedProgram(model, spec, arguments)
         if stepped.convolution_flops > MAX_CONVOLUTION_OPERATIONS:
             stepped.compile()

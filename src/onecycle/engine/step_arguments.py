@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from onecycle.engine.program_steps import Data, TrainingState
+from onecycle.engine.program_steps import Data
 from onecycle.engine.training_program import StepInputs
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import array_copies, compilation
 
 Leaves: TypeAlias = list[keras.KerasTensor]
@@ -57,7 +58,7 @@ def flat_state(state: TrainingState) -> Leaves:
 def nested_state(leaves: Leaves, lengths: Sequence[int]) -> TrainingState:
     """Return the state whose four lists of variables have these lengths."""
     rest = iter(leaves)
-    return TrainingState._make([*([next(rest) for _ in range(length)] for length in lengths), next(rest)])
+    return TrainingState._make([*([next(rest) for _ in range(length)] for length in lengths), next(rest), ()])
 
 
 def donated_state(state: TrainingState) -> TrainingState:

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from onecycle.engine.member_schedules import StepHyperparameters
-from onecycle.engine.program_steps import Data, TrainingState, take_batch
+from onecycle.engine.program_steps import Data, take_batch
 from onecycle.engine.stepped_program import SteppedProgram
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan
 from onecycle.engine.evaluation_program import EvaluationArguments
-from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps
+from onecycle.engine.program_steps import Data, take_batch, training_steps
 from onecycle.engine.step_arguments import CarriedState, Leaves, flat_state, nested_data, nested_state
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation
 
 

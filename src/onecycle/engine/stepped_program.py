@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import SegmentColumns
 from onecycle.engine.member_schedules import StepHyperparameters
-from onecycle.engine.program_steps import Data, TrainingState, take_batch, training_steps
+from onecycle.engine.program_steps import Data, take_batch, training_steps
 from onecycle.engine.step_arguments import CarriedState, Leaves, StepArguments, flat_state, nested_data, nested_state
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import backends, compilation
 
 Step: TypeAlias = Callable[..., Leaves]

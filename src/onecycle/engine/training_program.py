@@ -12,16 +12,17 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from onecycle.engine.averaging import with_moved_average
 from onecycle.engine.batch_order import BatchPlan, SegmentColumns
 from onecycle.engine.member_schedules import StepHyperparameters
 from onecycle.engine.program_steps import (
     Data,
-    TrainingState,
     TrainingSteps,
     take_batch,
     training_steps,
     written_variables,
 )
+from onecycle.engine.training_state import TrainingState
 from onecycle.keras_support import compilation
 from onecycle.keras_support.random_state import global_seed_generator
 
@@ -36,11 +37,13 @@ class StepInputs(NamedTuple):
         rows: (steps, batch_size) row numbers of each batch.
         learning_rates: (steps,) learning rate of each step.
         momenta: (steps,) momentum of each step, or None if it is not scheduled.
+        average_rates: (steps,) see `averaging`, without an axis of members. None if no average is kept.
     """
 
     rows: NDArray[np.int32] | keras.KerasTensor
     learning_rates: NDArray[np.float32] | keras.KerasTensor
     momenta: NDArray[np.float32] | keras.KerasTensor | None
+    average_rates: NDArray[np.float32] | keras.KerasTensor | None = None
 
 
 # The arguments of a `TrainingProgram`: state, data, inputs, segments, initial metrics, number of segments.
@@ -61,6 +64,7 @@ class ProgramSpec:
         freeze_diverged: Whether a member stops changing after a loss that is not finite.
         scheduled_momentum: Whether the momentum is an input of each step.
         members: Number of members that one call trains, or None for a single member without an axis of members.
+        averages: Whether the state has a moving average of the weights. Only loops inside a program keep one.
         donates: Whether a call takes over the memory of its state, which the caller must not use again (JAX). A large
             state is then not copied in each call.
     """
@@ -72,6 +76,7 @@ class ProgramSpec:
     freeze_diverged: bool
     scheduled_momentum: bool
     members: int | None = None
+    averages: bool = False
     donates: bool = False
 
 
@@ -96,7 +101,7 @@ class TrainingProgram:
         began = time.perf_counter()
         hyperparameters = StepHyperparameters(scheduled_momentum=spec.scheduled_momentum)
         block = _TrainingBlock(ref(model), spec, hyperparameters)
-        mapped_axes = None if spec.members is None else (0, None, 0, None, None, None)
+        mapped_axes = None if spec.members is None else (0, None, StepInputs(0, 0, 0, None), None, None, None)
         with hyperparameters.installed(model):
             traced = compilation.trace(block, arguments, mapped_axes, donates=spec.donates)
         self.refusal = _refusal(traced, allow_slow)
@@ -214,6 +219,8 @@ class _BlockLoops:
             update_metrics=bool(self.spec.metrics),
             freeze_diverged=self.spec.freeze_diverged,
         )
+        if inputs.average_rates is not None:
+            state = with_moved_average(state, inputs.average_rates[at])
         # In float32 whatever the precision of the model is, as the array of losses is.
         return state, ops.slice_update(losses, (at,), ops.reshape(ops.cast(loss, "float32"), (1,)))
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from onecycle.engine.batch_order import BatchPlan, RowOrder
 from onecycle.engine.program_cache import cache_of, program_key
-from onecycle.engine.program_steps import Data, TrainingState
+from onecycle.engine.program_steps import Data
 from onecycle.engine.programs import Program, compile_training, reason_too_short
 from onecycle.engine.row_reader import RowReader
 from onecycle.engine.step_arguments import donated_state
 from onecycle.engine.training_program import BlockArguments, ProgramSpec, StepInputs
+from onecycle.engine.training_state import TrainingState
 from onecycle.finding.ramp import Ramp, update_losses
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.optimizers import accumulators, step_counters, steps_per_update, velocities

@@ -11,7 +11,8 @@ from onecycle.engine.member_schedules import shift_schedule
 from onecycle.engine.members import Member
 from onecycle.finding.race_member import Leg, RaceMember
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
-from onecycle.keras_support import backends, devices
+from onecycle.keras_support import backends
+from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.callback_list import copied_callback, take_state
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_start import build_metrics
@@ -36,6 +37,7 @@ class RaceFits:
         total_steps: Steps of a whole run.
         average_from: The step from which the weights are averaged.
         keep_averaging: Whether they are averaged to the end, not to the last cut only.
+        builds_metrics: Whether to create the metrics first, as the first `fit` does.
         portable: Whether the states of pauses can be saved in a file.
         callbacks: The user's callbacks.
         progress: Called with the candidate that is being trained.
@@ -44,6 +46,8 @@ class RaceFits:
         model: The model.
         data: The data whose state is kept, as `fit` takes it, nested.
         average: The moving average of the weights of the candidate that is being trained.
+        schedules: Makes the schedules of a peak.
+        average_every: Steps between two updates of the average.
         epoch_start: The states with which every candidate begins its first epoch; None before the first one.
     """
 
@@ -56,20 +60,21 @@ class RaceFits:
         total_steps: int,
         average_from: int,
         keep_averaging: bool,
+        builds_metrics: bool,
         portable: bool,
         callbacks: Sequence[keras.callbacks.Callback],
         progress: Callable[[RaceMember], None],
     ) -> None:
-        self.model, self._arguments, self._schedules = model, arguments, schedules
+        self.model, self._arguments, self.schedules = model, arguments, schedules
         self._total_steps, self._average_from = total_steps, average_from
         self._steps_per_epoch = total_steps // int(arguments["epochs"])
+        self.average_every = max(1, total_steps // AVERAGE_UPDATES)
         self.portable = portable
         self.epoch_start: EpochStart | None = None
         self._keep_averaging = keep_averaging
         self._callbacks, self._progress = callbacks, progress
         self.data = (arguments["x"], arguments.get("validation_data"))
-        if portable or devices.is_distributed(model):
-            # A pause keeps the metrics of its epoch, and a distributed step is compiled for all variables.
+        if builds_metrics:
             names = ("x", "y", "batch_size", "sample_weight", "class_weight")
             shuffle = bool(arguments.get("shuffle", True))
             build_metrics(model, **{name: arguments.get(name) for name in names}, shuffle=shuffle)
@@ -77,7 +82,9 @@ class RaceFits:
         # The start must not include the variable that holds the learning rates.
         self._start, self._random = StateSnapshot(model), RandomSnapshot()
         self.average = WeightAverage(model)
-        self._installer = _Installer(model, schedules(1.0), total_steps)
+        # Only where it is needed, since its variable would become part of what is compiled elsewhere. A candidate that
+        # was read from a file brings the steps that it has made.
+        self._installer = _Installer(model, schedules(1.0), total_steps) if portable else None
         self._history: keras.callbacks.History | None = None
 
     def new_member(self, learning_rate: float) -> RaceMember:
@@ -88,25 +95,22 @@ class RaceFits:
                 [copied_callback(one, self.model) for one in self._callbacks],
                 model=self.model, epochs=self._arguments["epochs"], steps=self._steps_per_epoch, verbose=0,
             )  # fmt: skip
-        return RaceMember(learning_rate, self._schedules(learning_rate), callbacks)
+        return RaceMember(learning_rate, self.schedules(learning_rate), callbacks)
 
     def train(self, member: RaceMember, until: int) -> None:
         """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before."""
         # With `steps_per_execution`, a pause may come later than it was asked for.
         if member.steps >= until:
             return
-        # A data set that `fit` makes of arrays draws its seeds from these.
-        self._random.restore()
-        (self._start if member.paused is None else member.paused.variables).restore()
+        if self._installer is None:
+            self._installer = _Installer(self.model, self.schedules(1.0), self._total_steps)
+        self.restore(member)
         self._installer.install(member.schedules)
         self.average.set_state(member.average)
-        # After the last cut, nothing is judged any more.
-        averages = until < self._total_steps or self._keep_averaging
-        average_from = self._average_from if averages else self._total_steps + 1
         leg = Leg(
             member, self.data, until=until, steps_per_epoch=self._steps_per_epoch, start=self.epoch_start,
-            portable=self.portable, average=self.average, average_from=average_from,
-            average_every=max(1, self._total_steps // AVERAGE_UPDATES), progress=self._progress,
+            portable=self.portable, average=self.average, average_from=self.first_average(until),
+            average_every=self.average_every, progress=self._progress,
         )  # fmt: skip
         first = 0 if member.paused is None else member.paused.epoch
         try:
@@ -120,6 +124,17 @@ class RaceFits:
         member.average = self.average.state()
         if member.finished and until < self._total_steps:
             member.final = StateSnapshot(self.model)
+
+    def restore(self, member: RaceMember) -> None:
+        """Give the model the state in which a candidate begins or goes on."""
+        # A data set that `fit` makes of arrays draws its seeds from these.
+        self._random.restore()
+        (self._start if member.paused is None else member.paused.variables).restore()
+
+    def first_average(self, until: int) -> int:
+        """Return the step from which weights are averaged in a training up to a step: none after the last cut."""
+        averages = until < self._total_steps or self._keep_averaging
+        return self._average_from if averages else self._total_steps + 1
 
     def assign_average(self, member: RaceMember) -> None:
         """Give the model the averaged weights of a candidate that waits."""
@@ -143,11 +158,13 @@ class RaceFits:
         history.set_model(self.model)
         history.history = dict(winner.history)
         history.epoch = list(range(max(map(len, winner.history.values()), default=0)))
+        set_untracked(self.model, history=history)
         return history
 
     def close(self) -> None:
         """Remove what was added to the optimizer."""
-        self._installer.close()
+        if self._installer is not None:
+            self._installer.close()
 
 
 class _Installer:

@@ -9,7 +9,7 @@ import keras
 
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support.partial_fit import BatchSkipper, EpochStart, Paused, PausedFit, RestorableVariables
-from onecycle.keras_support.weight_average import AverageState, WeightAverage
+from onecycle.keras_support.weight_average import AverageState, WeightAverage, is_update
 from onecycle.training.cycle_spec import CycleSchedules
 
 Logs = Mapping[str, float]
@@ -107,7 +107,6 @@ class Leg(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._portable, self._average = portable, average
         self._average_from, self._average_every = average_from, average_every
-        self._averaged_at = member.steps
         self._progress = progress
         self._resumed = member.paused
         self._skipper: BatchSkipper | None = None
@@ -151,9 +150,8 @@ class Leg(keras.callbacks.Callback):
         ends = batches == self._steps_per_epoch or member.steps >= self._until
         if member.steps // CHECKED_STEPS > before // CHECKED_STEPS or ends:
             self._read_loss(batches, logs)
-        if member.steps >= self._average_from and member.steps - self._averaged_at >= self._average_every:
+        if member.steps >= self._average_from and is_update(before, member.steps, self._average_every):
             self._average.update(member.steps)
-            self._averaged_at = member.steps
         self._forward("on_train_batch_end", batch, logs)
         # The end of an epoch belongs to it, with its validation.
         if member.steps >= self._until and batches < self._steps_per_epoch:

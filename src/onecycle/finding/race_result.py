@@ -71,6 +71,7 @@ def race_result(
             "batch_size": training_data.known_batch_size(data.x, request.batch_size),
             "optimizer": optimizer_names(model.optimizer),
             "backend": backends.name(),
+            "engine": rounds.trainer.engine,
             **({"layer_rates": describe_layer_rates(dict(layer_rates.described))} if layer_rates else {}),
         },
         versions=backends.versions(),

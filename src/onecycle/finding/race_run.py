@@ -115,7 +115,7 @@ class _Run:
         payload = sent_race(self._model, training, min(cuts.values())) if request.in_workers else None
         portable = self._store is not None or request.in_workers
         with training.fits(min(cuts.values()), portable=portable, progress=report) as fits:
-            trainer = trainer_of(training, fits, payload, report)
+            trainer = trainer_of(training, fits, payload, report, start.learning_rates)
             rounds = self._rounds = Rounds(
                 trainer, training.judge, cuts, training.total_steps, expected, start.steps_spent, self._store
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from onecycle.finding.race_compiled import compiled_trainer
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_records import load_member, member_record
@@ -17,9 +18,11 @@ class RaceTrainer(Protocol):
 
     Attributes:
         fits: What trains them in this process, and makes them.
+        engine: `"vmap"` or `"scan"` if compiled programs train them, else `"fit"`.
     """
 
     fits: RaceFits
+    engine: str
 
     def train(self, members: Sequence[RaceMember], cut: float, step: int) -> Iterator[RaceMember]:
         """Train candidates up to a cut, judge them there, and yield each when that is done, in any order.
@@ -35,28 +38,37 @@ class RaceTrainer(Protocol):
 
 
 def trainer_of(
-    training: RaceTraining, fits: RaceFits, payload: bytes | None, progress: Callable[[RaceMember], None]
+    training: RaceTraining,
+    fits: RaceFits,
+    payload: bytes | None,
+    progress: Callable[[RaceMember], None],
+    learning_rates: Sequence[float],
 ) -> RaceTrainer:
     """Return what trains the candidates: in other processes if there is a payload for them, else here.
+
+    Here, compiled programs train them where that is possible and faster than `fit`.
 
     Args:
         training: What the candidates share.
         fits: What trains them in this process.
         payload: The race, as `race_worker.sent_race` returned it, or None.
-        progress: Called with each candidate that returns.
+        progress: Called with a candidate that was trained for some steps, or that returns.
+        learning_rates: The peaks of the first candidates.
     """
     if payload is None:
-        return _TrainerHere(training, fits)
+        return compiled_trainer(training, fits, progress, learning_rates) or _TrainerHere(training, fits)
     return _TrainerInWorkers(training, fits, payload, progress)
 
 
 class _TrainerHere:
-    """Trains one candidate after the other, in this process.
+    """Trains one candidate after the other with `fit`, in this process.
 
     Args:
         training: What they share.
         fits: What trains them.
     """
+
+    engine = "fit"
 
     def __init__(self, training: RaceTraining, fits: RaceFits) -> None:
         self._training, self.fits = training, fits
@@ -86,6 +98,8 @@ class _TrainerInWorkers:
         payload: The race, as `race_worker.sent_race` returned it.
         progress: Called with each candidate that returns.
     """
+
+    engine = "fit"
 
     def __init__(
         self, training: RaceTraining, fits: RaceFits, payload: bytes, progress: Callable[[RaceMember], None]

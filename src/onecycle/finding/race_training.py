@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import keras
 
+from onecycle.engine.eligibility import reason_not_compiled, reason_validation_not_compiled
 from onecycle.engine.member_schedules import preserved_installation
 from onecycle.finding.race_data import Judge, RaceData
 from onecycle.finding.race_fits import RaceFits
@@ -14,7 +16,7 @@ from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest
 from onecycle.finding.race_rounds import cuts_of
 from onecycle.hyperparameters.scheduling import install_layer_rates
-from onecycle.keras_support import training_data
+from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.partial_fit import can_repeat_epoch
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
@@ -41,6 +43,7 @@ class RaceTraining:
         total_steps: Steps of a whole run.
         spec: The specification of the cycles.
         layer_rates: The rates of layers, or None.
+        steps_per_epoch: Steps of an epoch.
         judge: Judges the candidates.
 
     Raises:
@@ -53,7 +56,7 @@ class RaceTraining:
         steps = training_data.steps_per_epoch(data.x, request.batch_size, arguments.get("steps_per_epoch"))
         if steps is None:
             raise ValueError(UNKNOWN_LENGTH)
-        self._steps_per_epoch = steps
+        self.steps_per_epoch = steps
         self.total_steps = steps * request.epochs
         if self.total_steps < MIN_STEPS:
             raise ValueError(
@@ -70,7 +73,7 @@ class RaceTraining:
 
     def cut_steps(self, candidates: int) -> dict[float, int]:
         """Return cut -> step of the cycle, for this number of candidates."""
-        arguments, total, epoch = self.request.fit_arguments, self.total_steps, self._steps_per_epoch
+        arguments, total, epoch = self.request.fit_arguments, self.total_steps, self.steps_per_epoch
         # With `steps_per_epoch`, an epoch goes on in the data where the one before ended.
         repeats = can_repeat_epoch(self.data.x, shuffle=bool(arguments.get("shuffle", True)))
         repeats = repeats and not arguments.get("steps_per_epoch")
@@ -98,8 +101,10 @@ class RaceTraining:
             install_layer_rates(model, self.layer_rates)
             fits = RaceFits(
                 model, self._fit_arguments(), self._schedules, total_steps=self.total_steps,
-                average_from=first_cut // 2, keep_averaging=request.averaged_weights, portable=portable,
-                callbacks=checked_callbacks(request.callbacks), progress=progress,
+                average_from=first_cut // 2, keep_averaging=request.averaged_weights,
+                # A pause keeps the metrics of its epoch, and a distributed step is compiled for all variables.
+                builds_metrics=portable or devices.is_distributed(model) or self.reason_not_compiled is None,
+                portable=portable, callbacks=checked_callbacks(request.callbacks), progress=progress,
             )  # fmt: skip
             try:
                 yield fits
@@ -120,6 +125,20 @@ class RaceTraining:
         if cut is not None and not member.diverged:
             fits.assign_average(member)
             member.scores[cut] = self.judge.score()
+
+    @cached_property
+    def reason_not_compiled(self) -> str | None:
+        """Why the candidates cannot be trained by compiled programs, as the end of a sentence, or None."""
+        request, data = self.request, self.data
+        if not backends.is_functional():
+            return "on this backend `fit` trains the candidates"
+        if request.in_workers or request.directory is not None:
+            return "the candidates are sent to other processes or saved in files"
+        if request.callbacks or self.layer_rates or set(request.fit_arguments) - {"shuffle"}:
+            return "there are callbacks, rates of layers or other arguments of `fit`"
+        return reason_not_compiled(self._model, data.x, data.y, data.sample_weight) or reason_validation_not_compiled(
+            data.validation
+        )
 
     def _fit_arguments(self) -> dict[str, Nested]:
         request, data = self.request, self.data

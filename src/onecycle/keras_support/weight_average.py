@@ -44,7 +44,7 @@ class WeightAverage:
         Args:
             step: Number of steps trained, more than at the last update.
         """
-        rate = 1.0 if self._values is None else min(1.0, (step - self._step) / (WINDOW * step))
+        rate = move_rate(step, None if self._values is None else self._step)
         weights = self._weights()
         self._values = self._update(weights if self._values is None else self._values, weights, rate)
         self._step = step
@@ -68,6 +68,27 @@ class WeightAverage:
     def _weights(self) -> Tensors:
         weights = step_state.current_weights(self._model)
         return [weights[position] for position in self._positions]
+
+
+def is_update(before: int, step: int, every: int) -> bool:
+    """Return whether the average is updated after the steps up to `step`, of which those up to `before` were earlier.
+
+    Args:
+        before: Number of steps trained before.
+        step: Number of steps trained.
+        every: Steps between two updates.
+    """
+    return step // every > before // every
+
+
+def move_rate(step: int, last: int | None) -> float:
+    """Return the part of the way to the weights that the average moves.
+
+    Args:
+        step: Number of steps trained.
+        last: The same at the last update; None for the first one, after which the average is the weights.
+    """
+    return 1.0 if last is None else min(1.0, (step - last) / (WINDOW * step))
 
 
 def _averaged(model: keras.Model) -> tuple[list[int], list[keras.Variable]]:
