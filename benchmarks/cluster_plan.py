@@ -16,8 +16,7 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 20
-CUTS = (0.4, 0.7, 1.0)  # shares of the cycle at which the rounds of a race end
-LEFT = (4, 2, 1)  # candidates in each round
+FIRST_CUT, LAST_CUT, KEPT = 0.2, 0.6, 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,34 @@ class Cluster:
     start: float = 60.0
 
 
+@dataclass(frozen=True)
+class Round:
+    """A round of a race, at whose end all candidates wait for one another.
+
+    Attributes:
+        share: Share of the cycle that each candidate is trained for.
+        candidates: Number of candidates.
+        hosts: How many hosts train a candidate.
+    """
+
+    share: float
+    candidates: int
+    hosts: int
+
+
+def rounds(candidates: int, added: int, hosts: tuple[int, int, int]) -> list[Round]:
+    """Return the rounds of a race.
+
+    Args:
+        candidates: Number of candidates at the start.
+        added: Number of those that are added one after another, each when the one before was judged.
+        hosts: How many hosts train a candidate up to the first cut, up to the last one, and to the end.
+    """
+    later = [Round(LAST_CUT - FIRST_CUT, KEPT, hosts[1]), Round(1 - LAST_CUT, 1, hosts[2])]
+    one_more = Round(FIRST_CUT, 1, max(hosts[0], hosts[2]))  # it has the cluster for itself
+    return [Round(FIRST_CUT, candidates, hosts[0]), *[one_more] * added, *later]
+
+
 def averaging(cluster: Cluster, hosts: int) -> float:
     """Return the time in which rings average the gradients: first inside each host, then between the hosts.
 
@@ -90,7 +117,7 @@ def leg(cluster: Cluster, steps: int, hosts: list[int], random: np.random.Genera
 
 
 def race(
-    cluster: Cluster, hosts_of_round: tuple[int, ...], random: np.random.Generator, *, lost: bool = False
+    cluster: Cluster, plan: list[Round], random: np.random.Generator, *, lost: bool = False
 ) -> tuple[float, float]:
     """Return the time of a race, and the hours for which hosts are in use.
 
@@ -98,18 +125,17 @@ def race(
 
     Args:
         cluster: The assumptions.
-        hosts_of_round: How many hosts train a candidate in each round.
+        plan: Its rounds.
         random: Draws the jitter and the delays.
         lost: Whether the hosts of the first candidate fail in the middle of the first round, and come back for the
             second one. The candidate is trained again on others.
     """
     time = busy = 0.0
-    before = 0
-    for cut, candidates, each in zip(CUTS, LEFT, hosts_of_round, strict=True):
-        steps = round(cut * cluster.steps) - before
+    for number, one in enumerate(plan):
+        steps, each = round(one.share * cluster.steps), one.hosts
         groups = [list(range(first, first + each)) for first in range(0, cluster.hosts, each)]
-        free, earliest = [0.0] * len(groups), [0.0] * candidates
-        if lost and not before:
+        free, earliest = [0.0] * len(groups), [0.0] * one.candidates
+        if lost and number == 0:
             earliest.append(leg(cluster, steps, groups[0], random) / 2)
             earliest.pop(0)
             busy += earliest[-1] * each
@@ -121,15 +147,16 @@ def race(
             free[group] = max(free[group], start) + taken
             busy += taken * each
         time += max(moment for moment in free if np.isfinite(moment))
-        before += steps
     return time, busy / 3600
 
 
-FIRST = "one host for each candidate"
+FIRST = "4 candidates, one host for each"
 PLANS = {
-    FIRST: (1, 1, 1),
-    "all hosts for one candidate after the other": (4, 4, 4),
-    "as many hosts as there are": (1, 2, 4),
+    FIRST: rounds(4, 0, (1, 1, 1)),
+    "the same, and 3 more added one after another": rounds(4, 3, (1, 1, 1)),
+    "8 candidates, two on each host in turn": rounds(8, 0, (1, 1, 1)),
+    "4 candidates, all hosts for one after the other": rounds(4, 0, (4, 4, 4)),
+    "4 candidates, as many hosts as there are": rounds(4, 0, (1, 2, 4)),
 }
 
 
@@ -142,8 +169,8 @@ def simulate(cluster: Cluster, seeds: int) -> dict[str, list[dict[str, float]]]:
             time = leg(cluster, cluster.steps, list(range(hosts)), random)
             name = f"one cycle on {hosts} host{'s' if hosts > 1 else ''}"
             runs.setdefault(name, []).append({"seconds": time, "host_hours": time * hosts / 3600})
-        for name, hosts_of_round in PLANS.items():
-            time, busy = race(cluster, hosts_of_round, random)
+        for name, plan in PLANS.items():
+            time, busy = race(cluster, plan, random)
             runs.setdefault(f"race, {name}", []).append({"seconds": time, "host_hours": busy})
         time, busy = race(cluster, PLANS[FIRST], random, lost=True)
         runs.setdefault(f"race, {FIRST}, one of which fails", []).append({"seconds": time, "host_hours": busy})

@@ -56,17 +56,17 @@ PEERS = {
 }  # fmt: skip
 
 
-def train(task: Task, peer: Peer, train_data: tuple[Any, Any], steps: int, seed: int) -> Weights:
+def train(model: keras.Model, task: Task, peer: Peer, train_data: tuple[Any, Any], steps: int, seed: int) -> Weights:
     """Train a model of a task with a peer and return its weights.
 
     Args:
+        model: The model with its initial weights.
         task: The task.
         peer: The optimizer.
         train_data: Inputs and targets.
         steps: Number of training steps.
-        seed: Seed of the initial weights and of the order of the rows.
+        seed: Seed of the order of the rows.
     """
-    model = task.build(seed)
     x, y = (jnp.asarray(array) for array in train_data)
     decay = WEIGHT_DECAY if task.optimizer == "adamw" else 0.0
     transformation = optax.with_extra_args_support(peer.make(steps, decay))

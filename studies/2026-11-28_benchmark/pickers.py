@@ -56,7 +56,7 @@ def swept(runner: Runner, seed: int) -> Pick:
 def raced(candidates: int, runner: Runner, seed: int) -> Pick:
     """Train with a race that is judged on the selection rows; the winner is trained."""
     # A new model, since the race leaves the winner's optimizer state, from which later runs would start.
-    model = runner.task.build(seed)
+    model = runner.new_model(seed)
     race = onecycle.race_learning_rates(
         model, *runner.data.train, epochs=runner.epochs, candidates=candidates, validation_data=runner.data.selection,
         **common(runner, seed),
@@ -90,7 +90,7 @@ def with_peer(peer: str, runner: Runner, seed: int) -> Pick:
     """Train with an optimizer that needs no learning rate."""
     import peers
 
-    weights = peers.train(runner.task, peers.PEERS[peer], runner.data.train, runner.steps, seed)
+    weights = peers.train(runner.new_model(seed), runner.task, peers.PEERS[peer], runner.data.train, runner.steps, seed)
     return Pick(None, WHOLE_RUN, weights=weights)
 
 

@@ -60,6 +60,17 @@ class Runner:
             digest.update(array.tobytes())
         return digest.hexdigest()[:16]
 
+    def new_model(self, seed: int) -> keras.Model:
+        """Return a new model with the initial variables of a seed.
+
+        Attention networks have constants besides, the vectors of the positions, which are drawn when a network is made
+        and are not trained. All models of a task have the same, so that weights of one can be evaluated in another.
+        """
+        start, model = self.task.build(seed), self.task.build(0)
+        for variable, value in zip(model.variables, start.variables, strict=True):
+            variable.assign(value.value)
+        return model
+
     def cycle(self, rate: float, seed: int) -> dict[str, Any]:
         """Train a whole cycle with a peak and return its record."""
         cycle = onecycle.OneCycle(rate, self.steps)

@@ -3,7 +3,8 @@
 KERAS_BACKEND=jax ONECYCLE_DATA=DIR python tuning_runs.py [TASK ...] [--seeds 2] [--jobs 2]
 
 For each seed: two range tests, runs/TASK/range_test_STEPS_SEED.json, and whole cycles at nine multiples of what the
-shorter one suggests, runs/TASK/candidate_MULTIPLE_SEED.json, each with its scores on the way. Finished runs are kept.
+shorter one suggests, or else the longer one, runs/TASK/candidate_EXPONENT_SEED.json, with their scores on the way.
+Finished runs are kept.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from truth import RUNS, environment, write
 from onecycle.comparison.packed import documents
 
 RANGE_TEST_STEPS = 100, 300  # of a race, and of `find_learning_rate`
-EXPONENTS = (0, 2, -2, 1, -1, 3, -3, 4, -4)  # of 10 ** (1 / 5), on the multiples
-CUTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+EXPONENTS = (-4, -3, -2, -1, 0, 1, 2, 3, 4)  # of `RATIO`, on the multiples
+RATIO = 2.5
+CUTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def main() -> None:
@@ -60,16 +62,15 @@ def complete(name: str, runs: Path, seeds: tuple[int, ...]) -> None:
 
     runner, folder = Runner(name), runs / name
     for seed in seeds:
-        center = None
+        picks = []
         for steps in RANGE_TEST_STEPS:
             path = folder / f"range_test_{steps}_{seed}.json"
             if not documents(folder, path.name):
                 write(path, range_test(runner, steps, seed))
-            if steps == RANGE_TEST_STEPS[0]:
-                center = documents(folder, path.name)[path.name]["picks"]["one_cycle"]
+            picks.append(documents(folder, path.name)[path.name]["picks"]["one_cycle"])
         missing = [k for k in EXPONENTS if not documents(folder, f"candidate_{k}_{seed}.json")]
         if missing:
-            make_candidates(runner, center, missing, seed, folder)
+            make_candidates(runner, next(filter(None, picks), None), missing, seed, folder)
 
 
 def range_test(runner: Any, steps: int, seed: int) -> dict[str, Any]:
@@ -95,57 +96,46 @@ def make_candidates(runner: Any, center: float | None, exponents: list[int], see
 
     Args:
         runner: The `Runner` of the task.
-        center: What the range test suggests; None for the default rate of the optimizer.
-        exponents: The multiples, as exponents of 10 ** (1 / 5).
+        center: What a range test suggests; None for the default rate of the optimizer.
+        exponents: The multiples, as exponents of `RATIO`.
         seed: Seed of the initial weights and of all random generators.
         folder: Folder of the records.
     """
     from tasks import DEFAULT_RATES
+    from training import plain
 
     from onecycle.finding.fit_runs import set_seed
     from onecycle.finding.race_data import RaceData
     from onecycle.finding.race_request import RaceRequest
+    from onecycle.finding.race_trainers import trainer_of
     from onecycle.finding.race_training import RaceTraining
 
-    start = DEFAULT_RATES[runner.task.optimizer] if center is None else center
+    began, start = time.process_time(), DEFAULT_RATES[runner.task.optimizer] if center is None else center
     request = RaceRequest(epochs=runner.epochs, batch_size=runner.task.batch_size, seed=seed, verbose=0)
     data = RaceData(*runner.data.train, None, runner.data.selection, "")
-    training = RaceTraining(runner.task.build(seed), request, data)
+    training = RaceTraining(runner.new_model(seed), request, data)
     set_seed(seed)
-    steps = {cut: round(cut * training.total_steps) for cut in CUTS}
-    with training.fits(steps[CUTS[0]], portable=False) as fits:
-        for exponent in exponents:
-            began, rate = time.process_time(), start * 10 ** (exponent / 5)
-            found = candidate(runner, training, fits, rate, steps)
-            record = {"task": runner.name, "seed": seed, "suggested": center, "exponent": exponent, "rate": rate}
-            write(
-                folder / f"candidate_{exponent}_{seed}.json",
-                record | found | environment(round(time.process_time() - began, 2)),
-            )
-            print(f"{runner.name} {rate:.3g}, seed {seed}: {found['selection_loss']}", flush=True)
-
-
-def candidate(runner: Any, training: Any, fits: Any, rate: float, steps: dict[float, int]) -> dict[str, Any]:
-    """Return the scores of a candidate: of its averaged and of its own weights at each cut, and at the end."""
-    from training import plain
-
-    member = fits.new_member(rate)
-    raw: dict[float, float | None] = {}
-    for cut, step in steps.items():
-        training.train_and_judge(member, fits, step, cut)
-        if member.diverged:
-            break
-        member.paused.variables.restore()
-        raw[cut] = plain(training.judge.score())
-    if not member.diverged:
-        fits.train(member, training.total_steps)
-    ends = ("selection_loss", "selection_error", "test_loss", "test_error")
-    lost = dict.fromkeys(ends)
-    return {
-        "diverged": member.diverged, "raw": [raw.get(cut) for cut in CUTS],
-        "averaged": [plain(member.scores[cut]) if cut in member.scores else None for cut in CUTS],
-        **(lost if member.diverged else runner.evaluate(fits.model.get_weights())),
-    }  # fmt: skip
+    steps = [round(cut * training.total_steps) for cut in CUTS]
+    with training.fits(portable=False, progress=lambda member: None) as fits:
+        members = {k: fits.new_member(start * RATIO**k) for k in exponents}
+        rates = [member.learning_rate for member in members.values()]
+        trainer = trainer_of(training, fits, None, lambda member: None, rates)
+        for step in steps:
+            alive = [member for member in members.values() if not member.diverged]
+            # The key is not a cut of races, at which they judge an earlier average too.
+            list(trainer.train(alive, step, step))
+        for k, member in members.items():
+            lost = dict.fromkeys(("selection_loss", "selection_error", "test_loss", "test_error"))
+            if not member.diverged:
+                trainer.finish(member)
+                lost = runner.evaluate(fits.model.get_weights())
+            record = {
+                "task": runner.name, "seed": seed, "suggested": center, "exponent": k, "rate": member.learning_rate,
+                "diverged": member.diverged, **lost,
+                "scores": [plain(member.scores[step]) if step in member.scores else None for step in steps],
+            }  # fmt: skip
+            write(folder / f"candidate_{k}_{seed}.json", record | environment(round(time.process_time() - began, 2)))
+    print(f"{runner.name}, seed {seed}, {trainer.engine}: {time.process_time() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def engine(request, monkeypatch):
         (dropout, {"seed": 5}),
         pytest.param(dense, {"shuffle": False, "averaged_weights": True, "metrics": ()}, marks=pytest.mark.long),
         pytest.param(dropout, {"candidates": (0.001, 0.004, 0.016, 1e9), "seed": 2}, marks=pytest.mark.long),
-        pytest.param(dense, {"candidates": (1e-6, 1e-5, 1e-4), "budget": 3.0}, marks=pytest.mark.long),
+        pytest.param(dense, {"candidates": (1e-6, 1e-5, 1e-4), "budget": 2.1}, marks=pytest.mark.long),
     ],
     ids=["dense", "dropout", "averaged", "one diverges", "one is added"],
 )

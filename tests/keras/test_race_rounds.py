@@ -5,7 +5,7 @@ import math
 import pytest
 
 from onecycle.finding.race_member import RaceMember
-from onecycle.finding.race_rounds import Rounds
+from onecycle.finding.race_rounds import TREND_FROM, Rounds, planned_steps
 
 TOTAL = 100
 CUTS = {0.4: 40, 0.7: 70}
@@ -93,3 +93,72 @@ def test_error_if_all_diverge_near_the_end():
     """The runner-up and the lower ones too."""
     with pytest.raises(ValueError, match="diverged before its end"):
         raced(dict.fromkeys((1.0, 2.5, 6.25, *(1.0 / 2.5**k for k in range(1, 9))), 95), {1.0: 2.0})
+
+
+class TrendTrainer(Trainer):
+    """Candidates whose score is 1 at the trend's step; `scores` has that at the cut."""
+
+    def train(self, members, cut, step):
+        """Stand for trainings up to a cut."""
+        for member in super().train(members, cut, step):
+            member.scores[TREND_FROM] = 1.0
+            yield member
+
+
+def raced_to(scores, peaks, budget, trainer=Trainer, trend_step=0):
+    """Return the rounds of a race with cuts at 20 and 60 of 100 steps, in which none diverges."""
+    made = trainer({}, scores)
+    rounds = Rounds(made, Judge(), {0.2: 20, 0.6: 60}, TOTAL, budget, spent_before=0, trend_step=trend_step)
+    rounds.run(peaks)
+    return rounds
+
+
+def test_trend_decides_at_the_first_cut():
+    """Scores of 1 at 10 % and 0.9, 0.8, 0.7 at 20 % head for 0.5, 0, -0.5 at 60 %, and the reason says so."""
+    scores = {1.0: 0.9, 6.25: 0.8, 39.0625: 0.7}
+    rounds = raced_to(scores, tuple(scores), 0, TrendTrainer, trend_step=10)
+    lost = next(one for one in rounds.members if one.learning_rate == 1.0)
+    assert lost.dropped == (
+        "Dropped at 20 %: val_loss 0.9, heading for 0.5 at 60 %, where the best had 0.7, heading for -0.5 at 60 %."
+    )
+
+
+def test_worse_score_with_a_better_trend_stays():
+    """A score that falls from 3 to 2 heads for -2; scores of 1 that do not fall stay there."""
+    made = Trainer({}, {1.0: 2.0, 6.25: 1.0, 39.0625: 1.1})
+    rounds = Rounds(made, Judge(), {0.2: 20, 0.6: 60}, TOTAL, 0, spent_before=0, trend_step=10)
+    train = made.train
+
+    def with_trend(members, cut, step):
+        for member in train(members, cut, step):
+            member.scores[TREND_FROM] = {1.0: 3.0, 6.25: 1.0, 39.0625: 1.1}[member.learning_rate]
+            yield member
+
+    made.train = with_trend
+    rounds.run((1.0, 6.25, 39.0625))
+    assert [one.dropped.startswith("Dropped at 20 %") for one in rounds.members] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ({0.16: 3, 1.0: 2, 6.25: 1, 15.625: 0.5, 39.0625: 0.7}, [15.625, 39.0625]),  # beyond the end, again and again
+        ({0.16: 3, 1.0: 1, 6.25: 2, 2.5: 0.5}, [2.5]),  # the side of the better neighbor; then none is missing
+        ({0.16: 2, 1.0: 1, 6.25: 3, 0.4: 1.5, 2.5: 2.5}, [0.4, 2.5]),  # then the other side
+    ],
+)
+def test_candidates_are_added_next_to_the_best(scores, expected):
+    """They are 2.5 times as high or low as it, where there is none."""
+    rounds = raced_to(scores, (0.16, 1.0, 6.25), 220)
+    assert [one.learning_rate for one in rounds.members[3:]] == pytest.approx(expected)
+    assert rounds.steps_spent <= 220
+
+
+@pytest.mark.parametrize(("budget", "added"), [(0, 0), (199, 0), (200, 1), (219, 1), (220, 2)])
+def test_budget_limits_what_is_added(budget, added):
+    """Three candidates take 180 steps, and each one more 20."""
+    scores = {0.16: 9, 1.0: 8, 6.25: 7, 15.625: 6, 39.0625: 5}
+    rounds = raced_to(scores, (0.16, 1.0, 6.25), budget)
+    assert len(rounds.members) == 3 + added
+    assert rounds.steps_spent == 180 + 20 * added == planned_steps(3 + added, {0.2: 20, 0.6: 60}, TOTAL)
+    assert rounds.note.endswith("The highest candidate led at the first cut, and the budget allowed no further one.")

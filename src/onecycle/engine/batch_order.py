@@ -133,7 +133,8 @@ class RowOrder:
 
     def take(self, steps: int) -> NDArray[np.int32]:
         """Return (steps, batch_size) the rows of the next batches. A short batch is padded with row 0."""
-        return np.stack([next(self._batches) for _ in range(steps)])
+        rows = [next(self._batches) for _ in range(steps)]
+        return np.stack(rows) if rows else np.empty((0, self._plan.batch_size), "int32")
 
     def _all_batches(self) -> Iterator[NDArray[np.int32]]:
         plan = self._plan

@@ -90,7 +90,7 @@ class ResumableMembers:
         return choice
 
     def part(
-        self, members: Sequence[Member], states: Sequence[TrainingState], first_step: int, until: int, rates: Rates
+        self, members: Sequence[Member], states: Sequence[TrainingState], first_step: int, rates: Rates
     ) -> MembersPart:
         """Return a part of a training, from the state of NumPy's global generator at the start of the running epoch.
 
@@ -98,7 +98,6 @@ class ResumableMembers:
             members: At most `together` members.
             states: The state of each before `first_step`, with an average.
             first_step: The step with which to begin.
-            until: The step before which to end.
             rates: (steps,) what `averaging.average_rates` returned, or zeros.
         """
         # One program for any number of members: the last one stands in the places that are free.
@@ -106,10 +105,10 @@ class ResumableMembers:
         chosen = [min(k, len(members) - 1) for k in range(places)]
         inputs, programs = self._prepared([members[k] for k in chosen], rates)
         order = RowOrder(self._plan, None, self._arguments.shuffle)
+        order.take(first_step % self._plan.steps_per_epoch)  # the batches before a pause
         return MembersPart(
-            self._plan, inputs, programs, self._validation, order, [states[k] for k in chosen], len(members),
-            first_step, until,
-        )  # fmt: skip
+            self._plan, inputs, programs, self._validation, order, [states[k] for k in chosen], len(members), first_step
+        )
 
     def _prepared(self, members: Sequence[Member], rates: Rates) -> tuple[BlockInputs, MemberPrograms]:
         inputs = BlockInputs(self._model, members, self._data, self._plan, self._arguments, rates)
@@ -125,11 +124,10 @@ class MembersPart:
         inputs: Makes the arguments of the program.
         programs: The programs.
         validation: The validation data.
-        order: The order of the rows, from the start of the running epoch.
+        order: The order of the rows, from `first_step` on.
         states: The states, of which those after the first `count` are copies.
         count: Number of members.
         first_step: The step with which to begin.
-        until: The step before which to end.
     """
 
     def __init__(
@@ -142,31 +140,29 @@ class MembersPart:
         states: Sequence[TrainingState],
         count: int,
         first_step: int,
-        until: int,
     ) -> None:
         self._plan, self._inputs, self._programs, self._validation = plan, inputs, programs, validation
-        self._order, self._count, self._first_step, self._until = order, count, first_step, until
+        self._order, self._count, self._step = order, count, first_step
         self._group = all_members(len(states)) if len(states) > 1 else SINGLE_MEMBER
         self._state = states[0]
         if self._group.vectorized:
             self._state = keras.tree.map_structure(lambda *leaves: ops.stack(leaves), *states)
 
-    def train(self) -> Iterator[PartReport]:
-        """Train the members, and yield a report after each call of the program."""
+    def train(self, until: int) -> Iterator[PartReport]:
+        """Train the members up to a step, and yield a report after each call of the program."""
         group, epoch = self._group, self._plan.steps_per_epoch
-        program, step, pace = self._programs.training(group), self._first_step, Pace()
-        if step % epoch:
-            self._order.take(step % epoch)  # the batches before a pause
-        while step < self._until:
+        program, pace = self._programs.training(group), Pace()
+        while self._step < until:
+            step = self._step
             end_of_epoch = (step // epoch + 1) * epoch
-            end = min(step + pace.steps, end_of_epoch, self._until)
+            end = min(step + pace.steps, end_of_epoch, until)
             orders = [FixedRows(self._order.take(end - step))] * len(group.indices)
             began = time.perf_counter()
             self._state, losses, metrics = program(*self._inputs.block(group, self._state, orders, step, end - step))
             made = group.with_axis(losses)[: self._count, : end - step].astype("float64")
             pace.record(end - step, time.perf_counter() - began)
-            step = end
-            yield PartReport(step, made, self._values(metrics) if step == end_of_epoch else {})
+            self._step = end
+            yield PartReport(end, made, self._values(metrics) if end == end_of_epoch else {})
 
     def states(self) -> list[TrainingState]:
         """Return the present state of each member."""

@@ -9,7 +9,7 @@ from typing import Unpack
 import keras
 
 from onecycle.finding.race_candidates import Candidates
-from onecycle.finding.race_request import DEFAULT_BUDGET, RaceRequest
+from onecycle.finding.race_request import RaceRequest
 from onecycle.finding.race_run import run_race
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support.types import Nested
@@ -34,7 +34,7 @@ def race_learning_rates(
     momentum: str | MomentumPair | None = "auto",
     layer_rates: LayerRatesArgument | LayerRates = None,
     decay: float | None = None,
-    budget: float = DEFAULT_BUDGET,
+    budget: float | None = None,
     batch_size: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
     sample_weight: Nested = None,
@@ -50,15 +50,16 @@ def race_learning_rates(
 ) -> Race:
     """Train with several peaks at once, drop the worse ones on the way, and keep the best, trained.
 
-    A range test of 100 steps suggests a peak. Whole cycles with a few multiples of it start from the current state of
-    the model and the same random states. At 0.4 and 0.7 of the cycle they are judged on held-out data, and the worse
-    ones are dropped: three candidates become two and then one, which is trained to the end. This costs about 2.1 runs.
-    The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle` had been called with
-    its peak.
+    A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state of
+    the model and the same random states. At 0.2 of the cycle they are judged on held-out data, and up to two more are
+    added next to the best one, 2.5 times as high or low. The best two go on to 0.6 of the cycle, and the better of them
+    to the end. This costs at most 2.25 runs. The model then has the weights and the optimizer state of the winner, as
+    if `fit_one_cycle` had been called with its peak.
 
     In the middle of a cycle, the loss itself favors peaks that are too low. So the candidates are judged by the
     exponential moving average of their weights and BatchNormalization statistics, which stands for the annealing to
-    come. The average is kept apart from the training.
+    come. The average is kept apart from the training. Where a network will overfit, high peaks are better for a while.
+    So at 0.2 of the cycle, what counts is the score to which a straight line through those at 0.1 and 0.2 leads at 0.6.
 
     The candidates take turns: each is trained with `fit` up to a cut and then paused, with all its state in the memory
     of the host. It goes on exactly where it was, in the middle of an epoch too. The exceptions are `tf.data` and, on
@@ -69,8 +70,8 @@ def race_learning_rates(
         x: Training data, as `Model.fit` takes it, except generators.
         y: Targets, as in `fit`.
         epochs: Number of epochs, which is the length of the cycle.
-        candidates: Number of candidates, 2 to 8, at multiples of the suggestion: 1 and 2.5; 0.4, 1 and 2.5; and so on.
-            Or the peaks themselves, and there is no range test.
+        candidates: Number of candidates at the start, 2 to 8, at multiples of the suggestion: 0.4 and 2.5; 0.16, 1 and
+            6.25; 0.064, 0.4, 2.5 and 16; more in steps of 2.5. Or the peaks themselves, and there is no range test.
         validation_data: The held-out data on which the candidates are judged, as `fit` takes it. It is also evaluated
             after each epoch. By default a random fifth of the rows is held out, at most 10,000, on which the winner is
             not trained; of a data set, a fifth of its batches. Required for data sets that shuffle their rows anew in
@@ -83,8 +84,9 @@ def race_learning_rates(
         layer_rates: Factors on the learning rate of layers, or `"decay"`, as in `schedule_hyperparameters`. The peaks
             are those of layers with factor 1.
         decay: The ratio for `layer_rates="decay"`.
-        budget: Training steps in runs, range test included, up to which a candidate is added beyond the highest or the
-            lowest one if that one leads at the first cut. The candidates themselves may cost more.
+        budget: Training steps in runs, range test included, up to which candidates are added at the first cut next to
+            the best one. The candidates themselves may cost more. Defaults to 1.85, 2.25 and 2.65 for two, three and
+            four candidates, and so on. By default, none are added to peaks that were given.
         batch_size: As in `fit`.
         callbacks: More callbacks, as in `fit`. Each candidate has copies of them. After the race, those passed have the
             state of the winner's. Callbacks that write files write them for each candidate.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -17,6 +17,8 @@ from onecycle.results.range_test import RangeTest
 from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 
 RANGE_TEST_UPDATES, MIN_RANGE_TEST_UPDATES = 100, 20
+LONGER_UPDATES, LARGEST_SHARE = 300, 0.2  # of a second test if the first suggests nothing, and of a run
+WIDE = 4  # candidates, up to which they are two steps of `RATIO` apart
 MAX_CANDIDATES = 8
 
 Candidates = int | Sequence[float]
@@ -30,16 +32,18 @@ class RaceStart:
         learning_rates: Their peaks, from low to high.
         range_test: The test that they follow from, or None if they were given.
         note: A sentence on them, or "".
+        spent_before: Training steps of an earlier range test that suggested nothing.
     """
 
     learning_rates: tuple[float, ...]
     range_test: RangeTest | None
     note: str = ""
+    spent_before: int = 0
 
     @property
     def steps_spent(self) -> int:
-        """Training steps of the range test."""
-        return 0 if self.range_test is None else self.range_test.training_steps or 0
+        """Training steps of the range tests."""
+        return self.spent_before + (0 if self.range_test is None else self.range_test.training_steps or 0)
 
 
 def checked_candidates(candidates: object) -> int | tuple[float, ...]:
@@ -84,13 +88,19 @@ def start_of_race(
     """
     if not isinstance(candidates, int):
         return RaceStart(candidates, None)
-    per_update = steps_per_update(model.optimizer)
-    test = find_learning_rate(
-        model, data.x, data.y, batch_size=batch_size, sample_weight=data.sample_weight, class_weight=class_weight,
-        num_steps=min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, total_steps // per_update // 2)),
-        layer_rates=layer_rates, seed=seed, verbose=0, plot=False,
-    )  # fmt: skip
-    return candidates_around(test, candidates)
+    updates = total_steps // steps_per_update(model.optimizer)
+
+    def tested(num_steps: int) -> RangeTest:
+        return find_learning_rate(
+            model, data.x, data.y, batch_size=batch_size, sample_weight=data.sample_weight, class_weight=class_weight,
+            num_steps=num_steps, layer_rates=layer_rates, seed=seed, verbose=0, plot=False,
+        )  # fmt: skip
+
+    test = tested(min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, updates // 2)))
+    if test.suggestion.learning_rate is not None or updates * LARGEST_SHARE < LONGER_UPDATES:
+        return candidates_around(test, candidates)
+    start = candidates_around(tested(LONGER_UPDATES), candidates)
+    return replace(start, spent_before=test.training_steps or 0)
 
 
 def candidates_around(test: RangeTest, candidates: int) -> RaceStart:
@@ -113,7 +123,6 @@ def candidates_around(test: RangeTest, candidates: int) -> RaceStart:
 
 def _factors(candidates: int) -> tuple[float, ...]:
     """Return the candidates as multiples of what the range test suggests, from low to high."""
-    if candidates == 2:
-        # A suggestion that is too low is more common than one that is too high.
-        return (1.0, RATIO)
-    return tuple(RATIO ** (k - (candidates - 1) / 2) for k in range(candidates))
+    # The suggestion may be off by a hundred times. The gaps are filled next to the best candidate.
+    ratio = RATIO**2 if candidates <= WIDE else RATIO
+    return tuple(ratio ** (k - (candidates - 1) / 2) for k in range(candidates))

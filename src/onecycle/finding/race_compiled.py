@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.engine.training_state import TrainingState
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import CHECKED_STEPS, RaceMember
+from onecycle.finding.race_rounds import CUTS, TREND_FROM
 from onecycle.finding.race_training import RaceTraining
 from onecycle.keras_support import compilation
 from onecycle.keras_support.partial_fit import EpochStart, PausedFit
@@ -82,17 +83,17 @@ class CompiledTrainer:
         """Train candidates up to a cut; see `RaceTrainer`."""
         for first in range(0, len(members), self._members.together):
             group = members[first : first + self._members.together]
-            part, epoch_start = self._train(group, step)
-            scores = part.averaged_metrics()[self._training.judge.monitor]
-            states = zip(group, part.states(), scores, strict=True)
-            for member, state, score in [one for one in states if not one[0].diverged]:
-                self._pause(member, state, epoch_start)
-                member.scores[cut] = float(score)
+            ends: dict[float | None, int] = {TREND_FROM: self._training.trend_step} if cut == CUTS[0] else {}
+            ends[cut] = step
+            part, epoch_start = self._train(group, ends)
+            for member, state in zip(group, part.states(), strict=True):
+                if not member.diverged:
+                    self._pause(member, state, epoch_start)
             yield from group
 
     def finish(self, winner: RaceMember) -> None:
         """Train a candidate to its end; see `RaceTrainer`."""
-        part, _ = self._train([winner], self._training.total_steps)
+        part, _ = self._train([winner], {None: self._training.total_steps})
         (state,) = part.states()
         self._keep_average(winner, state)
         state.assign_to(self.fits.model)
@@ -100,29 +101,43 @@ class CompiledTrainer:
         optimizer.finalize_variable_values(self.fits.model.trainable_weights)  # as `fit` does when it ends
         winner.finished, winner.paused = True, None
 
-    def _train(self, group: Sequence[RaceMember], until: int) -> tuple[MembersPart, EpochStart]:
-        """Train candidates that have been trained for the same number of steps, and return the start of the epoch."""
-        fits = self.fits
+    def _train(self, group: Sequence[RaceMember], ends: Mapping[float | None, int]) -> tuple[MembersPart, EpochStart]:
+        """Train candidates that have been trained for the same number of steps, and return the start of the epoch.
+
+        Args:
+            group: The candidates.
+            ends: Share of the cycle at which they are judged, or None, -> its step, in increasing order.
+        """
+        fits, until = self.fits, max(ends.values())
         states = [self._state(member) for member in group]
         paused, first = group[0].paused, group[0].steps
         if fits.epoch_start is None:
             fits.epoch_start = EpochStart.now(fits.data)
         start = fits.epoch_start if paused is None else paused.epoch_start
         start.restore()
-        part = self._members.part([_member(one) for one in group], states, first, until, self.rates(until))
+        part = self._members.part([_member(one) for one in group], states, first, self.rates(until))
         losses = np.empty((len(group), 0))
-        for report in part.train():
-            losses = np.append(losses, report.losses, axis=1)
-            for member, row in zip(group, losses, strict=True):
-                self._note_losses(member, row, first, report.step, until)
-            if report.metrics:
-                self._note_metrics(group, report)
-                start = EpochStart.now(fits.data)
-            if group[0].curve:
-                self._progress(group[0])
-            if all(member.diverged for member in group):
-                break
+        for share, end in ends.items():
+            for report in part.train(end):
+                losses = np.append(losses, report.losses, axis=1)
+                for member, row in zip(group, losses, strict=True):
+                    self._note_losses(member, row, first, report.step, until)
+                if report.metrics:
+                    self._note_metrics(group, report)
+                    start = EpochStart.now(fits.data)
+                if group[0].curve:
+                    self._progress(group[0])
+                if all(member.diverged for member in group):
+                    return part, start
+            if share is not None:
+                self._judge(group, part, share)
         return part, start
+
+    def _judge(self, group: Sequence[RaceMember], part: MembersPart, share: float) -> None:
+        scores = part.averaged_metrics()[self._training.judge.monitor]
+        for member, score in zip(group, scores, strict=True):
+            if not member.diverged:
+                member.scores[share] = float(score)
 
     def _state(self, member: RaceMember) -> TrainingState:
         self.fits.restore(member)

@@ -21,7 +21,7 @@ from onecycle.keras_support.partial_fit import EpochStart, Paused
 from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import RandomSnapshot, StateSnapshot
 from onecycle.keras_support.types import Nested
-from onecycle.keras_support.weight_average import WeightAverage
+from onecycle.keras_support.weight_average import AverageState, WeightAverage
 from onecycle.training.cycle_spec import CycleSchedules
 
 AVERAGE_UPDATES = 1000  # in a whole run; more do not change the average noticeably
@@ -97,8 +97,14 @@ class RaceFits:
             )  # fmt: skip
         return RaceMember(learning_rate, self.schedules(learning_rate), callbacks)
 
-    def train(self, member: RaceMember, until: int) -> None:
-        """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before."""
+    def train(self, member: RaceMember, until: int, marked: int = 0) -> None:
+        """Train a candidate up to a step, and then pause it. A candidate whose loss is not finite stops before.
+
+        Args:
+            member: The candidate.
+            until: The step.
+            marked: The step whose average is kept too; 0 for none.
+        """
         # With `steps_per_execution`, a pause may come later than it was asked for.
         if member.steps >= until:
             return
@@ -110,7 +116,7 @@ class RaceFits:
         leg = Leg(
             member, self.data, until=until, steps_per_epoch=self._steps_per_epoch, start=self.epoch_start,
             portable=self.portable, average=self.average, average_from=self.first_average(until),
-            average_every=self.average_every, progress=self._progress,
+            average_every=self.average_every, marked=marked, progress=self._progress,
         )  # fmt: skip
         first = 0 if member.paused is None else member.paused.epoch
         try:
@@ -136,12 +142,12 @@ class RaceFits:
         averages = until < self._total_steps or self._keep_averaging
         return self._average_from if averages else self._total_steps + 1
 
-    def assign_average(self, member: RaceMember) -> None:
-        """Give the model the averaged weights of a candidate that waits."""
+    def assign_average(self, member: RaceMember, average: AverageState) -> None:
+        """Give the model averaged weights of a candidate that waits."""
         state = member.final if member.paused is None else member.paused.variables
         if state is not None:
             state.restore()
-        self.average.assign(member.average)
+        self.average.assign(average)
 
     def restore_finished(self, member: RaceMember) -> None:
         """Give the model the state of a candidate whose training a callback ended early."""

@@ -27,6 +27,7 @@ class RaceMember:
 
     Attributes:
         average: The step and the values of the moving average of its weights.
+        marked_average: The same at an earlier step, to be judged at the next cut; None for no such step.
         steps: Number of steps trained.
         paused: The state in which it waits, or None before its first step and after its last.
         finished: Whether its training has ended, as a callback may have it do early.
@@ -46,6 +47,7 @@ class RaceMember:
     ) -> None:
         self.learning_rate, self.schedules = learning_rate, schedules
         self.average: AverageState = (0, [])
+        self.marked_average: AverageState | None = None
         self.callbacks = callbacks
         self.steps = 0
         self.paused: PausedFit | None = None
@@ -59,7 +61,7 @@ class RaceMember:
 
     def release(self) -> None:
         """Free the memory of a candidate that will not go on."""
-        self.paused, self.final, self.average = None, None, (0, [])
+        self.paused, self.final, self.average, self.marked_average = None, None, (0, []), None
 
     @property
     def diverged(self) -> bool:
@@ -84,6 +86,7 @@ class Leg(keras.callbacks.Callback):
         average: The average of the weights, in the state in which the candidate left it.
         average_from: The step from which the weights are averaged.
         average_every: Steps between two updates of the average.
+        marked: The step at which the average is kept for the next cut; 0 for none.
         progress: Called with the candidate when its loss was read.
     """
 
@@ -99,6 +102,7 @@ class Leg(keras.callbacks.Callback):
         average: WeightAverage,
         average_from: int,
         average_every: int,
+        marked: int,
         progress: Callable[[RaceMember], None],
     ) -> None:
         super().__init__()
@@ -106,7 +110,7 @@ class Leg(keras.callbacks.Callback):
         self._member, self._data, self._until = member, data, until
         self._steps_per_epoch = steps_per_epoch
         self._portable, self._average = portable, average
-        self._average_from, self._average_every = average_from, average_every
+        self._average_from, self._average_every, self._marked = average_from, average_every, marked
         self._progress = progress
         self._resumed = member.paused
         self._skipper: BatchSkipper | None = None
@@ -152,6 +156,8 @@ class Leg(keras.callbacks.Callback):
             self._read_loss(batches, logs)
         if member.steps >= self._average_from and is_update(before, member.steps, self._average_every):
             self._average.update(member.steps)
+        if before < self._marked <= member.steps:
+            member.marked_average = self._average.state()
         self._forward("on_train_batch_end", batch, logs)
         # The end of an epoch belongs to it, with its validation.
         if member.steps >= self._until and batches < self._steps_per_epoch:

@@ -25,7 +25,9 @@ from onecycle.training.fit_arguments import FitArguments, check_data_and_length,
 from onecycle.training.guard import DivergenceGuard
 from onecycle.workers.pool import check_workers
 
-DEFAULT_BUDGET = 2.25  # in runs: three candidates cost 2.1, and a range test a little
+# In runs, by number of candidates: they cost 1.2 and 0.2 for each, one to three more are added, and the range test has
+# its share.
+BASE_BUDGET, BUDGET_OF_CANDIDATE = 1.05, 0.4
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class RaceRequest:
     momentum: str | MomentumPair | None = "auto"
     layer_rates: LayerRatesArgument | LayerRates = None
     decay: float | None = None
-    budget: float = DEFAULT_BUDGET
+    budget: float | None = None
     batch_size: int | None = None
     callbacks: Sequence[keras.callbacks.Callback] | None = None
     sample_weight: Nested = None
@@ -54,6 +56,14 @@ class RaceRequest:
     seed: int | None = None
     verbose: int | str = "auto"
     fit_arguments: FitArguments = field(default_factory=FitArguments)
+
+    @property
+    def total_budget(self) -> float:
+        """Training steps in runs up to which candidates are added; 0 for none, beside peaks that the user chose."""
+        if self.budget is not None:
+            return self.budget
+        number = checked_candidates(self.candidates)
+        return BASE_BUDGET + BUDGET_OF_CANDIDATE * number if isinstance(number, int) else 0.0
 
     @property
     def in_workers(self) -> bool:
@@ -122,7 +132,8 @@ def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest
 def _check_settings(request: RaceRequest) -> None:
     checked_candidates(request.candidates)
     monitor_mode(request.monitor, request.mode)
-    check_number("budget", request.budget, minimum=1.0)
+    if request.budget is not None:
+        check_number("budget", request.budget, minimum=1.0)
     check_choice("on_interrupt", request.on_interrupt, ("restore", "best"))
     check_seed(request.seed)
     check_verbose(request.verbose)

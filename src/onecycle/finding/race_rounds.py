@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,27 @@ if TYPE_CHECKING:
     from onecycle.finding.race_store import RaceStore
     from onecycle.finding.race_trainers import RaceTrainer
 
-# Fractions of the cycle. The averaged weights tell little before the first; with two candidates one cut is enough.
-CUTS = (0.4, 0.7)
-LATE_CUT = (0.7,)
+# All from the tuning tasks of studies/2026-11-28_benchmark. Fractions of the cycle: at the first cut, the averaged
+# weights are judged by where their score leads to at the second one, given that at `TREND_FROM`. A network that will
+# overfit shows it in this trend long before its score becomes worse.
+CUTS = (0.2, 0.6)
+TREND_FROM = 0.1
 KEPT_AT_FIRST_CUT = 2
-RATIO = 2.5  # of neighboring candidates, and of the one that extends the race
+RATIO = 2.5  # of neighboring candidates at the end, and of the peaks that are added
 MAX_LOWER_SETS = 2  # of candidates, if all diverge
 MAX_LOWER = 4  # single candidates, if the lowest one led and then diverged
 
 
-def cuts_of(candidates: int) -> tuple[float, ...]:
-    """Return the cuts of a race with this number of candidates, as fractions of the cycle."""
-    return CUTS if candidates > 2 else LATE_CUT
+def planned_steps(candidates: int, cut_steps: Mapping[float, int], total_steps: int) -> int:
+    """Return the training steps of a race without added candidates and without its range test.
+
+    Args:
+        candidates: Their number.
+        cut_steps: Cut -> the step of the cycle at which it is made.
+        total_steps: Steps of a whole run.
+    """
+    first, last = min(cut_steps.values()), max(cut_steps.values())
+    return candidates * first + min(candidates, KEPT_AT_FIRST_CUT) * (last - first) + total_steps - last
 
 
 @dataclass
@@ -37,8 +46,9 @@ class Rounds:
         trainer: Trains the candidates and notes their scores.
         judge: Knows which score is better.
         cut_steps: Cut -> the step of the cycle at which it is made.
+        trend_step: The step of the score from which the trend to the first cut is drawn; 0 for no trend.
         total_steps: Steps of a whole run.
-        budget: Steps up to which the race may be extended.
+        budget: Steps up to which candidates are added after the first cut.
         spent_before: Steps of the range test.
         store: The race on disk, or None.
 
@@ -54,6 +64,7 @@ class Rounds:
     budget: float
     spent_before: int
     store: RaceStore | None = None
+    trend_step: int = 0
     members: list[RaceMember] = field(default_factory=list)
     note: str = ""
     _lower: int = 0
@@ -99,7 +110,7 @@ class Rounds:
                 f"All candidates of the race diverged, down to a peak of {lowest:.3g}. Check the data, or pass lower "
                 "`candidates`."
             )
-        self._extend(cut)
+        self._add_candidates(cut)
         self._drop(cut, kept=KEPT_AT_FIRST_CUT if len(self.cut_steps) > 1 else 1)
 
     def _round(self, cut: float, kept: int) -> None:
@@ -128,27 +139,43 @@ class Rounds:
             self.store.load(member, self.trainer.fits)
         return member
 
-    def _extend(self, cut: float) -> None:
-        """Add a candidate beyond the highest or the lowest if that one is the best and the budget allows it."""
-        best = min(self.alive, key=lambda one: self._key(one, cut))
-        rates = sorted(member.learning_rate for member in self.members)
-        if best.learning_rate == rates[-1]:
-            rate, end = rates[-1] * RATIO, "highest"
-        elif best.learning_rate == rates[0]:
-            rate, end = rates[0] / RATIO, "lowest"
-        else:
-            return
-        if self.steps_spent + self._steps_to_come(cut, len(self.alive)) + self.cut_steps[cut] > self.budget:
-            self.note = f"The {end} candidate led at the first cut, and the budget allowed no further one."
-            return
-        self.note = f"The {end} candidate led at the first cut, so {rate:.3g} was added."
-        self._train([self._new_member(rate)], cut)
+    def _add_candidates(self, cut: float) -> None:
+        """Add candidates next to the best one, as many as the budget allows."""
+        added: list[str] = []
+        while (rate := self._next_to_best(cut)) is not None:
+            # As many go on after the cut as without one more.
+            to_come = planned_steps(len(self.alive), self.cut_steps, self.total_steps)
+            if self.steps_spent + to_come + (1 - len(self.alive)) * self.cut_steps[cut] > self.budget:
+                break
+            self._train([self._new_member(rate)], cut)
+            added.append(f"{rate:.3g}")
+        sentences = [self.note] if self.note else []
+        if added:
+            were = "was" if len(added) == 1 else "were"
+            sentences.append(f"{' and '.join(added)} {were} added next to the candidate that led at the first cut.")
+        best, rates = self._best(cut), [member.learning_rate for member in self.members]
+        if best.learning_rate in (min(rates), max(rates)):
+            end = "lowest" if best.learning_rate == min(rates) else "highest"
+            sentences.append(f"The {end} candidate led at the first cut, and the budget allowed no further one.")
+        self.note = " ".join(sentences)
 
-    def _steps_to_come(self, cut: float, alive: int) -> int:
-        """Return the steps that the race will still take after its first cut without an extension."""
-        first = self.cut_steps[cut]
-        second = max(self.cut_steps.values())
-        return min(alive, KEPT_AT_FIRST_CUT) * (second - first) + self.total_steps - second
+    def _next_to_best(self, cut: float) -> float | None:
+        """Return a peak beside the best candidate where there is none, rather on the side that is better."""
+        best = self._best(cut)
+        others = [member for member in self.members if member is not best]
+        beside: list[tuple[float, float]] = []
+        for rate in (best.learning_rate / RATIO, best.learning_rate * RATIO):
+            is_lower = rate < best.learning_rate
+            side = [one for one in others if (one.learning_rate < best.learning_rate) == is_lower]
+            if not side:
+                return rate
+            neighbor = min(side, key=lambda one: _distance(one.learning_rate, rate))
+            if _distance(neighbor.learning_rate, rate) > np.log(RATIO) / 2:
+                beside.append((self._key(neighbor, cut), rate))
+        return min(beside)[1] if beside else None
+
+    def _best(self, cut: float) -> RaceMember:
+        return min(self.alive, key=lambda one: self._key(one, cut))
 
     def _drop(self, cut: float, kept: int) -> None:
         """Drop all but the best candidates at a cut."""
@@ -156,8 +183,8 @@ class Rounds:
         best = ranked[0]
         for member in ranked[kept:]:
             member.dropped = (
-                f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {member.scores[cut]:.4g}, "
-                f"where the best had {best.scores[cut]:.4g}."
+                f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {self._described(member, cut)}, "
+                f"where the best had {self._described(best, cut)}."
             )
             # The best of those dropped last takes over if the winner diverges.
             if kept > 1 or member is not ranked[kept]:
@@ -204,4 +231,23 @@ class Rounds:
         return [member for member in self.members if member.dropped and member.paused is not None]
 
     def _key(self, member: RaceMember, cut: float) -> float:
-        return self.judge.key(member.scores.get(cut, float("nan")))
+        """Return a number that is lower for a candidate that is better at a cut."""
+        return self.judge.key(self._expected(member, cut))
+
+    def _expected(self, member: RaceMember, cut: float) -> float:
+        """Return the score of a candidate; at the first cut the one that its trend leads to at the last cut."""
+        score, earlier = member.scores.get(cut, float("nan")), member.scores.get(TREND_FROM, float("nan"))
+        step, last = self.cut_steps[cut], max(self.cut_steps.values())
+        if step == last or not np.isfinite(earlier) or not 0 < self.trend_step < step:
+            return score
+        return score + (score - earlier) * (last - step) / (step - self.trend_step)
+
+    def _described(self, member: RaceMember, cut: float) -> str:
+        score, expected = member.scores[cut], self._expected(member, cut)
+        if expected == score:
+            return f"{score:.4g}"
+        return f"{score:.4g}, heading for {expected:.4g} at {100 * max(self.cut_steps):.0f} %"
+
+
+def _distance(rate: float, other: float) -> float:
+    return float(abs(np.log(rate / other)))

@@ -16,7 +16,7 @@ from onecycle.finding.race_data import RaceData, race_data
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest, check_request
 from onecycle.finding.race_result import race_result
-from onecycle.finding.race_rounds import Rounds
+from onecycle.finding.race_rounds import Rounds, planned_steps
 from onecycle.finding.race_store import RaceStore
 from onecycle.finding.race_trainers import trainer_of
 from onecycle.finding.race_training import RaceTraining
@@ -105,19 +105,27 @@ class _Run:
         set_seed(request.seed)
         if self._store is not None:
             self._store.begin(start)
-        cuts = training.cut_steps(len(start.learning_rates))
-        expected = request.budget * training.total_steps
-        progress = StepProgress(round(expected), request.verbose)
+        cuts = training.cut_steps()
+        budget = request.total_budget * training.total_steps
+        planned = start.steps_spent + planned_steps(len(start.learning_rates), cuts, training.total_steps)
+        progress = StepProgress(round(max(budget, planned)), request.verbose)
 
         def report(member: RaceMember) -> None:
             progress.update(rounds.steps_spent, loss=member.curve[-1][1])
 
-        payload = sent_race(self._model, training, min(cuts.values())) if request.in_workers else None
+        payload = sent_race(self._model, training) if request.in_workers else None
         portable = self._store is not None or request.in_workers
-        with training.fits(min(cuts.values()), portable=portable, progress=report) as fits:
+        with training.fits(portable=portable, progress=report) as fits:
             trainer = trainer_of(training, fits, payload, report, start.learning_rates)
             rounds = self._rounds = Rounds(
-                trainer, training.judge, cuts, training.total_steps, expected, start.steps_spent, self._store
+                trainer,
+                training.judge,
+                cuts,
+                training.total_steps,
+                budget,
+                start.steps_spent,
+                self._store,
+                training.trend_step,
             )
             winner = rounds.run(start.learning_rates)
         progress.finish()

@@ -66,6 +66,7 @@ class RaceStore:
             tuple(record["learning_rates"]),
             None if test is None else codec.from_document(test, self._path),  # type: ignore[arg-type]
             record["note"],
+            record.get("spent_before", 0),
         )
 
     def begin(self, start: RaceStart) -> None:
@@ -86,6 +87,7 @@ class RaceStore:
             "learning_rates": list(start.learning_rates),
             "range_test": None if start.range_test is None else codec.to_document(start.range_test),
             "note": start.note,
+            "spent_before": start.spent_before,
             "foreign": state.foreign,
             "random": PortableRandom.now().values,
         }

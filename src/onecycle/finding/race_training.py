@@ -14,7 +14,7 @@ from onecycle.finding.race_data import Judge, RaceData
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest
-from onecycle.finding.race_rounds import cuts_of
+from onecycle.finding.race_rounds import CUTS, TREND_FROM
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.partial_fit import can_repeat_epoch
@@ -71,14 +71,19 @@ class RaceTraining:
             steps=arguments.get("validation_steps"),
         )  # fmt: skip
 
-    def cut_steps(self, candidates: int) -> dict[float, int]:
-        """Return cut -> step of the cycle, for this number of candidates."""
+    @property
+    def trend_step(self) -> int:
+        """The step from whose score the trend to the first cut is drawn."""
+        return max(1, round(TREND_FROM * self.total_steps))
+
+    def cut_steps(self) -> dict[float, int]:
+        """Return cut -> step of the cycle."""
         arguments, total, epoch = self.request.fit_arguments, self.total_steps, self.steps_per_epoch
         # With `steps_per_epoch`, an epoch goes on in the data where the one before ended.
         repeats = can_repeat_epoch(self.data.x, shuffle=bool(arguments.get("shuffle", True)))
         repeats = repeats and not arguments.get("steps_per_epoch")
         steps: dict[float, int] = {}
-        for cut in cuts_of(candidates):
+        for cut in CUTS:
             # In a short run, the end of an epoch may lie beyond the next cut.
             step = max(1, round(cut * total), *(before + 1 for before in steps.values()))
             end_of_epoch = -(-step // epoch) * epoch
@@ -87,12 +92,11 @@ class RaceTraining:
 
     @contextmanager
     def fits(
-        self, first_cut: int, *, portable: bool, progress: Callable[[RaceMember], None] = lambda member: None
+        self, *, portable: bool, progress: Callable[[RaceMember], None] = lambda member: None
     ) -> Iterator[RaceFits]:
         """Provide what trains the candidates from the current state of the model.
 
         Args:
-            first_cut: The step of the first cut.
             portable: Whether the states of pauses can be saved in a file, or sent to another process.
             progress: Called with the candidate that is being trained.
         """
@@ -101,7 +105,7 @@ class RaceTraining:
             install_layer_rates(model, self.layer_rates)
             fits = RaceFits(
                 model, self._fit_arguments(), self._schedules, total_steps=self.total_steps,
-                average_from=first_cut // 2, keep_averaging=request.averaged_weights,
+                average_from=self.trend_step // 2, keep_averaging=request.averaged_weights,
                 # A pause keeps the metrics of its epoch, and a distributed step is compiled for all variables.
                 builds_metrics=portable or devices.is_distributed(model) or self.reason_not_compiled is None,
                 portable=portable, callbacks=checked_callbacks(request.callbacks), progress=progress,
@@ -121,10 +125,18 @@ class RaceTraining:
             cut: The cut that is made there; None for the end of the race, where nothing is judged.
         """
         if not member.finished:
-            fits.train(member, until)
-        if cut is not None and not member.diverged:
-            fits.assign_average(member)
-            member.scores[cut] = self.judge.score()
+            fits.train(member, until, marked=self.trend_step if cut == CUTS[0] else 0)
+        if cut is None or member.diverged:
+            return
+        averages = {TREND_FROM: member.marked_average, cut: member.average}
+        scores: dict[float, float] = {}
+        for share, average in averages.items():
+            if average is not None:
+                fits.assign_average(member, average)
+                scores[share] = self.judge.score()
+        # At once, so that an interrupt leaves a candidate that has been judged or one that has not.
+        member.scores |= scores
+        member.marked_average = None
 
     @cached_property
     def reason_not_compiled(self) -> str | None:

@@ -35,7 +35,6 @@ class SentRace:
         layer_rates: The rates of layers: as text, and as pairs (position of a weight, factor).
         request: The arguments of the race.
         data: Its data.
-        first_cut: The step of the first cut.
         data_parallel: Whether a worker splits each batch among all its devices.
     """
 
@@ -46,7 +45,6 @@ class SentRace:
     layer_rates: tuple[tuple[tuple[str, float], ...], tuple[tuple[int, float], ...]] | None
     request: RaceRequest
     data: RaceData
-    first_cut: int
     data_parallel: bool
 
     def __call__(self, peak: float, until: int, cut: float | None, before: Backup | None) -> Backup:
@@ -66,7 +64,7 @@ class SentRace:
         build_optimizer(model.optimizer, model)
         PortableVariables(model, self.arrays, self.foreign, []).restore(metrics=False)
         PortableRandom(self.random).restore()
-        with training.fits(self.first_cut, portable=True) as fits:
+        with training.fits(portable=True) as fits:
             member = fits.new_member(peak)
             if before is not None:
                 load_member(member, before, fits)
@@ -83,13 +81,12 @@ class SentRace:
         return replace(self.request, layer_rates=rates)
 
 
-def sent_race(model: keras.Model, training: RaceTraining, first_cut: int) -> bytes:
+def sent_race(model: keras.Model, training: RaceTraining) -> bytes:
     """Return a race that begins with the current state of a model, as bytes for `run_tasks`.
 
     Args:
         model: The model.
         training: What the candidates share.
-        first_cut: The step of the first cut.
 
     Raises:
         ValueError: If the model, the data or another argument cannot be sent.
@@ -103,7 +100,7 @@ def sent_race(model: keras.Model, training: RaceTraining, first_cut: int) -> byt
     sent = SentModel.of(model)
     race = SentRace(
         sent, state.arrays, state.foreign, PortableRandom.now().values,
-        None if rates is None else (rates.described, _positions(model, rates)), request, training.data, first_cut,
+        None if rates is None else (rates.described, _positions(model, rates)), request, training.data,
         devices.is_data_parallel(model),
     )  # fmt: skip
     try:

@@ -150,7 +150,7 @@ class Race(Result):
         """Return a row of text for each candidate.
 
         The keys are `best` ("best" for the winner, else ""), `peak`, `steps`, one for each cut, such as `val_loss at
-        40 %`, and `reason`.
+        20 %`, and `reason`.
         """
         columns = [f"val_{self.monitor} at {100 * cut:.0f} %" for cut in self.cuts]
         return [
