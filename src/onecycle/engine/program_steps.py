@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import keras
 from keras import ops
 
-from onecycle.engine.training_state import TrainingState, assign_values
+from onecycle.engine.training_state import TrainingState, assign_all
 from onecycle.keras_support import compilation
 from onecycle.keras_support.loss_capture import captured_losses
 from onecycle.keras_support.model_state import updated_metrics
@@ -154,7 +154,7 @@ class VariableSteps(TrainingSteps):
         self, state: TrainingState, values: Sequence[keras.KerasTensor], condition: keras.KerasTensor | Literal[True]
     ) -> TrainingState:
         variables = self._model.metrics_variables
-        assign_values(variables, _select(condition, list(values), variables))
+        assign_all(variables, _select(condition, list(values), variables))
         return state
 
     def train_step(

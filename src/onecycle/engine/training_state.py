@@ -39,7 +39,7 @@ class TrainingState(NamedTuple):
     def assign_to(self, model: keras.Model) -> None:
         """Give a model this state."""
         for variables, values in zip(_variable_groups(model), self[:4], strict=True):
-            assign_values(variables, values)
+            assign_all(variables, values)
 
     def with_layers_of(self, model: keras.Model | None) -> TrainingState:
         """Return the state with the layer variables of another model, or unchanged for None."""
@@ -49,7 +49,7 @@ class TrainingState(NamedTuple):
         return self._replace(trainable=other.trainable, non_trainable=other.non_trainable)
 
 
-def assign_values(variables: Sequence[keras.Variable], values: Sequence[keras.KerasTensor]) -> None:
+def assign_all(variables: Sequence[keras.Variable], values: Sequence[keras.KerasTensor]) -> None:
     """Give variables new values."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -80,7 +80,13 @@ class CompiledTrainer:
         return average_rates(self._training.total_steps, first=first, every=self.fits.average_every)
 
     def train(self, members: Sequence[RaceMember], cut: float, step: int) -> Iterator[RaceMember]:
-        """Train candidates up to a cut; see `RaceTrainer`."""
+        """Train candidates up to a cut; see `RaceTrainer`.
+
+        Args:
+            members: The candidates.
+            cut: The cut.
+            step: The step of the cycle at which it is made.
+        """
         for first in range(0, len(members), self._members.together):
             group = members[first : first + self._members.together]
             ends: dict[float | None, int] = {TREND_FROM: self._training.trend_step} if cut == CUTS[0] else {}
