@@ -33,6 +33,7 @@ class Design:
         first: The first cut, after which two are left.
         last: The second cut.
         trend_from: The cut from which a straight line is drawn to the first cut and on to the second; 0 for none.
+        keeps_lowest: Whether the best by its trend and the one with the lowest loss itself are left, or the best two.
     """
 
     start: tuple[int, ...]
@@ -40,19 +41,23 @@ class Design:
     first: float
     last: float
     trend_from: float = 0.0
+    keeps_lowest: bool = False
 
 
+WIDE = -2, 0, 2
 DESIGNS = {
     "{0.4, 1, 2.5}, cuts 0.4 and 0.7 (before)": Design((-1, 0, 1), 0, 0.4, 0.7),
     "{0.4, 1, 2.5} and 1 added, cuts 0.4 and 0.7": Design((-1, 0, 1), 1, 0.4, 0.7),
-    "{0.16, 1, 6.25} and 2 added, cuts 0.2 and 0.6": Design((-2, 0, 2), 2, 0.2, 0.6),
-    "the same, trend from 0.1 (chosen)": Design((-2, 0, 2), 2, 0.2, 0.6, 0.1),
-    "the same, trend from 0.15": Design((-2, 0, 2), 2, 0.2, 0.6, 0.15),
-    "{0.4, 1, 2.5} and 2 added, trend": Design((-1, 0, 1), 2, 0.2, 0.6, 0.1),
-    "{0.16, 1, 6.25} and 1 added, cuts 0.3 and 0.6, trend": Design((-2, 0, 2), 1, 0.3, 0.6, 0.2),
-    "{0.16, 1, 6.25}, cuts 0.4 and 0.7, trend": Design((-2, 0, 2), 0, 0.4, 0.7, 0.3),
-    "two: {0.4, 2.5} and 1 added, trend (chosen)": Design((-1, 1), 1, 0.2, 0.6, 0.1),
-    "four: {0.064, 0.4, 2.5, 16} and 3 added, trend (chosen)": Design((-3, -1, 1, 3), 3, 0.2, 0.6, 0.1),
+    "{0.16, 1, 6.25} and 1 added, cuts 0.25 and 0.7": Design(WIDE, 1, 0.25, 0.7),
+    "the same, two by the trend from 0.1": Design(WIDE, 1, 0.25, 0.7, 0.1),
+    "the same, one by the trend, and the lowest (chosen)": Design(WIDE, 1, 0.25, 0.7, 0.1, True),
+    "the same, trend from 0.15": Design(WIDE, 1, 0.25, 0.7, 0.15, True),
+    "the same, last cut at 0.6": Design(WIDE, 1, 0.25, 0.6, 0.1, True),
+    "{0.16, 1, 6.25} and 2 added, cuts 0.2 and 0.6, two by the trend": Design(WIDE, 2, 0.2, 0.6, 0.1),
+    "{0.4, 1, 2.5} and 1 added, otherwise as chosen": Design((-1, 0, 1), 1, 0.25, 0.7, 0.1, True),
+    "{0.064, 0.4, 2.5} and 1 added, otherwise as chosen": Design((-3, -1, 1), 1, 0.25, 0.7, 0.1, True),
+    "two: {0.4, 2.5} and 1 added, otherwise as chosen": Design((-1, 1), 1, 0.25, 0.7, 0.1, True),
+    "four: {0.064, 0.4, 2.5, 16} and 1 added, as chosen": Design((-3, -1, 1, 3), 1, 0.25, 0.7, 0.1, True),
 }
 
 
@@ -113,7 +118,11 @@ def race(design: Design, trained: Trained) -> tuple[float, float]:
         if new is None:
             break
         racing.append(new)
-    kept = sorted(racing, key=lambda k: expected[k])[:2]
+    kept = sorted(racing, key=lambda k: expected[k])
+    if design.keeps_lowest:
+        lowest = min(racing, key=lambda k: trained.scores[k, CUTS.index(design.first)])
+        kept = list(dict.fromkeys([kept[0], lowest, *kept]))
+    kept = kept[:2]
     winner = min(kept, key=lambda k: trained.scores[k, CUTS.index(design.last)])
     return trained.regrets[winner], len(racing) * design.first + 2 * (design.last - design.first) + 1 - design.last
 

@@ -9,6 +9,7 @@ from oracles import states
 from render.sample_range_tests import RANGE_TESTS
 
 import onecycle
+from onecycle.finding import race_training
 from onecycle.finding.race_candidates import candidates_around
 from onecycle.finding.race_data import Judge
 from onecycle.keras_support.held_out_batches import hold_out_batches
@@ -17,7 +18,7 @@ from onecycle.results import Race
 layers = keras.layers
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 ROWS, BATCH, EPOCHS = 96, 16, 3
-STEPS = EPOCHS * ROWS // BATCH  # with cuts at 4 and 11, both in the middle of an epoch
+STEPS = EPOCHS * ROWS // BATCH  # with cuts at 4 and 13, both in the middle of an epoch
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(ROWS + 64, 8)).astype("float32")
 Y = (X[:, :1] * X[:, 1:2] + np.sin(2 * X[:, 2:3])).astype("float32")
@@ -50,6 +51,12 @@ def convolutional():
 def race(model, x=X, y=Y, **options):
     """Return the race of three given peaks, unless the options say otherwise."""
     return onecycle.race_learning_rates(model, x, y, **{**OPTIONS, "candidates": PEAKS, **options})
+
+
+@pytest.fixture(autouse=True)
+def few_rows_are_many(monkeypatch):
+    """Let the 64 held-out rows pass for many, so that the trend decides at the first cut."""
+    monkeypatch.setattr(race_training, "MANY_ROWS", 16)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -142,7 +149,7 @@ def test_callbacks_see_one_training():
 
 @pytest.mark.one_backend
 def test_losers_are_dropped_at_the_cuts():
-    """Three candidates become two at 0.2 and one at 0.6, at 1.8 runs, and the best score at the last cut survives."""
+    """Three candidates become two at 0.24 and one at 0.7, at 1.9 runs, and the best score at the last cut survives."""
     result = race(compiled_model())
     first, second = np.round(result.cuts * STEPS).astype(int)
     assert sorted(result.steps) == [first, second, STEPS]
@@ -170,6 +177,18 @@ def test_race_in_which_all_diverge_leaves_the_model():
         race(model, candidates=(1e29, 1e30))
     assert states.difference(before, states.of_model(model)) == []
     assert not model.optimizer.built or len(before["optimizer"]) == len(model.optimizer.variables)
+
+
+@pytest.mark.one_backend
+def test_few_held_out_rows(monkeypatch):
+    """Then candidates are near the suggestion, none is added, and the scores themselves decide, without a trend."""
+    monkeypatch.setattr(race_training, "MANY_ROWS", 1000)
+    test = RANGE_TESTS["pretty"]
+    near = candidates_around(test, 3, wide=False)
+    np.testing.assert_allclose(np.array(near.learning_rates) / test.learning_rate, [0.4, 1, 2.5])
+    result = race(compiled_model(), seed=5)
+    assert not any("heading" in reason for reason in result.reasons)
+    assert sorted(np.argsort(result.scores[:, 0])[:2]) == np.flatnonzero(np.isfinite(result.scores[:, 1])).tolist()
 
 
 @pytest.mark.one_backend
@@ -208,7 +227,7 @@ def test_race_begins_with_a_range_test():
 @pytest.mark.long
 def test_extension_beyond_the_end():
     """If the highest candidate leads at the first cut and the budget allows it, one 2.5 times as high is added."""
-    result = race(compiled_model(), candidates=(1e-6, 1e-5, 1e-4), budget=2.1)
+    result = race(compiled_model(), candidates=(1e-6, 1e-5, 1e-4), budget=2.3)
     assert len(result.learning_rates) == 4
     assert result.learning_rates[-1] == pytest.approx(2.5e-4)
     assert result.note.startswith("0.00025 was added next to the candidate that led at the first cut.")
@@ -266,8 +285,8 @@ def test_interrupt_leaves_what_was_asked(keep):
     unchanged = states.difference(before, states.of_model(model)) == []
     assert unchanged == (keep == "restore")
     if keep == "best":
-        # The last part had just begun, so it waits at the last cut.
-        assert int(_numpy(model.optimizer.iterations)) == 11
+        # The interrupt came in the second round, so it waits at the first cut.
+        assert int(_numpy(model.optimizer.iterations)) == 4
     model.fit(X, Y, verbose=0)
 
 
@@ -362,10 +381,10 @@ def test_data_sets_go_on_where_they_were(make):
 
 @pytest.mark.one_backend
 def test_cuts_differ_in_a_short_run():
-    """Where an epoch ends after the second cut, that cut is made in the middle of the next one."""
+    """Cuts are at the ends of epochs, but not at the end of the run: the last one is made in the middle of an epoch."""
     result = race(compiled_model(), tf_batches(), None, batch_size=None, epochs=2)
-    np.testing.assert_allclose(result.cuts * 12, [6, 7])
-    assert sorted(result.steps) == [6, 7, 12]
+    np.testing.assert_allclose(result.cuts * 12, [6, 8])
+    assert sorted(result.steps) == [6, 8, 12]
 
 
 @pytest.mark.one_backend

@@ -9,7 +9,7 @@ import onecycle
 from onecycle.engine.averaging import average_rates
 from onecycle.engine.choice import EngineChoice
 from onecycle.engine.member_programs import MemberPrograms
-from onecycle.finding import race_trainers
+from onecycle.finding import race_trainers, race_training
 from onecycle.finding.race_compiled import CompiledTrainer
 from onecycle.keras_support.weight_average import WeightAverage
 
@@ -55,6 +55,12 @@ def race(parts, candidates=PEAKS, metrics=("mae",), **options):
     return result, model
 
 
+@pytest.fixture(autouse=True)
+def few_rows_are_many(monkeypatch):
+    """Let the 50 held-out rows pass for many, so that the trend decides at the first cut."""
+    monkeypatch.setattr(race_training, "MANY_ROWS", 16)
+
+
 @pytest.fixture(params=["scan", "vmap"])
 def engine(request, monkeypatch):
     """Train by programs, one candidate after another or all at once, and count their calls."""
@@ -68,11 +74,11 @@ def engine(request, monkeypatch):
 @pytest.mark.parametrize(
     ("parts", "options"),
     [
-        (dense, {}),
+        pytest.param(dense, {}, marks=pytest.mark.long),
         (dropout, {"seed": 5}),
         pytest.param(dense, {"shuffle": False, "averaged_weights": True, "metrics": ()}, marks=pytest.mark.long),
         pytest.param(dropout, {"candidates": (0.001, 0.004, 0.016, 1e9), "seed": 2}, marks=pytest.mark.long),
-        pytest.param(dense, {"candidates": (1e-6, 1e-5, 1e-4), "budget": 2.1}, marks=pytest.mark.long),
+        pytest.param(dense, {"candidates": (1e-6, 1e-5, 1e-4), "budget": 2.3}, marks=pytest.mark.long),
     ],
     ids=["dense", "dropout", "averaged", "one diverges", "one is added"],
 )

@@ -51,15 +51,17 @@ def race_learning_rates(
     """Train with several peaks at once, drop the worse ones on the way, and keep the best, trained.
 
     A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state of
-    the model and the same random states. At 0.2 of the cycle they are judged on held-out data, and up to two more are
-    added next to the best one, 2.5 times as high or low. The best two go on to 0.6 of the cycle, and the better of them
-    to the end. This costs at most 2.25 runs. The model then has the weights and the optimizer state of the winner, as
-    if `fit_one_cycle` had been called with its peak.
+    the model and the same random states. At 0.24 of the cycle they are judged on held-out data, and one more is added
+    next to the best one, 2.5 times as high or low. Two go on to 0.7 of the cycle, and the better one to the end. This
+    costs at most 2.3 runs. The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle`
+    had been called with its peak.
 
     In the middle of a cycle, the loss itself favors peaks that are too low. So the candidates are judged by the
     exponential moving average of their weights and BatchNormalization statistics, which stands for the annealing to
     come. The average is kept apart from the training. Where a network will overfit, high peaks are better for a while.
-    So at 0.2 of the cycle, what counts is the score to which a straight line through those at 0.1 and 0.2 leads at 0.6.
+    So at 0.24 of the cycle the best is the candidate whose scores there and at 0.1 lead, in a straight line, to the
+    lowest one at 0.7. The one with the lowest score itself goes on too. On fewer than 1,000 held-out rows, scores are
+    too noisy for this: the multiples are 0.4, 1 and 2.5, none is added, and the best two scores at 0.24 go on.
 
     The candidates take turns: each is trained with `fit` up to a cut and then paused, with all its state in the memory
     of the host. It goes on exactly where it was, in the middle of an epoch too. The exceptions are `tf.data` and, on
@@ -71,7 +73,8 @@ def race_learning_rates(
         y: Targets, as in `fit`.
         epochs: Number of epochs, which is the length of the cycle.
         candidates: Number of candidates at the start, 2 to 8, at multiples of the suggestion: 0.4 and 2.5; 0.16, 1 and
-            6.25; 0.064, 0.4, 2.5 and 16; more in steps of 2.5. Or the peaks themselves, and there is no range test.
+            6.25; 0.064, 0.4, 2.5 and 16; more, or with few held-out rows, in steps of 2.5. Or the peaks themselves, and
+            there is no range test.
         validation_data: The held-out data on which the candidates are judged, as `fit` takes it. It is also evaluated
             after each epoch. By default a random fifth of the rows is held out, at most 10,000, on which the winner is
             not trained; of a data set, a fifth of its batches. Required for data sets that shuffle their rows anew in
@@ -85,7 +88,7 @@ def race_learning_rates(
             are those of layers with factor 1.
         decay: The ratio for `layer_rates="decay"`.
         budget: Training steps in runs, range test included, up to which candidates are added at the first cut next to
-            the best one. The candidates themselves may cost more. Defaults to 1.85, 2.25 and 2.65 for two, three and
+            the best one. The candidates themselves may cost more. Defaults to 2.05, 2.3 and 2.55 for two, three and
             four candidates, and so on. By default, none are added to peaks that were given.
         batch_size: As in `fit`.
         callbacks: More callbacks, as in `fit`. Each candidate has copies of them. After the race, those passed have the

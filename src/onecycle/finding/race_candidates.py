@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 
 from onecycle.finding.race_data import RaceData
 from onecycle.finding.race_rounds import RATIO
@@ -14,11 +15,12 @@ from onecycle.finding.sweep_budget import SEARCH_RATIO
 from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
+from onecycle.suggestions import one_cycle_divisor
 from onecycle.suggestions.arguments import check_integer, check_learning_rate, described
 
 RANGE_TEST_UPDATES, MIN_RANGE_TEST_UPDATES = 100, 20
-LONGER_UPDATES, LARGEST_SHARE = 300, 0.2  # of a second test if the first suggests nothing, and of a run
-WIDE = 4  # candidates, up to which they are two steps of `RATIO` apart
+LONGER_UPDATES, LARGEST_SHARE = 300, 0.2  # of a second test if the first saw no limit, and of a run
+WIDE_CANDIDATES = 4  # up to which they may be two steps of `RATIO` apart
 MAX_CANDIDATES = 8
 
 Candidates = int | Sequence[float]
@@ -72,6 +74,7 @@ def start_of_race(
     batch_size: int | None,
     class_weight: dict[int, float] | None,
     seed: int | None,
+    wide: bool = True,
     layer_rates: LayerRates | None = None,
 ) -> RaceStart:
     """Return the candidates: the given ones, or those around what a range test suggests.
@@ -84,6 +87,7 @@ def start_of_race(
         batch_size: As in `fit`.
         class_weight: As in `fit`.
         seed: Seed of the range test.
+        wide: Whether they are far apart.
         layer_rates: The rates of layers, or None.
     """
     if not isinstance(candidates, int):
@@ -97,32 +101,46 @@ def start_of_race(
         )  # fmt: skip
 
     test = tested(min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, updates // 2)))
-    if test.suggestion.learning_rate is not None or updates * LARGEST_SHARE < LONGER_UPDATES:
-        return candidates_around(test, candidates)
-    start = candidates_around(tested(LONGER_UPDATES), candidates)
+    if _center(test) is not None or updates * LARGEST_SHARE < LONGER_UPDATES:
+        return candidates_around(test, candidates, wide=wide)
+    start = candidates_around(tested(LONGER_UPDATES), candidates, wide=wide)
     return replace(start, spent_before=test.training_steps or 0)
 
 
-def candidates_around(test: RangeTest, candidates: int) -> RaceStart:
-    """Return the candidates around what a range test suggests; from high rates downwards if it suggests nothing.
+def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True) -> RaceStart:
+    """Return the candidates around what a range test suggests, or as far below the blow-up if it suggests nothing.
+
+    If it saw no blow-up, they go down from the highest rate.
 
     Args:
         test: The range test.
         candidates: How many.
+        wide: Whether they are far apart.
     """
-    center = test.suggestion.learning_rate
+    center = _center(test)
     if center is not None:
-        return RaceStart(tuple(center * factor for factor in _factors(candidates)), test)
+        note = ""
+        if test.suggestion.learning_rate is None:
+            note = f"The range test is not conclusive, so the candidates lie around {center:.3g}, below its blow-up."
+        return RaceStart(tuple(center * factor for factor in _factors(candidates, wide)), test, note)
     # Without a blow-up, the best rate may be far below the highest one.
-    seen = test.suggestions["one_cycle"].seen_at
-    highest, ratio = (float(test.learning_rates[-1]), SEARCH_RATIO**2) if seen is None else (seen, SEARCH_RATIO)
-    rates = tuple(sorted(highest / ratio**k for k in range(candidates)))
+    highest = float(test.learning_rates[-1])
+    rates = tuple(sorted(highest / SEARCH_RATIO ** (2 * k) for k in range(candidates)))
     note = f"The range test suggests no learning rate, so the candidates go down from {highest:.3g}."
     return RaceStart(rates, test, note)
 
 
-def _factors(candidates: int) -> tuple[float, ...]:
+def _center(test: RangeTest) -> float | None:
+    """Return what a range test suggests, or what it would if its loss had fallen; None if it saw no blow-up."""
+    suggested, seen = test.suggestion.learning_rate, test.suggestions["one_cycle"].seen_at
+    if suggested is not None or seen is None:
+        return suggested
+    step = int(np.argmin(np.abs(np.log(test.learning_rates / seen))))
+    return seen / one_cycle_divisor(test.learning_rates, max(step, 1))
+
+
+def _factors(candidates: int, wide: bool) -> tuple[float, ...]:
     """Return the candidates as multiples of what the range test suggests, from low to high."""
     # The suggestion may be off by a hundred times. The gaps are filled next to the best candidate.
-    ratio = RATIO**2 if candidates <= WIDE else RATIO
+    ratio = RATIO**2 if wide and candidates <= WIDE_CANDIDATES else RATIO
     return tuple(ratio ** (k - (candidates - 1) / 2) for k in range(candidates))

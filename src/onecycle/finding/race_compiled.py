@@ -89,7 +89,8 @@ class CompiledTrainer:
         """
         for first in range(0, len(members), self._members.together):
             group = members[first : first + self._members.together]
-            ends: dict[float | None, int] = {TREND_FROM: self._training.trend_step} if cut == CUTS[0] else {}
+            trend_step = self._training.trend_step if cut == CUTS[0] else 0
+            ends: dict[float | None, int] = {TREND_FROM: trend_step} if trend_step else {}
             ends[cut] = step
             part, epoch_start = self._train(group, ends)
             for member, state in zip(group, part.states(), strict=True):

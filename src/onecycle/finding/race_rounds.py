@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # All from the tuning tasks of studies/2026-11-28_benchmark. Fractions of the cycle: at the first cut, the averaged
 # weights are judged by where their score leads to at the second one, given that at `TREND_FROM`. A network that will
 # overfit shows it in this trend long before its score becomes worse.
-CUTS = (0.2, 0.6)
+CUTS = (0.24, 0.7)
 TREND_FROM = 0.1
 KEPT_AT_FIRST_CUT = 2
 RATIO = 2.5  # of neighboring candidates at the end, and of the peaks that are added
@@ -181,6 +181,10 @@ class Rounds:
         """Drop all but the best candidates at a cut."""
         ranked = sorted(self.alive, key=lambda one: self._key(one, cut))
         best = ranked[0]
+        if kept == KEPT_AT_FIRST_CUT:
+            # The trend misleads where a loss falls fast and then no more, so the best of the scores themselves stays.
+            leader = min(ranked, key=lambda one: self.judge.key(one.scores[cut]))
+            ranked = list(dict.fromkeys([best, leader, *ranked]))
         for member in ranked[kept:]:
             member.dropped = (
                 f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {self._described(member, cut)}, "

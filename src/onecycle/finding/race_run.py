@@ -77,7 +77,8 @@ class _Run:
             lambda: start_of_race(
                 model, checked_candidates(request.candidates), data,
                 total_steps=self._training.total_steps, batch_size=request.batch_size,
-                class_weight=request.class_weight, seed=request.seed, layer_rates=self._training.layer_rates,
+                class_weight=request.class_weight, seed=request.seed, wide=self._training.has_many_rows,
+                layer_rates=self._training.layer_rates,
             ),
             data=read,
         )  # fmt: skip
@@ -106,7 +107,7 @@ class _Run:
         if self._store is not None:
             self._store.begin(start)
         cuts = training.cut_steps()
-        budget = request.total_budget * training.total_steps
+        budget = training.budget * training.total_steps
         planned = start.steps_spent + planned_steps(len(start.learning_rates), cuts, training.total_steps)
         progress = StepProgress(round(max(budget, planned)), request.verbose)
 

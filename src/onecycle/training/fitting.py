@@ -73,7 +73,7 @@ def fit_one_cycle(
     For other settings of the sweep, such as its budget, call `sweep_learning_rates` and pass the result.
 
     A race (`"race"`) trains whole cycles with several peaks, drops the worse ones on the way, and keeps the best one,
-    trained. It costs at most 2.25 runs, and needs no further training. See `race_learning_rates`.
+    trained. It costs at most 2.3 runs, and needs no further training. See `race_learning_rates`.
 
     Args:
         model: A compiled model.
