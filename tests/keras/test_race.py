@@ -187,7 +187,7 @@ def test_few_held_out_rows(monkeypatch):
     near = candidates_around(test, 3, wide=False)
     np.testing.assert_allclose(np.array(near.learning_rates) / test.learning_rate, [0.4, 1, 2.5])
     result = race(compiled_model(), seed=5)
-    assert not any("heading" in reason for reason in result.reasons)
+    assert not any("trend" in reason for reason in result.reasons)
     assert sorted(np.argsort(result.scores[:, 0])[:2]) == np.flatnonzero(np.isfinite(result.scores[:, 1])).tolist()
 
 

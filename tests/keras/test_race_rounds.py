@@ -5,7 +5,8 @@ import math
 import pytest
 
 from onecycle.finding.race_member import RaceMember
-from onecycle.finding.race_rounds import TREND_FROM, Rounds, planned_steps
+from onecycle.finding.race_rounds import Rounds, planned_steps
+from onecycle.finding.race_standing import TREND_FROM
 
 TOTAL = 100
 CUTS = {0.4: 40, 0.7: 70}
@@ -114,12 +115,12 @@ def raced_to(scores, peaks, budget, trainer=Trainer, trend_step=0):
 
 
 def test_trend_decides_at_the_first_cut():
-    """Scores of 1 at 10 % and 0.9, 0.8, 0.7 at 20 % head for 0.5, 0, -0.5 at 60 %, and the reason says so."""
+    """Scores of 1 at 10 % and 0.9, 0.8, 0.7 at 20 % head for 0.5, 0, -0.5 at 60 %, and the reason gives them."""
     scores = {1.0: 0.9, 6.25: 0.8, 39.0625: 0.7}
     rounds = raced_to(scores, tuple(scores), 0, TrendTrainer, trend_step=10)
     lost = next(one for one in rounds.members if one.learning_rate == 1.0)
     assert lost.dropped == (
-        "Dropped at 20 %: val_loss 0.9, heading for 0.5 at 60 %, where the best had 0.7, heading for -0.5 at 60 %."
+        "Dropped at 20 %: val_loss 0.9 (1 at 10 %), where the best by its trend had 0.7 (1 at 10 %)."
     )
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from onecycle.finding.race_data import RaceData
-from onecycle.finding.race_rounds import RATIO
+from onecycle.finding.race_standing import RATIO
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep_budget import SEARCH_RATIO
 from onecycle.hyperparameters.layer_rates import LayerRates

@@ -13,7 +13,8 @@ from onecycle.engine.shared_arguments import SharedFitArguments
 from onecycle.engine.training_state import TrainingState
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import CHECKED_STEPS, RaceMember
-from onecycle.finding.race_rounds import CUTS, TREND_FROM
+from onecycle.finding.race_rounds import CUTS
+from onecycle.finding.race_standing import TREND_FROM
 from onecycle.finding.race_training import RaceTraining
 from onecycle.keras_support import compilation
 from onecycle.keras_support.partial_fit import EpochStart, PausedFit

@@ -10,18 +10,15 @@ import numpy as np
 
 from onecycle.finding.race_data import Judge
 from onecycle.finding.race_member import RaceMember
+from onecycle.finding.race_standing import RATIO, Standing
 
 if TYPE_CHECKING:
     from onecycle.finding.race_store import RaceStore
     from onecycle.finding.race_trainers import RaceTrainer
 
-# All from the tuning tasks of studies/2026-11-28_benchmark. Fractions of the cycle: at the first cut, the averaged
-# weights are judged by where their score leads to at the second one, given that at `TREND_FROM`. A network that will
-# overfit shows it in this trend long before its score becomes worse.
+# Fractions of the cycle, from the tuning tasks of studies/2026-11-28_benchmark.
 CUTS = (0.24, 0.7)
-TREND_FROM = 0.1
 KEPT_AT_FIRST_CUT = 2
-RATIO = 2.5  # of neighboring candidates at the end, and of the peaks that are added
 MAX_LOWER_SETS = 2  # of candidates, if all diverge
 MAX_LOWER = 4  # single candidates, if the lowest one led and then diverged
 
@@ -69,6 +66,9 @@ class Rounds:
     note: str = ""
     _lower: int = 0
 
+    def __post_init__(self) -> None:
+        self._standing = Standing(self.judge, self.cut_steps, self.trend_step)
+
     @property
     def steps_spent(self) -> int:
         """Training steps so far, those of the range test included."""
@@ -94,7 +94,7 @@ class Rounds:
     def best_so_far(self) -> RaceMember | None:
         """Return the candidate that leads: the best of those that got furthest; None if none has been judged."""
         judged = [member for member in self.members if member.scores and member.paused is not None]
-        return min(judged, key=lambda one: (-len(one.scores), self._key(one, max(one.scores))), default=None)
+        return min(judged, key=lambda one: (-len(one.scores), self._standing.key(one, max(one.scores))), default=None)
 
     def _first_round(self, learning_rates: Sequence[float], cut: float) -> None:
         self._train([self._new_member(rate) for rate in learning_rates], cut)
@@ -142,7 +142,7 @@ class Rounds:
     def _add_candidates(self, cut: float) -> None:
         """Add candidates next to the best one, as many as the budget allows."""
         added: list[str] = []
-        while (rate := self._next_to_best(cut)) is not None:
+        while (rate := self._standing.next_to_best(self.members, self._best(cut), cut)) is not None:
             # As many go on after the cut as without one more.
             to_come = planned_steps(len(self.alive), self.cut_steps, self.total_steps)
             if self.steps_spent + to_come + (1 - len(self.alive)) * self.cut_steps[cut] > self.budget:
@@ -159,36 +159,22 @@ class Rounds:
             sentences.append(f"The {end} candidate led at the first cut, and the budget allowed no further one.")
         self.note = " ".join(sentences)
 
-    def _next_to_best(self, cut: float) -> float | None:
-        """Return a peak beside the best candidate where there is none, rather on the side that is better."""
-        best = self._best(cut)
-        others = [member for member in self.members if member is not best]
-        beside: list[tuple[float, float]] = []
-        for rate in (best.learning_rate / RATIO, best.learning_rate * RATIO):
-            is_lower = rate < best.learning_rate
-            side = [one for one in others if (one.learning_rate < best.learning_rate) == is_lower]
-            if not side:
-                return rate
-            neighbor = min(side, key=lambda one: _distance(one.learning_rate, rate))
-            if _distance(neighbor.learning_rate, rate) > np.log(RATIO) / 2:
-                beside.append((self._key(neighbor, cut), rate))
-        return min(beside)[1] if beside else None
-
     def _best(self, cut: float) -> RaceMember:
-        return min(self.alive, key=lambda one: self._key(one, cut))
+        return min(self.alive, key=lambda one: self._standing.key(one, cut))
 
     def _drop(self, cut: float, kept: int) -> None:
         """Drop all but the best candidates at a cut."""
-        ranked = sorted(self.alive, key=lambda one: self._key(one, cut))
+        ranked = sorted(self.alive, key=lambda one: self._standing.key(one, cut))
         best = ranked[0]
+        by_trend = " by its trend" if self._standing.expected(best, cut) != best.scores[cut] else ""
         if kept == KEPT_AT_FIRST_CUT:
             # The trend misleads where a loss falls fast and then no more, so the best of the scores themselves stays.
             leader = min(ranked, key=lambda one: self.judge.key(one.scores[cut]))
             ranked = list(dict.fromkeys([best, leader, *ranked]))
         for member in ranked[kept:]:
             member.dropped = (
-                f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {self._described(member, cut)}, "
-                f"where the best had {self._described(best, cut)}."
+                f"Dropped at {100 * cut:.0f} %: val_{self.judge.monitor} {self._standing.described(member, cut)}, "
+                f"where the best{by_trend} had {self._standing.described(best, cut)}."
             )
             # The best of those dropped last takes over if the winner diverges.
             if kept > 1 or member is not ranked[kept]:
@@ -210,7 +196,7 @@ class Rounds:
         while self._lower < MAX_LOWER:
             lowest = min(self.members, key=lambda one: one.learning_rate)
             lost = [self.judge.key(score) for one in self.members if one.diverged for score in one.scores.values()]
-            left = [self._key(one, cut) for one in self.members if not one.diverged]
+            left = [self._standing.key(one, cut) for one in self.members if not one.diverged]
             if not lowest.diverged or min(lost, default=np.inf) >= min(left, default=np.inf):
                 return
             self._lower += 1
@@ -233,25 +219,3 @@ class Rounds:
 
     def _waiting(self) -> list[RaceMember]:
         return [member for member in self.members if member.dropped and member.paused is not None]
-
-    def _key(self, member: RaceMember, cut: float) -> float:
-        """Return a number that is lower for a candidate that is better at a cut."""
-        return self.judge.key(self._expected(member, cut))
-
-    def _expected(self, member: RaceMember, cut: float) -> float:
-        """Return the score of a candidate; at the first cut the one that its trend leads to at the last cut."""
-        score, earlier = member.scores.get(cut, float("nan")), member.scores.get(TREND_FROM, float("nan"))
-        step, last = self.cut_steps[cut], max(self.cut_steps.values())
-        if step == last or not np.isfinite(earlier) or not 0 < self.trend_step < step:
-            return score
-        return score + (score - earlier) * (last - step) / (step - self.trend_step)
-
-    def _described(self, member: RaceMember, cut: float) -> str:
-        score, expected = member.scores[cut], self._expected(member, cut)
-        if expected == score:
-            return f"{score:.4g}"
-        return f"{score:.4g}, heading for {expected:.4g} at {100 * max(self.cut_steps):.0f} %"
-
-
-def _distance(rate: float, other: float) -> float:
-    return float(abs(np.log(rate / other)))

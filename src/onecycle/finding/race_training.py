@@ -14,7 +14,8 @@ from onecycle.finding.race_data import Judge, RaceData
 from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest
-from onecycle.finding.race_rounds import CUTS, TREND_FROM
+from onecycle.finding.race_rounds import CUTS
+from onecycle.finding.race_standing import TREND_FROM
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.partial_fit import can_repeat_epoch
