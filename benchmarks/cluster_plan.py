@@ -16,7 +16,7 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 20
-FIRST_CUT, LAST_CUT, KEPT = 0.2, 0.6, 2
+FIRST_CUT, LAST_CUT, KEPT = 0.24, 0.7, 2
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def race(
 FIRST = "4 candidates, one host for each"
 PLANS = {
     FIRST: rounds(4, 0, (1, 1, 1)),
-    "the same, and 3 more added one after another": rounds(4, 3, (1, 1, 1)),
+    "the same, and one more added": rounds(4, 1, (1, 1, 1)),
     "8 candidates, two on each host in turn": rounds(8, 0, (1, 1, 1)),
     "4 candidates, all hosts for one after the other": rounds(4, 0, (4, 4, 4)),
     "4 candidates, as many hosts as there are": rounds(4, 0, (1, 2, 4)),
