@@ -124,19 +124,26 @@ def test_trend_decides_at_the_first_cut():
     )
 
 
-def test_worse_score_with_a_better_trend_stays():
-    """A score that falls from 3 to 2 heads for -2; scores of 1 that do not fall stay there."""
-    made = Trainer({}, {1.0: 2.0, 6.25: 1.0, 39.0625: 1.1})
+@pytest.mark.parametrize(
+    ("scores", "earlier"),
+    [
+        ({1.0: 2.0, 6.25: 1.0, 39.0625: 1.1}, {1.0: 3.0, 6.25: 1.0, 39.0625: 1.1}),  # from 3 to 2 heads for -2
+        ({1.0: 20.0, 6.25: 10.0, 39.0625: 12.0}, {1.0: 90.0, 6.25: 10.0, 39.0625: 13.0}),  # and from 90 to 20 for -260
+    ],
+)
+def test_best_trend_and_lowest_score_go_on(scores, earlier):
+    """The first candidate has the worst score and the best trend, and the second the lowest score without a trend."""
+    made = Trainer({}, scores)
     rounds = Rounds(made, Judge(), {0.2: 20, 0.6: 60}, TOTAL, 0, spent_before=0, trend_step=10)
     train = made.train
 
     def with_trend(members, cut, step):
         for member in train(members, cut, step):
-            member.scores[TREND_FROM] = {1.0: 3.0, 6.25: 1.0, 39.0625: 1.1}[member.learning_rate]
+            member.scores[TREND_FROM] = earlier[member.learning_rate]
             yield member
 
     made.train = with_trend
-    rounds.run((1.0, 6.25, 39.0625))
+    rounds.run(tuple(scores))
     assert [one.dropped.startswith("Dropped at 20 %") for one in rounds.members] == [False, False, True]
 
 
@@ -163,19 +170,3 @@ def test_budget_limits_what_is_added(budget, added):
     assert len(rounds.members) == 3 + added
     assert rounds.steps_spent == 180 + 20 * added == planned_steps(3 + added, {0.2: 20, 0.6: 60}, TOTAL)
     assert rounds.note.endswith("The highest candidate led at the first cut, and the budget allowed no further one.")
-
-
-def test_lowest_score_goes_on_beside_the_best_trend():
-    """A loss that falls from 90 to 20 heads for -260, but the lowest one, which has stopped falling, stays too."""
-    made = Trainer({}, {1.0: 20.0, 6.25: 10.0, 39.0625: 12.0})
-    rounds = Rounds(made, Judge(), {0.2: 20, 0.6: 60}, TOTAL, 0, spent_before=0, trend_step=10)
-    train = made.train
-
-    def with_trend(members, cut, step):
-        for member in train(members, cut, step):
-            member.scores[TREND_FROM] = {1.0: 90.0, 6.25: 10.0, 39.0625: 13.0}[member.learning_rate]
-            yield member
-
-    made.train = with_trend
-    rounds.run((1.0, 6.25, 39.0625))
-    assert [one.dropped.startswith("Dropped at 20 %") for one in rounds.members] == [False, False, True]
