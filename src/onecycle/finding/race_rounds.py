@@ -140,7 +140,7 @@ class Rounds:
         return member
 
     def _add_candidates(self, cut: float) -> None:
-        """Add candidates next to the best one, as many as the budget allows."""
+        """Add candidates beside the best one while the budget allows it."""
         added: list[str] = []
         while (rate := self._standing.next_to_best(self.members, self._best(cut), cut)) is not None:
             # As many go on after the cut as without one more.
