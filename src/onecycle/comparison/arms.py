@@ -12,7 +12,9 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.comparison.arm_checks import check_keys, check_values
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES, ArmSchedule
 from onecycle.keras_support.attributes import set_untracked
+from onecycle.keras_support.gradient_sum import without_gradient_sum
 from onecycle.keras_support.identity import plain_data
+from onecycle.keras_support.optimizers import all_optimizers
 from onecycle.keras_support.types import Nested
 from onecycle.schedules.description import describe_schedule
 from onecycle.suggestions.rules import DEFAULT_RULE
@@ -197,7 +199,8 @@ class Arm:
         callbacks = [*callbacks, *(self.callbacks() if self.callbacks is not None else [])]
         spec = self.cycle_spec
         if spec is None:
-            return model.fit(x, y, callbacks=callbacks, **options)
+            with without_gradient_sum(*all_optimizers(model)):
+                return model.fit(x, y, callbacks=callbacks, **options)
         # Without a guard: that an arm diverges is a result, and runs in compiled programs have none either.
         return fit_one_cycle(model, x, y, **vars(spec), seed=seed, callbacks=callbacks, guard=False, **options)
 

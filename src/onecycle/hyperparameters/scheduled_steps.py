@@ -29,6 +29,7 @@ from onecycle.keras_support import backends
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.copying import is_being_copied
 from onecycle.keras_support.fit_scope import FitScope
+from onecycle.keras_support.gradient_sum import without_gradient_sum
 from onecycle.keras_support.optimizers import raw_step, shared_dtype, step_counter, unscheduled_learning_rate
 from onecycle.keras_support.running_fit import trains
 from onecycle.keras_support.traceable import traceable_momentum
@@ -89,7 +90,7 @@ class ScheduledSteps:
         self._replace(current)
         try:
             # A step without a batch, as at the end of data of unknown length on TensorFlow, must not count.
-            with backends.after(grads):
+            with backends.after(grads), without_gradient_sum(self._optimizer):
                 return self._apply(grads, trainable_variables, **kwargs)
         finally:
             # Also after an error, since users, checkpoints and `get_config` read these attributes.
