@@ -29,6 +29,17 @@ def dense():
     return [layers.Dense(4, "tanh"), layers.Dense(1)], keras.optimizers.SGD(0.01, momentum=0.9)
 
 
+class Noise(layers.Layer):
+    """Adds noise, in evaluation too, which therefore changes the state."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(4)
+
+    def call(self, inputs):
+        return inputs + 0.1 * keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
+
+
 def dropout():
     """Return a model with statistics and random numbers, and an optimizer with more variables."""
     body = [
@@ -36,6 +47,7 @@ def dropout():
         layers.Conv1D(4, 3, use_bias=False),
         layers.BatchNormalization(),
         layers.Dropout(0.2),
+        Noise(),
         layers.Flatten(),
         layers.Dense(1),
     ]

@@ -151,14 +151,13 @@ def train_user_model(
     Raises:
         KeyboardInterrupt: On Ctrl-C before training begins, as in the search for the peak, and on a second one.
     """
-    import keras
-
     from onecycle.cli.fit_callbacks import PeakAnnouncement, StopOnCtrlC
+    from onecycle.keras_support.random_state import seed_generators
     from onecycle.training.guard_run import DivergenceError
 
     loss_before = _loss_of_sample(user)
     if seed is not None:
-        keras.utils.set_random_seed(seed)
+        seed_generators(seed)
     started = time.perf_counter()
     stop = StopOnCtrlC(ctrl_c)
     announcement = PeakAnnouncement(typer.echo if not quiet else lambda line: None)

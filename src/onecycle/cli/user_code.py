@@ -87,9 +87,9 @@ def call_user_function(name: str, seed: int | None = None) -> object:
     function = find_function(import_user_module(module_or_file), function_name, module_or_file)
     if seed is not None:
         import_keras(seeded=True)
-        import keras
+        from onecycle.keras_support.random_state import seed_generators
 
-        keras.utils.set_random_seed(seed)
+        seed_generators(seed)
     with named_exits(name):
         try:
             return function()

@@ -19,6 +19,7 @@ from onecycle.keras_support import backends, training_data
 from onecycle.keras_support.fit_start import build_model
 from onecycle.keras_support.identity import data_digest, digest, weights_digest
 from onecycle.keras_support.origin import machine_description
+from onecycle.keras_support.random_state import seed_generators
 from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
@@ -176,7 +177,7 @@ def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
     Raises:
         BuildError: If that is not a compiled model.
     """
-    keras.utils.set_random_seed(seed)
+    seed_generators(seed)
     model = build()
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise BuildError(
@@ -211,7 +212,7 @@ def _trained(settings: SharedSettings, arm: Arm, seed: int) -> TrainedRun:
     (x, y), validation = data = data_for_seed(settings.data, seed)
     model, config = start_run(settings, arm, seed, data)
     # Once more, since building the model drew random numbers.
-    keras.utils.set_random_seed(seed)
+    seed_generators(seed)
     recorder = EpochRecorder(training_data.count_rows(x) if training_data.is_arrays(x) else None)
     history = arm.train(
         model,

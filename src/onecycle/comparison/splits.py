@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import keras
-
 from onecycle.keras_support import training_data
+from onecycle.keras_support.random_state import seed_generators
 from onecycle.keras_support.types import Nested
 from onecycle.suggestions.arguments import described
 
@@ -36,7 +35,7 @@ def data_for_seed(data: Data, seed: int) -> TrainingSplit:
     """
     if not callable(data):
         return data
-    keras.utils.set_random_seed(seed)
+    seed_generators(seed)
     return _full_split(data(seed), f"data({seed})")
 
 

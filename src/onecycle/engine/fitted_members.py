@@ -18,6 +18,7 @@ from onecycle.hyperparameters.unused_optimizer import unused_optimizer_error
 from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.loss_capture import LossRecorder
 from onecycle.keras_support.optimizers import build_optimizer, raw_step, skips_updates
+from onecycle.keras_support.random_state import seed_generators
 from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
@@ -106,7 +107,7 @@ class _RecordedFit(keras.callbacks.Callback):
     def fit(self, arguments: SharedFitArguments, seed: int) -> History:
         """Call `fit` right after seeding and return its history."""
         self._recorded_before, self._seed = len(self._recorder.read()), seed
-        keras.utils.set_random_seed(seed)
+        seed_generators(seed)
         with without_data_warnings():
             return dict(self._trained_model.fit(**arguments.as_keywords(), verbose=0, callbacks=[self]).history)
 
@@ -121,7 +122,7 @@ class _RecordedFit(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if epoch == 0:
             # Again, since `fit` may have drawn a batch to build the model before the first epoch.
-            keras.utils.set_random_seed(self._seed)
+            seed_generators(self._seed)
         if self._trained_model.train_function is not self._wrapper:
             self._compiled_step = self._trained_model.train_function
             self._wrapper = self._trained_model.train_function = self._recorded_step

@@ -172,14 +172,17 @@ class MembersPart:
 
     def averaged_metrics(self) -> dict[str, Array]:
         """Return name -> (members,) the metrics of the averaged weights on the validation data."""
-        return self._evaluated(with_averaged_weights(self._state))
+        _, metrics = self._evaluated(with_averaged_weights(self._state))
+        return metrics
 
     def _values(self, metrics: keras.KerasTensor) -> dict[str, Array]:
         """Return the metrics at the end of an epoch, given the output of the program."""
         row = self._group.with_axis(metrics)[: self._count, 0].astype("float64")
         named = {name: row[:, k] for k, name in enumerate(self._programs.step_metrics)}
-        return named | {f"val_{name}": values for name, values in self._evaluated(self._state).items()}
+        # An evaluation changes the state too, as that of a layer that draws random numbers in it.
+        self._state, validation = self._evaluated(self._state)
+        return named | {f"val_{name}": values for name, values in validation.items()}
 
-    def _evaluated(self, state: TrainingState) -> dict[str, Array]:
-        _, values = self._programs.evaluate(self._group, state, self._validation)
-        return {name: values[: self._count, k] for k, name in enumerate(self._programs.metric_names)}
+    def _evaluated(self, state: TrainingState) -> tuple[TrainingState, dict[str, Array]]:
+        state, values = self._programs.evaluate(self._group, state, self._validation)
+        return state, {name: values[: self._count, k] for k, name in enumerate(self._programs.metric_names)}

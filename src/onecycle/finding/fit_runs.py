@@ -15,6 +15,7 @@ from onecycle.keras_support import devices, training_data
 from onecycle.keras_support.data_checks import batches_required
 from onecycle.keras_support.fit_scope import close_ended_fit
 from onecycle.keras_support.optimizers import skips_updates
+from onecycle.keras_support.random_state import seed_generators
 from onecycle.keras_support.running_fit import without_data_warnings
 from onecycle.keras_support.snapshot import StateSnapshot
 from onecycle.keras_support.train_function import set_steps_per_execution
@@ -128,7 +129,7 @@ class _RampCallback(keras.callbacks.Callback):
 def set_seed(seed: int | None) -> None:
     """Seed all random generators, if there is a seed."""
     if seed is not None:
-        keras.utils.set_random_seed(seed)
+        seed_generators(seed)
 
 
 def _evaluate(model: keras.Model, data: tuple[Nested, ...]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from onecycle.finding.race_standing import RATIO
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep_budget import SEARCH_RATIO
 from onecycle.hyperparameters.layer_rates import LayerRates
+from onecycle.hyperparameters.optimizer_traits import HIGHEST_NORMALIZED_PEAK, normalizes_gradients
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.range_test import RangeTest
 from onecycle.suggestions import one_cycle_divisor
@@ -54,6 +56,8 @@ def checked_candidates(candidates: object) -> int | tuple[float, ...]:
     Raises:
         TypeError, ValueError: For anything else, or fewer than two.
     """
+    if isinstance(candidates, np.ndarray):
+        candidates = candidates.tolist()
     if isinstance(candidates, Sequence) and not isinstance(candidates, str):
         rates = tuple(sorted({check_learning_rate("candidates", rate) for rate in candidates}))
         if len(rates) < 2:
@@ -101,13 +105,14 @@ def start_of_race(
         )  # fmt: skip
 
     test = tested(min(RANGE_TEST_UPDATES, max(MIN_RANGE_TEST_UPDATES, updates // 2)))
+    highest = HIGHEST_NORMALIZED_PEAK if normalizes_gradients(model.optimizer) else math.inf
     if _center(test) is not None or updates * LARGEST_SHARE < LONGER_UPDATES:
-        return candidates_around(test, candidates, wide=wide)
-    start = candidates_around(tested(LONGER_UPDATES), candidates, wide=wide)
+        return candidates_around(test, candidates, wide=wide, highest=highest)
+    start = candidates_around(tested(LONGER_UPDATES), candidates, wide=wide, highest=highest)
     return replace(start, spent_before=test.training_steps or 0)
 
 
-def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True) -> RaceStart:
+def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True, highest: float = math.inf) -> RaceStart:
     """Return the candidates around what a range test suggests, or as far below the blow-up if it suggests nothing.
 
     If it saw no blow-up, they go down from the highest rate.
@@ -116,6 +121,7 @@ def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True) ->
         test: The range test.
         candidates: How many.
         wide: Whether they are far apart.
+        highest: Peak above which they do not begin to go down.
     """
     center = _center(test)
     if center is not None:
@@ -124,7 +130,7 @@ def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True) ->
             note = f"The range test is not conclusive, so the candidates lie around {center:.3g}, below its blow-up."
         return RaceStart(tuple(center * factor for factor in _factors(candidates, wide)), test, note)
     # Without a blow-up, the best rate may be far below the highest one.
-    highest = float(test.learning_rates[-1])
+    highest = min(float(test.learning_rates[-1]), highest)
     rates = tuple(sorted(highest / SEARCH_RATIO ** (2 * k) for k in range(candidates)))
     note = f"The range test suggests no learning rate, so the candidates go down from {highest:.3g}."
     return RaceStart(rates, test, note)

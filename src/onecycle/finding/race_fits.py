@@ -149,6 +149,11 @@ class RaceFits:
             state.restore()
         self.average.assign(average)
 
+    def restore_start(self) -> None:
+        """Give the model the state in which every candidate begins."""
+        self._random.restore()
+        self._start.restore()
+
     def restore_finished(self, member: RaceMember) -> None:
         """Give the model the state of a candidate whose training a callback ended early."""
         if member.final is not None:
@@ -162,7 +167,8 @@ class RaceFits:
         # After a last leg in another process, there is none of Keras.
         history = self._history or keras.callbacks.History()
         history.set_model(self.model)
-        history.history = dict(winner.history)
+        history.set_params({"verbose": 0, "epochs": self._arguments["epochs"], "steps": self._steps_per_epoch})
+        history.history = dict(sorted(winner.history.items()))  # the order of Keras
         history.epoch = list(range(max(map(len, winner.history.values()), default=0)))
         set_untracked(self.model, history=history)
         return history

@@ -82,16 +82,18 @@ def race_result(
 def _reason(rounds: Rounds, member: RaceMember, winner: RaceMember) -> str:
     if member is not winner:
         return member.dropped
+    others = [other for other in rounds.members if other is not winner]
     rivals = [
-        (cut, other.scores[cut]) for other in rounds.members for cut in other.scores
-        if other is not winner and cut in winner.scores and np.isfinite(other.scores[cut])
+        (cut, other.scores[cut]) for other in others if not other.diverged for cut in rounds.cut_steps
+        if cut in winner.scores and np.isfinite(other.scores.get(cut, np.nan))
     ]  # fmt: skip
     if not rivals:
         return "Won: all others diverged."
     last = max(cut for cut, _ in rivals)
     rival = min((score for cut, score in rivals if cut == last), key=rounds.judge.key)
-    name = f"val_{rounds.judge.monitor}"
-    return f"Won: {name} {winner.scores[last]:.4g} at {100 * last:.0f} %, against {rival:.4g}."
+    lead = f"val_{rounds.judge.monitor} {winner.scores[last]:.4g} at {100 * last:.0f} %, against {rival:.4g}"
+    lost = [other for other in others if other.diverged and np.isfinite(other.scores.get(last, np.nan))]
+    return f"Won: {lead}{'; those with which it went on diverged' if lost else ''}."
 
 
 def _curves(members: Sequence[RaceMember], total_steps: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onecycle.finding.race_data import Judge
 from onecycle.finding.race_member import RaceMember
-from onecycle.finding.race_standing import RATIO, Standing
+from onecycle.finding.race_standing import RATIO, Baseline, Standing
 
 if TYPE_CHECKING:
     from onecycle.finding.race_store import RaceStore
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Fractions of the cycle, from the tuning tasks of studies/2026-11-28_benchmark.
 CUTS = (0.24, 0.7)
 KEPT_AT_FIRST_CUT = 2
-MAX_LOWER_SETS = 2  # of candidates, if all diverge
+MAX_MORE_SETS = 2  # of candidates, if all diverge or none learns anything
 MAX_LOWER = 4  # single candidates, if the lowest one led and then diverged
 
 
@@ -46,8 +46,9 @@ class Rounds:
         trend_step: The step of the score from which the trend to the first cut is drawn; 0 for no trend.
         total_steps: Steps of a whole run.
         budget: Steps up to which candidates are added after the first cut.
-        spent_before: Steps of the range test.
+        spent_before: Steps of the range test, and of trainings that were repeated.
         store: The race on disk, or None.
+        baseline: As for `Standing`.
 
     Attributes:
         members: All candidates.
@@ -62,12 +63,13 @@ class Rounds:
     spent_before: int
     store: RaceStore | None = None
     trend_step: int = 0
+    baseline: Baseline | None = None
     members: list[RaceMember] = field(default_factory=list)
     note: str = ""
     _lower: int = 0
 
     def __post_init__(self) -> None:
-        self._standing = Standing(self.judge, self.cut_steps, self.trend_step)
+        self._standing = Standing(self.judge, self.cut_steps, self.trend_step, self.baseline)
 
     @property
     def steps_spent(self) -> int:
@@ -98,12 +100,12 @@ class Rounds:
 
     def _first_round(self, learning_rates: Sequence[float], cut: float) -> None:
         self._train([self._new_member(rate) for rate in learning_rates], cut)
-        for _ in range(MAX_LOWER_SETS):
-            if self.alive:
+        self._refuse_scores_that_are_not_finite(cut)
+        for _ in range(MAX_MORE_SETS):
+            side = self._standing.missing_side(self.members, cut)
+            if not side:
                 break
-            lower = [min(m.learning_rate for m in self.members) / RATIO**k for k in range(1, 1 + len(learning_rates))]
-            self.note = "All candidates diverged, so lower ones were added."
-            self._train([self._new_member(rate) for rate in lower], cut)
+            self._train([self._new_member(rate) for rate in self._next_set(side, len(learning_rates))], cut)
         if not self.alive:
             lowest = min(member.learning_rate for member in self.members)
             raise ValueError(
@@ -112,6 +114,26 @@ class Rounds:
             )
         self._add_candidates(cut)
         self._drop(cut, kept=KEPT_AT_FIRST_CUT if len(self.cut_steps) > 1 else 1)
+
+    def _next_set(self, side: int, number: int) -> list[float]:
+        """Return more peaks on one side of all others, below (-1) or above (1)."""
+        rates = [member.learning_rate for member in self.members]
+        if not self.alive:
+            self.note = "All candidates diverged, so lower ones were added."
+            return [min(rates) / RATIO**k for k in range(1, 1 + number)]
+        name = "higher" if side > 0 else "lower"
+        self.note = f"No candidate learned anything until the first cut, so {name} ones were added."
+        end = max(rates) if side > 0 else min(rates)
+        return [end * RATIO ** (2 * side * k) for k in range(1, 1 + number)]
+
+    def _refuse_scores_that_are_not_finite(self, cut: float) -> None:
+        """Raise a ValueError if no candidate has a score, and not because it diverged."""
+        if self.alive or any(member.diverged for member in self.members):
+            return
+        raise ValueError(
+            f"val_{self.judge.monitor} is not finite for any candidate at {100 * cut:.0f} % of the cycle, though the "
+            "training losses are. Pass another `monitor`, or other `validation_data`."
+        )
 
     def _round(self, cut: float, kept: int) -> None:
         if len(self.alive) == 1:
@@ -182,10 +204,12 @@ class Rounds:
 
     def _drop_if_diverged(self, member: RaceMember, cut: float) -> None:
         if not member.dropped and not np.isfinite(member.scores.get(cut, np.nan)):
-            self._drop_diverged(member)
+            self._drop_lost(member)
 
-    def _drop_diverged(self, member: RaceMember) -> None:
+    def _drop_lost(self, member: RaceMember) -> None:
         member.dropped = f"Diverged: its loss was not finite after {member.steps} steps."
+        if not member.diverged:
+            member.dropped = f"Dropped after {member.steps} steps: val_{self.judge.monitor} was not finite."
         member.release()
 
     def _replace_lost_leader(self, cut: float) -> None:
@@ -205,17 +229,34 @@ class Rounds:
             self._train([self._new_member(rate)], cut)
 
     def _finish(self) -> RaceMember:
-        """Train the winner to its end; if it diverges there, a lower candidate or the runner-up."""
+        """Train the winner to its end; if it diverges there, a lower candidate or the runner-up.
+
+        At last those that were dropped earlier, whose states were not kept: once more, from their start.
+        """
         last = max(self.cut_steps)
-        while queue := self.alive or sorted(self._waiting(), key=lambda one: -len(one.scores)):
+        while queue := self.alive or sorted(self._waiting(), key=lambda one: -len(one.scores)) or self._revived():
             winner = queue[0]
             winner.dropped = ""
             self.trainer.finish(winner)
             if not winner.diverged:
                 return winner
-            self._drop_diverged(winner)
+            self._drop_lost(winner)
             self._replace_lost_leader(last)
         raise ValueError("The winner of the race diverged before its end. Check the data, or pass lower `candidates`.")
+
+    def _revived(self) -> list[RaceMember]:
+        """Return the best of the candidates whose states were not kept, to be trained from its start; else nothing."""
+        first = min(self.cut_steps)
+        lost = [one for one in self.members if not one.diverged and np.isfinite(one.scores.get(first, np.nan))]
+        if not lost:
+            return []
+        best = min(lost, key=lambda one: self._standing.key(one, first))
+        self.note = f"Those that were better diverged, so {best.learning_rate:.3g} was trained again from its start."
+        again = self._new_member(best.learning_rate)
+        again.scores |= best.scores
+        self.spent_before += best.steps - again.steps
+        self.members[self.members.index(best)] = again
+        return [again]
 
     def _waiting(self) -> list[RaceMember]:
         return [member for member in self.members if member.dropped and member.paused is not None]

@@ -119,15 +119,10 @@ class _Run:
         with training.fits(portable=portable, progress=report) as fits:
             trainer = trainer_of(training, fits, payload, report, start.learning_rates)
             rounds = self._rounds = Rounds(
-                trainer,
-                training.judge,
-                cuts,
-                training.total_steps,
-                budget,
-                start.steps_spent,
-                self._store,
-                training.trend_step,
-            )
+                trainer, training.judge, cuts, total_steps=training.total_steps, budget=budget,
+                spent_before=start.steps_spent, store=self._store, trend_step=training.trend_step,
+                baseline=None if start.range_test is None else training.baseline(fits),
+            )  # fmt: skip
             winner = rounds.run(start.learning_rates)
         progress.finish()
         history = fits.finish(winner)

@@ -15,9 +15,11 @@ from onecycle.finding.race_fits import RaceFits
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest
 from onecycle.finding.race_rounds import CUTS
-from onecycle.finding.race_standing import TREND_FROM
+from onecycle.finding.race_standing import TREND_FROM, Baseline
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import backends, devices, training_data
+from onecycle.keras_support.guessing import guessing_loss
+from onecycle.keras_support.guessing_targets import guessing_loss_of_targets
 from onecycle.keras_support.partial_fit import can_repeat_epoch
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
@@ -60,6 +62,13 @@ class RaceTraining:
         steps = training_data.steps_per_epoch(data.x, request.batch_size, arguments.get("steps_per_epoch"))
         if steps is None:
             raise ValueError(UNKNOWN_LENGTH)
+        made = training_data.steps_of_epochs(data.x, arguments.get("steps_per_epoch"), request.epochs)
+        if made and min(made) < steps:
+            raise ValueError(
+                "All epochs of a race must have the same number of steps. The data set ends within an epoch of "
+                f"{steps} steps, and so would the epoch. Pass a `steps_per_epoch` that divides the length of the data "
+                f"set, or leave it out. Received: steps_per_epoch={arguments.get('steps_per_epoch')}"
+            )
         self.steps_per_epoch = steps
         self.total_steps = steps * request.epochs
         if self.total_steps < MIN_STEPS:
@@ -155,6 +164,22 @@ class RaceTraining:
         # At once, so that an interrupt leaves a candidate that has been judged or one that has not.
         member.scores |= scores
         member.marked_average = None
+
+    def baseline(self, fits: RaceFits) -> Baseline:
+        """Return what a candidate that learns something is better than.
+
+        Args:
+            fits: What trains the candidates.
+        """
+
+        def start_score() -> float:
+            fits.restore_start()
+            return self.judge.score()
+
+        model, data = self._model, self.data
+        weighted = data.sample_weight is not None or self.request.class_weight is not None or bool(model.losses)
+        guessing = 0.0 if weighted else guessing_loss(model) or guessing_loss_of_targets(model, data.y)
+        return Baseline(guessing, start_score)
 
     @cached_property
     def reason_not_compiled(self) -> str | None:

@@ -26,6 +26,10 @@ _NORMALIZES_GRADIENTS = (
     "ScheduleFreeAdamW",
 )
 
+# An optimizer that divides by the size of the gradient changes each weight by about the learning rate in each step.
+# The weights of a network that trains are smaller than 1.
+HIGHEST_NORMALIZED_PEAK = 1.0
+
 
 def momentum_attributes(optimizer: keras.optimizers.Optimizer) -> tuple[str, ...]:
     """Return the names of the attributes that hold the optimizer's momentum; none if it has no momentum."""

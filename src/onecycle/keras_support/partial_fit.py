@@ -115,14 +115,15 @@ def can_repeat_epoch(x: Nested, *, shuffle: bool) -> bool:
     """Return whether data yields the same batches again once the random generators and its own state are restored.
 
     `tf.data` draws from generators that cannot be read. It also shuffles arrays on TensorFlow, by a seed of its own if
-    there is no global one.
+    there is no global one. The workers of a `PyDataset` read ahead, into the next epoch too.
 
     Args:
         x: The data, as `fit` takes it.
         shuffle: The argument of `fit`.
     """
     if not is_arrays(x):
-        return not type(x).__module__.startswith("tensorflow")
+        reads_ahead = isinstance(x, keras.utils.PyDataset) and (x.workers > 1 or x.use_multiprocessing)
+        return not type(x).__module__.startswith("tensorflow") and not reads_ahead
     return backends.name() != "tensorflow" or not shuffle or random_states()["tensorflow"][0] is not None
 
 

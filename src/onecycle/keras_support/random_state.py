@@ -44,6 +44,18 @@ def set_global_seed(seed: int | None) -> None:
     global_state.set_global_attribute(_GLOBAL_SEED, seed)
 
 
+def seed_generators(seed: int) -> None:
+    """Seed all global generators: as `keras.utils.set_random_seed`, and that of PyTorch on every backend.
+
+    A `DataLoader` draws from it on any.
+    """
+    keras.utils.set_random_seed(seed)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.manual_seed(seed)
+
+
 def random_states() -> dict[str, Any]:
     """Return the states of the global generators that Keras' data pipelines and layers may draw from, by library."""
     states: dict[str, Any] = {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002 - Keras draws from it

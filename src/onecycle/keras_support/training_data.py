@@ -125,10 +125,31 @@ def steps_per_epoch(x: Nested, batch_size: int | None, given: int | None = None)
         given: The argument `steps_per_epoch` of `fit`, or None.
     """
     if is_arrays(x):
-        available: int | None = count_batches(count_rows(x), batch_size or DEFAULT_BATCH_SIZE)
-    else:
-        available = data_adapters.number_of_batches(x)
+        # `fit` repeats arrays for as many steps as it is asked for, but no data set.
+        return given or count_batches(count_rows(x), batch_size or DEFAULT_BATCH_SIZE)
+    available = data_adapters.number_of_batches(x)
     return min(filter(None, (available, given)), default=None)
+
+
+def steps_of_epochs(x: Nested, given: int | None, epochs: int) -> list[int] | None:
+    """Return the steps that `fit` makes in each epoch on a data set whose length it knows; None for other data.
+
+    With `steps_per_epoch`, an epoch goes on in the data set where the one before ended, and ends where the data set
+    ends, so that a number of steps that does not divide its length makes shorter epochs in between.
+
+    Args:
+        x: The data.
+        given: The argument `steps_per_epoch` of `fit`, or None.
+        epochs: Number of epochs.
+    """
+    available = None if is_arrays(x) else data_adapters.batches_known_to_keras(x)
+    if available is None or available < 1:
+        return None
+    steps, left = [], available
+    for _ in range(epochs):
+        steps.append(min(given or available, left))
+        left = left - steps[-1] or available
+    return steps
 
 
 def fit_knows_length(x: Nested) -> bool:

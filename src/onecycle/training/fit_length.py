@@ -64,6 +64,10 @@ def fit_length(
     given = arguments.get("steps_per_epoch")
     steps = training_data.steps_per_epoch(x, batch_size, given)
     continues = bool(first and total_steps and total_steps > epochs * (steps or 0))
+    made = training_data.steps_of_epochs(x, given, epochs)
+    if given and made and total_steps is None and not spec.has_ready_schedule and sum(made) < given * epochs:
+        # Keras would report more steps than it makes.
+        return FitLength(epochs, given, sum(made))
     if given or training_data.fit_knows_length(x):
         return FitLength(epochs, given, total_steps, continues)
     if total_steps is None and not spec.has_ready_schedule:

@@ -11,7 +11,7 @@ import keras
 from onecycle.finding.range_test import find_learning_rate
 from onecycle.finding.sweep import sweep_learning_rates
 from onecycle.finding.sweep_budget import SweepTooShortError
-from onecycle.hyperparameters.optimizer_traits import normalizes_gradients
+from onecycle.hyperparameters.optimizer_traits import HIGHEST_NORMALIZED_PEAK, normalizes_gradients
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import training_data
 from onecycle.keras_support.graph import inputs_of_linear_head
@@ -26,9 +26,6 @@ from onecycle.training.cycle_spec import CycleSpec
 # For the second attempt: a noisy curve needs more steps, and losses on an unusual scale need wider limits. Only the
 # steps of SGD grow with the scale of the loss, so only SGD may need a higher maximum.
 WIDER_MIN, WIDER_MAX, WIDER_MAX_OF_SGD, WIDER_STEPS = 1e-8, 10.0, 1e3, 900
-# An optimizer that divides by the size of the gradient changes each weight by about the learning rate in each step.
-# The weights of a network that trains are smaller than 1.
-HIGHEST_NORMALIZED_PEAK = 1.0
 # The rule for a loss that fell and never shot up. With such a network any rate of the test trains.
 RULE_WITHOUT_BLOW_UP = "steepest"
 # For a last layer alone, on frozen ones, and an optimizer that divides by the size of the gradient. Each step changes
