@@ -40,6 +40,20 @@ cycle = history.onecycle.parameters()
 print(json.dumps([len(runs), runs[0].data.params, cycle, values, history.history]))
 """
 
+MLFLOW_RACE = """
+import mlflow
+mlflow.keras.autolog(log_models=False, log_datasets=False, silent=True)
+x = np.random.RandomState(0).randn(200, 4).astype("float32")
+history = onecycle.fit_one_cycle(compiled(), x, x[:, :1], epochs=3, max_learning_rate="race", seed=0, verbose=0)
+automatic = len(mlflow.search_runs(output_format="list"))
+with mlflow.start_run():
+    mlflow.log_params(history.onecycle.parameters())
+    for epoch in history.epoch:
+        mlflow.log_metrics({name: values[epoch] for name, values in history.history.items()}, epoch)
+(run,) = mlflow.search_runs(output_format="list")
+print(json.dumps([automatic, run.data.metrics, run.data.params["max_learning_rate"], history.history]))
+"""
+
 COMET = """
 import zipfile
 quiet = {name: False for name in ("log_code", "log_env_details", "log_git_metadata", "log_git_patch")}
@@ -105,6 +119,16 @@ def test_mlflow(logged):
         parameters["optimizer_learning_rate"]
         == f"OneCycle(max_learning_rate={cycle['max_learning_rate']}, total_steps=8)"
     )
+
+
+@pytest.mark.long
+def test_mlflow_beside_a_race(logged):
+    """Autologging has no run, and the history of the winner can be logged."""
+    pytest.importorskip("mlflow")
+    automatic, metrics, peak, history = logged(MLFLOW_RACE)
+    assert automatic == 0
+    assert metrics == {name: pytest.approx(values[-1]) for name, values in history.items()}
+    assert float(peak) > 0
 
 
 def test_comet(logged):

@@ -53,7 +53,7 @@ def race_learning_rates(
     A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state of
     the model and the same random states. At 0.24 of the cycle they are judged on held-out data, and one more is added
     next to the best one, 2.5 times as high or low. Two go on to 0.7 of the cycle, and the better one to the end. This
-    costs at most 2.3 runs. The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle`
+    costs at most 2.3 runs, and more in trainings of fewer than 300 steps. The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle`
     had been called with its peak.
 
     In the middle of a cycle, the loss itself favors peaks that are too low. So the candidates are judged by the
@@ -73,8 +73,8 @@ def race_learning_rates(
         y: Targets, as in `fit`.
         epochs: Number of epochs, which is the length of the cycle.
         candidates: Number of candidates at the start, 2 to 8, at multiples of the suggestion: 0.4 and 2.5; 0.16, 1 and
-            6.25; 0.064, 0.4, 2.5 and 16; more, or with few held-out rows, in steps of 2.5. Or the peaks themselves, and
-            there is no range test.
+            6.25; 0.064, 0.4, 2.5 and 16; more, or with few held-out rows, in steps of 2.5. Or the peaks themselves, as
+            a list or a 1-D array, and there is no range test.
         validation_data: The held-out data on which the candidates are judged, as `fit` takes it. It is also evaluated
             after each epoch. By default a random fifth of the rows is held out, at most 10,000, on which the winner is
             not trained; of a data set, a fifth of its batches. Required for data sets that shuffle their rows anew in
