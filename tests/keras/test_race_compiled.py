@@ -37,6 +37,7 @@ class Noise(layers.Layer):
         self.seeds = keras.random.SeedGenerator(4)
 
     def call(self, inputs):
+        """Return inputs with noise."""
         return inputs + 0.1 * keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
 
 

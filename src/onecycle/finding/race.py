@@ -50,11 +50,11 @@ def race_learning_rates(
 ) -> Race:
     """Train with several peaks at once, drop the worse ones on the way, and keep the best, trained.
 
-    A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state of
-    the model and the same random states. At 0.24 of the cycle they are judged on held-out data, and one more is added
-    next to the best one, 2.5 times as high or low. Two go on to 0.7 of the cycle, and the better one to the end. This
-    costs at most 2.3 runs, and more in trainings of fewer than 300 steps. The model then has the weights and the optimizer state of the winner, as if `fit_one_cycle`
-    had been called with its peak.
+    A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state
+    of the model and the same random states. At 0.24 of the cycle they are judged on held-out data, and one more is
+    added next to the best one, 2.5 times as high or low. Two go on to 0.7 of the cycle, and the better one to the
+    end. This costs at most 2.3 runs, and more in trainings of fewer than 300 steps. The model then has the weights
+    and the optimizer state of the winner, as if `fit_one_cycle` had been called with its peak.
 
     In the middle of a cycle, the loss itself favors peaks that are too low. So the candidates are judged by the
     exponential moving average of their weights and BatchNormalization statistics, which stands for the annealing to

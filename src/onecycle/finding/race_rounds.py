@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onecycle.finding.race_data import Judge
+from onecycle.finding.race_learning import Baseline
 from onecycle.finding.race_member import RaceMember
-from onecycle.finding.race_standing import RATIO, Baseline, Standing
+from onecycle.finding.race_standing import RATIO, Standing
 
 if TYPE_CHECKING:
     from onecycle.finding.race_store import RaceStore
@@ -48,7 +49,7 @@ class Rounds:
         budget: Steps up to which candidates are added after the first cut.
         spent_before: Steps of the range test, and of trainings that were repeated.
         store: The race on disk, or None.
-        baseline: As for `Standing`.
+        baseline: What a candidate that learns is better than; None if the user chose the peaks, whatever they do.
 
     Attributes:
         members: All candidates.
@@ -69,7 +70,7 @@ class Rounds:
     _lower: int = 0
 
     def __post_init__(self) -> None:
-        self._standing = Standing(self.judge, self.cut_steps, self.trend_step, self.baseline)
+        self._standing = Standing(self.judge, self.cut_steps, self.trend_step)
 
     @property
     def steps_spent(self) -> int:
@@ -102,7 +103,7 @@ class Rounds:
         self._train([self._new_member(rate) for rate in learning_rates], cut)
         self._refuse_scores_that_are_not_finite(cut)
         for _ in range(MAX_MORE_SETS):
-            side = self._standing.missing_side(self.members, cut)
+            side = self._missing_side(cut)
             if not side:
                 break
             self._train([self._new_member(rate) for rate in self._next_set(side, len(learning_rates))], cut)
@@ -114,6 +115,12 @@ class Rounds:
             )
         self._add_candidates(cut)
         self._drop(cut, kept=KEPT_AT_FIRST_CUT if len(self.cut_steps) > 1 else 1)
+
+    def _missing_side(self, cut: float) -> int:
+        """Return the side on which others than these candidates may be, -1 for lower ones; 0 if there are enough."""
+        if not self.alive:
+            return -1
+        return 0 if self.baseline is None else self.baseline.missing_side(self.members, cut)
 
     def _next_set(self, side: int, number: int) -> list[float]:
         """Return more peaks on one side of all others, below (-1) or above (1)."""

@@ -12,10 +12,11 @@ from onecycle.engine.eligibility import reason_not_compiled, reason_validation_n
 from onecycle.engine.member_schedules import preserved_installation
 from onecycle.finding.race_data import Judge, RaceData
 from onecycle.finding.race_fits import RaceFits
+from onecycle.finding.race_learning import Baseline
 from onecycle.finding.race_member import RaceMember
 from onecycle.finding.race_request import RaceRequest
 from onecycle.finding.race_rounds import CUTS
-from onecycle.finding.race_standing import TREND_FROM, Baseline
+from onecycle.finding.race_standing import TREND_FROM
 from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.guessing import guessing_loss
@@ -179,7 +180,7 @@ class RaceTraining:
         model, data = self._model, self.data
         weighted = data.sample_weight is not None or self.request.class_weight is not None or bool(model.losses)
         guessing = 0.0 if weighted else guessing_loss(model) or guessing_loss_of_targets(model, data.y)
-        return Baseline(guessing, start_score)
+        return Baseline(self.judge, guessing, start_score)
 
     @cached_property
     def reason_not_compiled(self) -> str | None:
