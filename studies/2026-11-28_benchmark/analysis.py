@@ -1,6 +1,6 @@
 """Make the tables and the picture from the records, without training: python analysis.py [--runs runs] [--to folder]
 
-Writes results.md, cost.png, and the tables between the marks of README.md.
+Writes results.md, regrets.png, and the tables between the marks of README.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from admission import admitted
+from admission import admission_of, admitted
 from earlier_study import tables
 from grids import SEEDS, Truth, as_loss
 from matplotlib.figure import Figure
@@ -24,6 +24,11 @@ CATASTROPHE = 0.5  # regret above which a run is catastrophic
 RESAMPLES, LEVEL = 2000, 0.95
 MAX_REGRET = 10.0  # stands for that of a run that diverged
 MEASURES = ("regret", "points", "deviations", "cost", "refused")
+PAIRS = (
+    ("race of 3", "sweep"), ("race of 3", "one_cycle"), ("race of 3", "race of 2"), ("race of 4", "race of 3"),
+    ("race of 3", "default rate"), ("sweep", "one_cycle"), ("one_cycle", "the article's tenth"),
+    ("one_cycle", "fastai valley"), ("one_cycle", "default rate"),
+)  # fmt: skip
 OURS = ("one_cycle", "sweep", "race of 2", "race of 3", "race of 4")  # green in the picture
 Rows = dict[str, dict[str, np.ndarray]]  # measure -> task -> (seeds,)
 
@@ -42,7 +47,9 @@ def main() -> None:
         parts += [f"## {title}\n", pickers_table(found), task_table(found, list(truths))]
         if names == JUDGING:
             tables.fill(arguments.to / "README.md", "pickers", pickers_table(found))
-            draw(found, arguments.to / "cost.png")
+            tables.fill(arguments.to / "README.md", "pairs", pairs_table(found))
+            tables.fill(arguments.to / "README.md", "limits", limits_table(found, truths))
+            draw(found, arguments.to / "regrets.png")
     if parts:
         (arguments.to / "results.md").write_text("\n".join(parts) + "\n")
 
@@ -109,6 +116,41 @@ def pickers_table(found: dict[str, Rows]) -> str:
     return tables.table(head, [line[1:] for line in sorted(lines)])
 
 
+def pairs_table(found: dict[str, Rows]) -> str:
+    """Return a row for each pair of pickers: the difference of their regrets on the same tasks and seeds."""
+    lines = []
+    for one, other in PAIRS:
+        first, second = found[one]["regret"], found[other]["regret"]
+        differences = {task: first[task] - second[task] for task in first if task in second}
+        values = np.concatenate(list(differences.values()))
+        better = sum(float(of_seed.mean()) < 0 for of_seed in differences.values())
+        cells = [with_interval(differences, STATISTICS[name]) for name in ("median", "mean")]
+        lines.append((f"{one} − {other}", *cells, tables.percent(float((values < 0).mean())),
+                      f"{better} of {len(differences)}"))  # fmt: skip
+    head = ("difference of regrets", "median", "mean", "runs in which the first is better", "tasks")
+    return tables.table(head, lines)
+
+
+def limits_table(found: dict[str, Rows], truths: dict[str, Truth]) -> str:
+    """Return a row for each picker with its regrets where stability limits the rate, and where overfitting does.
+
+    Args:
+        found: The measures of each picker.
+        truths: Name -> truth of each task.
+    """
+    overfitted = [name for name, truth in truths.items() if admission_of(truth).overfitted]
+    groups = {"stability": [name for name in truths if name not in overfitted], "overfitting": overfitted}
+    lines = []
+    for picker, rows in found.items():
+        if len(rows["regret"]) < len(truths):
+            continue  # an optimizer that is compared with one optimizer only
+        chosen = [np.concatenate([rows["regret"][name] for name in names]) for names in groups.values()]
+        cells = [tables.percent(statistic(values)) for values in chosen for statistic in STATISTICS.values()]
+        lines.append((float(np.median(chosen[0])), picker, *cells))
+    head = [f"{group} ({len(names)} tasks): {name}" for group, names in groups.items() for name in STATISTICS]
+    return tables.table(("picker", *head), [line[1:] for line in sorted(lines)])
+
+
 def cost_of(rows: Rows) -> float:
     """Return the mean cost of a picker, each task counting once."""
     return float(np.mean([costs.mean() for costs in rows["cost"].values()]))
@@ -153,27 +195,30 @@ def task_table(found: dict[str, Rows], tasks: list[str]) -> str:
 
 
 def draw(found: dict[str, Rows], path: Path) -> None:
-    """Draw the median regret of each picker, with its interval, against its cost in runs.
+    """Draw the median regret of each picker with its interval, the mean, and the cost in runs as text.
 
     Args:
         found: The measures of each picker.
         path: Path of the picture.
     """
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 6), layout="constrained")
     ax = figure.add_subplot()
-    for picker, rows in found.items():
-        values = 100 * np.concatenate(list(rows["regret"].values()))
-        low, high = interval(rows["regret"], STATISTICS["median"])
-        cost, middle = cost_of(rows), float(np.median(values))
+    regrets = {picker: 100 * np.concatenate(list(rows["regret"].values())) for picker, rows in found.items()}
+    ordered = sorted(found, key=lambda picker: float(np.median(regrets[picker])), reverse=True)
+    for y, picker in enumerate(ordered):
+        low, high = interval(found[picker]["regret"], STATISTICS["median"])
         color = "#009E73" if picker in OURS else "#767676"
-        ax.plot([cost, cost], [100 * low, 100 * high], color=color, lw=1)
-        ax.plot(cost, middle, "o", color=color)
-        ax.annotate(picker, (cost, middle), xytext=(5, 3), textcoords="offset points", fontsize=8)
-    ax.set_yscale("symlog", linthresh=1)
-    ax.set_yticks([0, 1, 3, 10, 30, 100, 300, 1000], ["0", "1", "3", "10", "30", "100", "300", "1000"])
-    ax.set_ylim(bottom=-1)
-    ax.set_xlabel("total cost in runs, the final run included")
-    ax.set_ylabel("median regret, %")
+        ax.plot([100 * low, 100 * high], [y, y], color=color, lw=1.5)
+        ax.plot(np.median(regrets[picker]), y, "o", color=color)
+        ax.plot(np.mean(regrets[picker]), y, "|", color=color, ms=9, mew=1.5)
+    labels = [f"{picker}, {cost_of(found[picker]):.2f} runs" for picker in ordered]
+    ax.set_yticks(range(len(ordered)), labels)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(left=-0.3)
+    ax.set_xticks([0, 1, 3, 10, 30, 100, 300], ["0", "1", "3", "10", "30", "100", "300"])
+    ax.set_xlabel("regret, %: median with its 95 % interval (dot), mean (bar)")
+    ax.grid(axis="x", color="#e0e0e0", lw=0.8)
+    ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 
