@@ -6,6 +6,7 @@ import pytest
 from oracles.comparisons import build, data_of
 
 from onecycle import compare
+from onecycle.comparison import compiled_runs
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles the runs")
 
@@ -52,6 +53,17 @@ def test_compiled_runs_equal_runs_of_fit():
         else:  # other metrics may differ in the epoch of the NaN
             assert len(one["history"]["loss"]) == len(other["history"]["loss"]) == one["diverged"]
     assert all(run["diverged"] for run in compiled.of("wild"))
+
+
+def test_memory_limits_the_seeds_that_train_together(monkeypatch):
+    """They take turns in groups, of which none is a single seed, and the records are the same."""
+    options = {"seeds": [3, 5, 7, 9, 11], "epochs": 1, "verbose": 0}
+    together = compare(build, data_of(), {"plain": {}, "cycle": {"max_learning_rate": 0.05}}, **options)
+    monkeypatch.setattr(compiled_runs, "MAX_BYTES_TOGETHER", 1)
+    groups = compare(build, data_of(), {"plain": {}, "cycle": {"max_learning_rate": 0.05}}, **options)
+    assert [run["config"]["trained"][:7] for run in groups.of("plain")] == ["2 seeds"] * 2 + ["3 seeds"] * 3
+    for one, other in zip(together.runs, groups.runs, strict=True):
+        assert_close(one["history"], other["history"])
 
 
 def test_incomparable_times_are_reported(tmp_path):

@@ -22,6 +22,7 @@ from onecycle.comparison.runs import (
 from onecycle.comparison.splits import TrainingSplit
 from onecycle.engine import Member, MemberRuns, NotCompiled, train_members
 from onecycle.engine.eligibility import reason_not_compiled
+from onecycle.engine.program_cache import bytes_of
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support import compilation, training_data
 from onecycle.keras_support.model_state import has_unbuilt_metrics
@@ -32,6 +33,9 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
 from onecycle.results.sweep import Sweep
 from onecycle.training.peak import find_peak
+
+MAX_BYTES_TOGETHER = 2**28  # of the seeds that are trained together; more are no faster on a CPU
+COPIES_OF_WEIGHTS = 4  # of each seed: its model, the state before and after a call, and the optimizer's variables
 
 
 def train_compiled_runs(
@@ -57,11 +61,13 @@ def train_compiled_runs(
     # Arms that search for a rate come last: if no program can be compiled, that shows before the first search.
     for arm in sorted(arms.values(), key=lambda arm: arm.finds_peak):
         seeds = [seed for name, seed in keys if name == arm.name]
-        if len(seeds) > 1:
+        while len(seeds) > 1:
             try:
-                yield from SeedBatch.start(settings, arm, seeds, settings.data).train()
+                records = SeedBatch.start(settings, arm, seeds, settings.data).train()
             except ValueError:  # `NotCompiled`, or an error that the run itself will report with its arm and seed
                 return
+            yield from records
+            seeds = seeds[len(records) :]
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class PlannedMember:
 
 @dataclass(frozen=True)
 class SeedBatch:
-    """All seeds of one arm, to be trained in one program.
+    """Seeds of one arm, to be trained in one program.
 
     Attributes:
         settings: What all runs share.
@@ -103,24 +109,28 @@ class SeedBatch:
 
     @classmethod
     def start(cls, settings: SharedSettings, arm: Arm, seeds: Sequence[int], data: TrainingSplit) -> SeedBatch:
-        """Build the models.
+        """Build the models of the first seeds: as many as fit into memory together, and at least two.
 
         Args:
             settings: What all runs share.
             arm: The arm.
-            seeds: The seeds.
+            seeds: At least two seeds.
             data: The data.
 
         Raises:
             NotCompiled: If the model cannot be trained by a compiled program.
         """
-        models, configs = zip(*(start_run(settings, arm, seed, data) for seed in seeds), strict=True)
+        first = start_run(settings, arm, seeds[0], data)
         (x, y), _ = data
         # All models have the same layers, so the first one decides for all.
-        reason = reason_not_compiled(models[0], x, y)
-        if reason or is_multi_optimizer(models[0].optimizer):
+        reason = reason_not_compiled(first[0], x, y)
+        if reason or is_multi_optimizer(first[0].optimizer):
             raise NotCompiled(reason)
-        return cls(settings, arm, seeds, data, models, configs)
+        number = _number_together(first[0])
+        # A single seed that is left would be trained by `fit`, in another time.
+        together = seeds[: number + (len(seeds) == number + 1)]
+        models, configs = zip(first, *(start_run(settings, arm, seed, data) for seed in together[1:]), strict=True)
+        return cls(settings, arm, together, data, models, configs)
 
     def train(self) -> list[RunRecord]:
         """Train all seeds and return their records.
@@ -205,6 +215,12 @@ class SeedBatch:
     @property
     def _steps_per_epoch(self) -> int:
         return math.ceil(self._rows / self._batch_size)
+
+
+def _number_together(model: keras.Model) -> int:
+    """Return how many seeds are trained together."""
+    weights = sum(map(bytes_of, model.variables))
+    return max(2, MAX_BYTES_TOGETHER // max(1, COPIES_OF_WEIGHTS * weights))
 
 
 def _are_arrays(data: TrainingSplit) -> bool:
