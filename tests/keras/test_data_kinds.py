@@ -181,6 +181,7 @@ KINDS = {
     "other rows": (dense, lambda: (X, Y[:-1])),
     "targets beside a data set": (dense, lambda: (tf_dataset(X, Y), Y)),
 }
+DATA_SETS = ("tf.data", "PyDataset", "DataLoader")
 # On the other backends, Keras refuses to convert these, or fails in its own way.
 ONLY_ON = {"tf.SparseTensor": ("tensorflow", "jax"), "ragged": ("tensorflow",)}
 
@@ -225,7 +226,8 @@ def test_data_is_taken_or_refused_as_by_fit(kind, backend):
     make, data = KINDS[kind]
     expected = prepared(make, data, fit)
     assert [prepared(make, data, function) for function in (find, cycle)] == [expected] * 2
-    if expected is None:
+    # Nothing can be held out of a data set of so few batches.
+    if expected is None and not kind.endswith(DATA_SETS):
         assert prepared(make, data, hold_out) is None
 
 

@@ -24,11 +24,7 @@ from onecycle.suggestions.arguments import check_seed, check_verbose
 from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
-from onecycle.training.fit_arguments import (
-    FitArguments,
-    check_data_and_length,
-    checked_callbacks,
-)
+from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.guard import added_guards
 from onecycle.training.kept_peak import KeptPeak

@@ -84,11 +84,7 @@ def refuse_to_find_peak_again(spec: CycleSpec, *, continues: bool) -> None:
 
 
 def _range_test(
-    model: keras.Model,
-    x: object,
-    y: object,
-    rates: Mapping[str, Any],
-    **options: Unpack[RangeTestOptions],
+    model: keras.Model, x: object, y: object, rates: Mapping[str, Any], **options: Unpack[RangeTestOptions]
 ) -> RangeTest:
     """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
     result = find_learning_rate(model, x, y, **rates, **options)
