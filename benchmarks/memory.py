@@ -21,7 +21,7 @@ from typing import Any
 
 WIDTH, BATCH, STEPS = 784, 32, 300
 SUBJECTS = {
-    "data": ("fit", "find_learning_rate", "fit_one_cycle", "sweep_learning_rates", "race_learning_rates"),
+    "data": ("fit", "find_learning_rate", "fit_one_cycle", "race_learning_rates"),
     "model": ("fit", "find_learning_rate", "find_learning_rate on disk"),
 }
 WORDS, VECTOR = 1_000_000, 100  # of the large model
@@ -93,7 +93,6 @@ def measure(subject: str, large: str, file: Path) -> dict[str, object]:
         "find_learning_rate": lambda: onecycle.find_learning_rate(model, x, y, **test),
         "find_learning_rate on disk": lambda: onecycle.find_learning_rate(model, x, y, keep="disk", **test),
         "fit_one_cycle": lambda: onecycle.fit_one_cycle(model, x, y, max_learning_rate=0.1, **fit),
-        "sweep_learning_rates": lambda: onecycle.sweep_learning_rates(model, x, y, **fit),
         "race_learning_rates": lambda: onecycle.race_learning_rates(model, x, y, **fit),
     }
     variables = [*model.variables, *model.optimizer.variables]

@@ -38,7 +38,6 @@ def main() -> None:
     result, compared = range_test(), comparison()
     cycle = onecycle.OneCycle(0.1, total_steps=1000)
     save_small(result.plot(), "range_test.png")
-    save_small(sweep().plot(), "sweep.png")
     save_small(plot_schedule(cycle, cycle.momentum()), "schedule.png")
     save_small(compared.plot(), "comparison.png")
     save_small(compared.plot_differences("final"), "differences.png")
@@ -68,13 +67,6 @@ def range_test() -> onecycle.results.RangeTest:
     keras.utils.set_random_seed(0)
     (x, y), _ = digits()
     return onecycle.find_learning_rate(build(), x, y, seed=0, verbose=0)
-
-
-def sweep() -> onecycle.results.Sweep:
-    """Run a sweep of the model."""
-    keras.utils.set_random_seed(0)
-    (x, y), _ = digits()
-    return onecycle.sweep_learning_rates(build(), x, y, epochs=EPOCHS, seed=0, verbose=0)
 
 
 def comparison() -> onecycle.results.Comparison:

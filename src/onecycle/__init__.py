@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from onecycle.finding.checking import check
     from onecycle.finding.race import race_learning_rates
     from onecycle.finding.range_test import find_learning_rate
-    from onecycle.finding.sweep import sweep_learning_rates
     from onecycle.hyperparameters.layer_order import layer_groups
     from onecycle.hyperparameters.logger import HyperparameterLogger
     from onecycle.hyperparameters.scheduling import schedule_hyperparameters, unschedule_hyperparameters
@@ -59,7 +58,6 @@ __all__ = [
     "load",
     "race_learning_rates",
     "schedule_hyperparameters",
-    "sweep_learning_rates",
     "unschedule_hyperparameters",
 ]
 
@@ -83,7 +81,6 @@ _MODULES = {
     "load": "results",
     "race_learning_rates": "finding.race",
     "schedule_hyperparameters": "hyperparameters.scheduling",
-    "sweep_learning_rates": "finding.sweep",
     "unschedule_hyperparameters": "hyperparameters.scheduling",
 }
 _SUBPACKAGES = frozenset({"plot", "results", "suggestions", "tasks"})

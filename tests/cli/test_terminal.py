@@ -115,7 +115,7 @@ def make():
 """
 
 
-@pytest.mark.parametrize("command", [["find"], ["fit", "--epochs", "1"], ["sweep", "--epochs", "9"]])
+@pytest.mark.parametrize("command", [["find"], ["fit", "--epochs", "1"], ["race", "--epochs", "9"]])
 def test_batch_size_beside_a_data_set_is_a_usage_error(command, tmp_path, capsys):
     """A data set has its batches, so the option would have no effect: the exit code is 2, before any training."""
     (tmp_path / "batches.py").write_text(DATA_SET)

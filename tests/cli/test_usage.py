@@ -82,7 +82,7 @@ UNWRITABLE = "/proc" if Path("/proc/self").is_dir() else "a_file"
 LINES = [
     # command line, exit code, a part of the message
     ("find bad_syntax:make", 2, "bad_syntax.py, line 1, is not valid Python: invalid syntax."),
-    ("sweep bad_syntax.py:make --epochs 9", 2, "bad_syntax.py, line 1, is not valid Python"),
+    ("race bad_syntax.py:make --epochs 9", 2, "bad_syntax.py, line 1, is not valid Python"),
     ("compare imports_bad_syntax:arms", 2, "bad_syntax.py, line 1, is not valid Python"),
     ("find ends_early:make", 1, "ends_early ended the process with sys.exit(0)"),
     ("fit ends_early.py:make", 1, "ends_early.py ended the process with sys.exit(0)"),
@@ -94,12 +94,12 @@ LINES = [
     ("find mine:other_shape", 1, "expected axis -1 of input shape to have value 3"),
     ("fit mine:other_shape", 1, "expected axis -1 of input shape to have value 3"),
     ("find mine:other_length", 1, "'x' sizes: 64 'y' sizes: 5"),
-    ("sweep mine:other_length --epochs 60", 1, "'x' sizes: 64 'y' sizes: 5"),
+    ("race mine:other_length --epochs 60", 1, "'x' sizes: 64 'y' sizes: 5"),
     ("fit mine:frozen", 1, "`model` must have trainable weights"),
     ("find mine:make --plot a.xyz", 2, "Option --plot must end in .png, .svg or .pdf"),
     (f"fit mine:make --save {UNWRITABLE}/a.json", 2, "Option --save"),
     (f"fit mine:make --model {UNWRITABLE}/a.keras", 2, "Option --model"),
-    (f"sweep mine:make --epochs 9 --plot {UNWRITABLE}/a.png", 2, "Option --plot"),
+    (f"race mine:make --epochs 9 --plot {UNWRITABLE}/a.png", 2, "Option --plot"),
     (f"find mine:make --save {'a' * 300}.json", 2, "Option --save names a place that cannot be written"),
     (
         "find mine:make --max-learning-rate inf",
@@ -109,7 +109,6 @@ LINES = [
     ("fit mine:make --max-learning-rate inf", 2, "Received: --max-learning-rate inf"),
     ("fit mine:make --max-learning-rate 1e300", 2, "Option --max-learning-rate must be between"),
     ("find mine:make --min-learning-rate nan", 2, "Option --min-learning-rate must be a finite number"),
-    ("sweep mine:make --epochs 9 --budget inf", 2, "Option --budget must be a finite number"),
     ("find mine:make --seed 18446744073709551616", 2, "--seed"),
     ("demo --seed -1", 2, "--seed"),
     ("demo --output a_file/plots", 2, "Option --output must be a folder"),

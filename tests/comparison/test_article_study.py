@@ -59,14 +59,6 @@ def test_existing_record_is_kept(further, main_records, tmp_path, monkeypatch):
     assert record.read_text() == "made here"
 
 
-def test_sweep_replaces_search_for_peak(further):
-    """The swept cycle differs from the cycle in what finds its peak alone."""
-    arms = further.swept_arms(PROTOCOLS[further.SWEPT_TASK], {0.0: 0.1, 0.9: 0.01})
-
-    assert list(arms) == ["SGD 0.01, momentum 0.9, tuned", CYCLE, "1cycle, swept"]
-    assert arms["1cycle, swept"] == arms[CYCLE] | {"max_learning_rate": "sweep"}
-
-
 def test_picture_and_batch_arms_cover_their_grids(further):
     """The picture has an arm for each of eight rates, the warning one for each peak and batch size."""
     rates = [arm["optimizer"]["config"]["learning_rate"] for arm in further.picture_arms().values()]

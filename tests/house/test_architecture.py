@@ -23,7 +23,7 @@ LAYERS = (
     ("results",),
     ("suggestions",),
 )
-# Training finds its peak, and a sweep trains with cycles: their modules make no circle, as a test below checks.
+# Training finds its peak, and a race trains with cycles: their modules make no circle, as a test below checks.
 BESIDE = {("training", "finding"), ("finding", "training"), ("comparison", "tasks"), ("report", "plot")}
 RANK = {package: rank for rank, layer in enumerate(reversed(LAYERS)) for package in layer}
 ROOT_FILES = {"__init__.py", "__main__.py", "py.typed"}

@@ -46,8 +46,7 @@ LIGHT = [
     "find nowhere.py:make",
     "find nowhere:make --seed 0",
     "find mine --num-steps 20",
-    "sweep mine.py:make --epochs 9 --budget -1",
-    "sweep mine.py:make",
+    "race mine.py:make",
     "fit mine.py:make --max-learning-rate large",
     "fit mine.py:make --save nowhere/run.json",
     "fit nowhere.py:make",
@@ -110,7 +109,7 @@ def test_the_module_of_the_user_chooses_the_backend(python, tmp_path):
     """The commands import the user's module before Keras, so that it can set `KERAS_BACKEND`."""
     module = tmp_path / "mine.py"
     module.write_text("import sys\nassert 'keras' not in sys.modules\ndef make(): sys.exit(3)")
-    commands = [[name, f"{module}:make"] for name in ("find", "fit", "sweep --epochs 2", "compare")]
+    commands = [[name, f"{module}:make"] for name in ("find", "fit", "race --epochs 2", "compare")]
     program = f"""
 import os
 from onecycle.__main__ import main

@@ -67,8 +67,6 @@ def test_figures_are_those_of_the_article_study(quote):
 
 
 PICKERS = {
-    "sweep, budget 1": "sweep 1",
-    "sweep, budget 0.5": "sweep 0.5",
     "range test, rule `one_cycle` (default)": "one_cycle",
     "range test, rule `blow_up` (the article's)": "blow_up",
     "fastai `minimum`": "fastai minimum",

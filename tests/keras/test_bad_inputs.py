@@ -65,11 +65,6 @@ def find(model, x=X, y=Y, **arguments):
     return onecycle.find_learning_rate(model, x, y, **{"num_steps": 20, "verbose": 0, **arguments})
 
 
-def sweep(model, x=X, y=Y, **arguments):
-    """Run a sweep that fits its budget."""
-    return onecycle.sweep_learning_rates(model, x, y, **{"epochs": 60, "verbose": 0, **arguments})
-
-
 def fit(model, x=X, y=Y, **arguments):
     """Train with a cycle of a given peak, unless the arguments say otherwise."""
     return onecycle.fit_one_cycle(model, x, y, **{"epochs": 2, "verbose": 0, "max_learning_rate": 0.01, **arguments})
@@ -90,7 +85,7 @@ def with_finder(model, **arguments):
     return model.fit(X, Y, epochs=10, verbose=0, callbacks=[onecycle.LearningRateFinder(**arguments)])
 
 
-FUNCTIONS = {"find": find, "sweep": sweep, "fit": fit, "auto": fit_auto}
+FUNCTIONS = {"find": find, "fit": fit, "auto": fit_auto}
 # Name -> (arguments, type of the error, a part of its message), for each of the functions above.
 ARGUMENTS = {
     "batch size 1.5": ({"batch_size": 1.5}, ValueError, "`batch_size` must be an integer. Received: batch_size=1.5"),
@@ -229,7 +224,7 @@ def test_callbacks_refuse_bad_arguments_before_the_first_step(case):
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="the other backends have their own error")
 @pytest.mark.parametrize(
     ("function", "arguments"),
-    [("find", {}), ("sweep", {"steps_per_epoch": 5}), ("fit", {"steps_per_epoch": 5, "shuffle": False})],
+    [("find", {}), ("fit", {"steps_per_epoch": 5, "shuffle": False})],
 )
 def test_data_of_unknown_length_without_a_batch_is_refused(function, arguments):
     """The error says that there is no batch, even if the data has no length."""

@@ -123,20 +123,6 @@ def test_find_with_json(user_folder, capsys):
     assert facts["suggestions"][facts["rule"]] == facts["learning_rate"]
 
 
-def test_sweep(user_folder, capsys):
-    """`sweep` picks a peak for the planned epochs, prints JSON and writes the result and the plot."""
-    options = ("--epochs", "30", "--budget", "0.6", "--seed", "0", "--save", "swept.json", "--plot", "swept.png")
-    code = main(["sweep", "mine:make", *options, "--json"])
-    facts = json.loads(capsys.readouterr().out)
-    result = onecycle.load(user_folder / "swept.json")
-
-    assert code == 0
-    assert facts["learning_rate"] == result.learning_rate
-    assert facts["cost"] <= 0.6
-    assert facts["total_steps"] == 30 * 8
-    assert (user_folder / "swept.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_race(user_folder, capsys):
     """`race` prints JSON, writes the result, the plot and the trained model, and its result is a peak for `fit`."""
     options = ["--epochs", "3", "--candidates", "2", "--seed", "0", "--save", "race.json", "--plot", "race.png"]
@@ -149,14 +135,6 @@ def test_race(user_folder, capsys):
     assert int(keras.saving.load_model(user_folder / "raced.keras").optimizer.iterations) > 0
     assert main(["fit", "mine:make", "--epochs", "1", "--max-learning-rate", "race.json"]) == 0
     assert "Picked by a race" in capsys.readouterr().out
-
-
-def test_sweep_with_too_small_a_budget(user_folder, capsys):
-    """A budget of 0 is wrong usage. A budget that is too small is a failure, and the message names the remedy."""
-    assert failure(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0")[0] == 2
-    code, message = failure(capsys, "sweep", "mine:make", "--epochs", "3", "--budget", "0.1")
-    assert code == 1
-    assert "larger `budget`" in message
 
 
 def test_find_without_a_suggestion(user_folder, capsys):
@@ -329,9 +307,9 @@ def test_fit_that_fails(user_folder, capsys, function, arguments, expected):
     assert (user_folder / "out.keras").exists() == (function != "with_nan")
 
 
-@pytest.mark.parametrize("command", [("find",), ("sweep", "--epochs", "20")])
+@pytest.mark.parametrize("command", [("find",), ("race", "--epochs", "20")])
 def test_other_commands_with_nan(user_folder, capsys, command):
-    """`find` and `sweep` exit with 1 and name NaN in the data."""
+    """`find` and `race` exit with 1 and name NaN in the data."""
     (user_folder / "mine.py").write_text(CODE + FAILING)
     assert main([*command, "mine.py:with_nan"]) == 1
     assert "`x` has NaN in 1 of 256 rows, first in row 9" in capsys.readouterr().err

@@ -86,7 +86,7 @@ KERAS = "Exception encountered when calling Dense.call()."
 COMMANDS = {
     "find": ["find"],
     "fit": ["fit", "--epochs", "1", "--max-learning-rate", "0.01"],
-    "sweep": ["sweep", "--epochs", "60"],
+    "race": ["race", "--epochs", "60"],
     "compare": ["compare", "--epochs", "1", "--seeds", "1"],
 }
 # What the message has in it, on every backend or on one.
@@ -100,9 +100,9 @@ CAUSES = {
     "labels": ["Received a label value of ", "is out of bounds"],
     "function": ["KeyError: 'units' (mine.py, line"],
 }  # fmt: skip
-# With `sweep` and `compare` as well: where these have ways of their own to the user's code.
+# With `race` and `compare` as well: where these have ways of their own to the user's code.
 CASES = [(fault, command) for fault in CAUSES for command in ("find", "fit")]
-CASES += [(fault, command) for fault in ("unbatched", "generator", "labels") for command in ("sweep", "compare")]
+CASES += [(fault, command) for fault in ("unbatched", "generator", "labels") for command in ("race", "compare")]
 
 
 @pytest.fixture(scope="module")

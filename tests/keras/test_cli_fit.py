@@ -110,11 +110,11 @@ def test_ways_to_find_the_peak_are_those_of_python():
     assert set(fit.PICKERS.values()) == set(cycle_spec.SEARCHES)
 
 
-def test_peak_by_a_sweep_and_by_a_saved_result(run, capsys):
-    """`sweep` finds the peak, which is printed before training; a saved result is a peak too."""
-    assert main(["fit", "mine:make", "--epochs", "30", "--max-learning-rate", "sweep", "--seed", "0"]) == 0
+def test_peak_by_a_range_test_and_by_a_saved_result(run, capsys):
+    """`range-test` finds the peak, which is printed before training; a saved result is a peak too."""
+    assert main(["fit", "mine:make", "--epochs", "2", "--max-learning-rate", "range-test", "--seed", "0"]) == 0
     printed = capsys.readouterr().out
-    assert "Picked by a sweep" in printed.partition("Epoch 1/30")[0]
+    assert "Picked by a range test" in printed.partition("Epoch 1/2")[0]
     assert main(["find", "mine:make", "--seed", "0", "--save", "found.json"]) == 0
     assert "--max-learning-rate found.json`" in capsys.readouterr().out
     code, facts = run("make", "--epochs", "1", "--max-learning-rate", "found.json", "--json")
@@ -124,7 +124,8 @@ def test_peak_by_a_sweep_and_by_a_saved_result(run, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--max-learning-rate", "large"], "must be a number, range-test, sweep, or a file"),
+        (["--max-learning-rate", "large"], "must be a number, range-test, or a file"),
+        (["--max-learning-rate", "sweep"], "The sweep was removed; `onecycle race` finds better peaks."),
         (["--max-learning-rate", "race"], "run `onecycle race MODULE:FUNCTION`"),
         (["--max-learning-rate", "mine.py"], "mine.py is not complete JSON"),
         (["--backup-dir", "."], "must be a folder for the backup alone"),

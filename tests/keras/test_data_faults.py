@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from onecycle import LearningRateFinder, compare, find_learning_rate, fit_one_cycle, sweep_learning_rates
+from onecycle import LearningRateFinder, compare, find_learning_rate, fit_one_cycle, race_learning_rates
 from onecycle.keras_support.data_faults import DataFault
 from onecycle.keras_support.value_scan import MAX_BYTES_ELSEWHERE, scan_values
 
@@ -54,7 +54,7 @@ def test_faults_of_arrays_are_named_before_training(case):
         lambda: find_learning_rate(model, *data, **arguments, verbose=0),
         lambda: fit_one_cycle(model, *data, **arguments, epochs=1, max_learning_rate=0.01, verbose=0),
         lambda: fit_one_cycle(model, *data, **arguments, epochs=1, verbose=0),
-        lambda: sweep_learning_rates(model, *data, **arguments, epochs=50, verbose=0),
+        lambda: race_learning_rates(model, *data, **arguments, epochs=50, verbose=0),
     ):
         with pytest.raises(DataFault, match=message):
             call()
@@ -76,7 +76,7 @@ def test_faults_in_nested_data_and_tables_are_named():
         )
     validation = (X, with_value(Y, 3, np.nan))
     with pytest.raises(DataFault, match="`y` of `validation_data` has NaN"):
-        sweep_learning_rates(network(), X, Y, validation_data=validation, epochs=50, verbose=0)
+        race_learning_rates(network(), X, Y, validation_data=validation, epochs=50, verbose=0)
     with pytest.raises(DataFault, match="`x` has NaN"):
         compare(network, ((X * np.nan, Y), (X, Y)), {"a": {}, "b": {}}, seeds=1, epochs=1, verbose=0)
 

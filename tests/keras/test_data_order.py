@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from onecycle import LearningRateFinder, find_learning_rate, fit_one_cycle, sweep_learning_rates
+from onecycle import LearningRateFinder, find_learning_rate, fit_one_cycle
 from onecycle.finding.data_order import Order, order_of_batches
 from onecycle.finding.spread_batches import spread_batches
 
@@ -107,17 +107,6 @@ def test_the_finder_names_sorted_data(kind):
         assert "repeated on rows from all over" in hint
         # In order, the loss would seem to shoot up at the second class, at about 1e-5.
         assert abs(np.log(result.suggestion.seen_at / expected.suggestion.seen_at)) < np.log(3)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_sweep_reads_all_over_sorted_data(kind):
-    """A short sweep on sorted data trains on all classes, and picks nearly what it picks on shuffled data."""
-    arguments = {"epochs": 6, "budget": 0.75, "seed": 0, "verbose": 0}
-    expected = sweep_learning_rates(classifier(), X, LABELS, batch_size=BATCH, **arguments)
-    result = sweep_learning_rates(classifier(), KINDS[kind](X[IN_ORDER], LABELS[IN_ORDER]), **arguments)
-    assert abs(np.log(result.learning_rate / expected.learning_rate)) < np.log(4)
-    assert "Shuffle the data set" in result.hints[0]
-    assert expected.hints == ()
 
 
 def test_batches_are_read_all_over():

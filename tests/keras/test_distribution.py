@@ -33,10 +33,6 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         return tuple(part[index * self.size : (index + 1) * self.size] for part in self.data)
 
-def sweep(rows):
-    result = onecycle.sweep_learning_rates(new_model(), *arrays(rows), epochs=8, batch_size=20, seed=1, verbose=0)
-    return {"scores": result.scores.tolist(), "held out": result.held_out, "pick": result.pick.learning_rate}
-
 def race(**options):
     model, data = new_model(), arrays(400)
     settings = {"candidates": [0.01, 0.04, 0.16], "validation_data": arrays(40), "seed": 1, "verbose": 0}
@@ -58,7 +54,6 @@ def unchanged_by_searches():
         # Compiled for the state of the model alone.
         return [*model.evaluate(*validation, verbose=0), *model.predict(validation[0], verbose=0).ravel().tolist()]
     before = state()
-    onecycle.sweep_learning_rates(model, Batches(403, 20), epochs=8, validation_data=validation, verbose=0)
     onecycle.find_learning_rate(model, x, y, batch_size=20, num_steps=30, verbose=0)
     finder = onecycle.LearningRateFinder(num_steps=30)
     model.fit(x[:400], y[:400], batch_size=20, epochs=3, verbose=0, callbacks=[finder], validation_data=validation)
@@ -66,7 +61,7 @@ def unchanged_by_searches():
 
 def trained():
     model = new_model()
-    options = {"batch_size": 20, "validation_split": 0.5, "max_learning_rate": "sweep", "seed": 1}
+    options = {"batch_size": 20, "validation_split": 0.5, "seed": 1}
     history = onecycle.fit_one_cycle(model, *arrays(800), epochs=8, verbose=0, **options)
     return {"steps": int(model.optimizer.iterations), "val_loss": history.history["val_loss"]}
 
@@ -78,32 +73,30 @@ def refusal(function, *data, **arguments):
         return f"{int(model.optimizer.iterations)} steps: {error}"
 
 def refusals():
-    fit, sweep = onecycle.fit_one_cycle, onecycle.sweep_learning_rates
+    fit, race = onecycle.fit_one_cycle, onecycle.race_learning_rates
     return [
         refusal(onecycle.find_learning_rate, *arrays(90), batch_size=30),
         refusal(fit, *arrays(90), epochs=2, batch_size=30),
         refusal(fit, *arrays(90), epochs=2, batch_size=20),
         refusal(fit, *arrays(88), epochs=2, batch_size=20, validation_data=arrays(21)),
         refusal(fit, *arrays(88), epochs=2, batch_size=20, validation_split=0.25),
-        refusal(sweep, *arrays(400), epochs=8, batch_size=20, validation_data=arrays(21)),
-        refusal(sweep, *arrays(400), epochs=8, batch_size=20, validation_data=Batches(21, 20)),
-        refusal(sweep, Batches(900, 30), epochs=8),
+        refusal(race, *arrays(400), epochs=8, batch_size=20, validation_data=arrays(21)),
         refusal(onecycle.find_learning_rate, Batches(90, 30)),
     ]
 
 devices = keras.distribution.list_devices("cpu")
 layouts = keras.distribution.LayoutMap(keras.distribution.DeviceMesh((2, 2), ("batch", "model"), devices))
 layouts["hidden.kernel"] = (None, "model")
-results = {"one device": {"sweep": sweep(400), "race": race()}}
+results = {"one device": {"race": race()}}
 for distribution in (
     keras.distribution.DataParallel(devices=devices),
     keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch"),
 ):
     with distribution.scope():
-        found = results[type(distribution).__name__] = {"sweep": sweep(400), "race": race(), "trained": trained()}
+        found = results[type(distribution).__name__] = {"race": race(), "trained": trained()}
         found["unchanged"] = unchanged_by_searches()
         if len(results) == 2:
-            found |= {"uneven": sweep(403), "refusals": refusals(), "on cluster": race_on_cluster()}
+            found |= {"refusals": refusals(), "on cluster": race_on_cluster()}
         else:
             found["refusal"] = refusal(onecycle.race_learning_rates, *arrays(400), epochs=3, cluster="ray")
 print(json.dumps(results))
@@ -123,23 +116,16 @@ def results(python, backend):
 class TestDistribution:
     """Both ways to distribute."""
 
-    def test_sweep_equals_that_of_one_device(self, results, distribution):
-        """Where the rows divide evenly, the scores and the pick are those of one device to float32."""
-        one, several = results["one device"]["sweep"], results[distribution]["sweep"]
-        assert several["held out"] == one["held out"]
-        np.testing.assert_allclose(several["scores"], one["scores"], rtol=1e-3)
-        assert several["pick"] == pytest.approx(one["pick"], rel=1e-3)
-
     def test_race_equals_that_of_one_device(self, results, distribution):
         """The scores, the winner and its weights are those of one device to float32."""
         assert_same_race(results["one device"]["race"], results[distribution]["race"])
 
     def test_model_can_be_evaluated_before_and_after_each_search(self, results, distribution):
-        """Functions compiled before a sweep, a range test and a LearningRateFinder give the same values afterwards."""
+        """Functions compiled before a range test and a LearningRateFinder give the same values afterwards."""
         assert results[distribution]["unchanged"]
 
-    def test_fit_one_cycle_trains_at_the_peak_of_a_sweep(self, results, distribution):
-        """After the sweep come all steps of the training, with an evaluation in each epoch."""
+    def test_fit_one_cycle_trains_at_the_peak_of_a_range_test(self, results, distribution):
+        """After the range test come all steps of the training, with an evaluation in each epoch."""
         trained = results[distribution]["trained"]
         assert trained["steps"] == 8 * 20
         assert len(trained["val_loss"]) == 8
@@ -166,14 +152,6 @@ def assert_same_race(one, other):
 
 
 @pytest.mark.long
-def test_sweep_leaves_out_rows_that_do_not_divide(results):
-    """Of 403 rows, 81 are held out for the scores; 80 of them divide by four."""
-    uneven = results["DataParallel"]["uneven"]
-    assert "80 of 403" in uneven["held out"]
-    assert np.isfinite(uneven["pick"])
-
-
-@pytest.mark.long
 def test_uneven_batches_are_refused_before_training(results):
     """Each refusal names the argument, the number of devices and what was received."""
     size, batches = r"0 steps: Argument `batch_size` must be a multiple of 4", "have batches that divide evenly among"
@@ -185,8 +163,6 @@ def test_uneven_batches_are_refused_before_training(results):
         rf"0 steps: Argument `validation_data` must {batches} the 4 devices.* Received: 21 rows",
         rf"0 steps: Argument `x` must {batches} the 4 devices.* Received: 66 rows",
         rf"0 steps: Argument `validation_data` must {batches} the 4 devices.* Received: 21 rows",
-        data_set,
-        data_set,
         data_set,
     ]
     for pattern, message in zip(expected, results["DataParallel"]["refusals"], strict=True):

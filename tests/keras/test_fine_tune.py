@@ -265,12 +265,12 @@ def test_a_phase_that_finishes_early_is_followed_by_the_next():
 
 @pytest.mark.one_backend
 def test_each_peak_may_be_found_in_another_way():
-    """A sweep finds the peak of the head, and a race that of all layers, with the rates of the layers."""
+    """A range test finds the peak of the head, and a race that of all layers, with the rates of the layers."""
     model = with_backbone()
-    peaks = {"max_learning_rate": ("sweep", "race"), "frozen_epochs": 40, "epochs": 6}
+    peaks = {"max_learning_rate": ("range test", "race"), "epochs": 6}
     history = train(model, validation_data=(X, Y), seed=0, **peaks)
     first, second = history.onecycle.phases
-    assert isinstance(first.evidence, onecycle.results.Sweep)
+    assert isinstance(first.evidence, onecycle.results.RangeTest)
     assert isinstance(second.evidence, onecycle.results.Race)
     assert second.max_learning_rate == second.evidence.learning_rate
     assert second.layer_rates

@@ -139,7 +139,8 @@ def test_callbacks_and_arguments_are_passed_on():
 BAD = {
     "epochs": ({"epochs": 0}, "`epochs` must be >= 1"),
     "peak": ({"max_learning_rate": 0}, "`max_learning_rate` must be > 0"),
-    "word": ({"max_learning_rate": "best"}, 'must be a number, "auto"'),
+    "word": ({"max_learning_rate": "best"}, 'must be a number, "auto", "range test", "race" or a result of these. Rec'),
+    "sweep": ({"max_learning_rate": "sweep"}, "The sweep was removed; a race finds better peaks"),
     "both": ({"schedule": OneCycle(0.1, T), "max_learning_rate": 0.1}, "either `schedule` or"),
     "momentum": ({"momentum": (0.8, 0.9)}, r"pair \(high, low\)"),
     "conflict": ({"callbacks": [keras.callbacks.ReduceLROnPlateau()]}, "ReduceLROnPlateau"),

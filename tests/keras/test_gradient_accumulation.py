@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles import states
 
-from onecycle import LearningRateFinder, OneCycle, OneCycleScheduler, find_learning_rate, sweep_learning_rates
+from onecycle import LearningRateFinder, OneCycle, OneCycleScheduler, find_learning_rate
 from onecycle.finding.ramp import Ramp
 from onecycle.keras_support.optimizers import raw_step
 
@@ -142,21 +142,6 @@ def test_last_update_has_the_last_rate(steps, last):
     assert used[-1, 0] == pytest.approx(0.1 / 10 / 1000)
     report = history.onecycle
     assert (report.steps, report.total_steps) == (56, 56)
-
-
-@pytest.mark.one_backend
-def test_sweep_counts_updates():
-    """The runs of a sweep have whole updates, and the sweep costs no more than the training."""
-    model = accumulating("SGD", 4)
-    before = states.of_model(model)
-    sweep = sweep_learning_rates(model, X, Y, epochs=8, batch_size=BATCH, seed=3, verbose=0)
-    assert sweep.range_test.gradient_accumulation_steps == 4
-    assert sweep.total_steps == 8 * 56
-    assert sweep.steps.min() >= 5 * 4
-    assert sweep.cost <= 1
-    assert states.difference(before, states.of_model(model)) == []
-    with pytest.raises(ValueError, match="a sweep needs"):
-        sweep_learning_rates(model, X, Y, epochs=4, batch_size=BATCH, verbose=0)
 
 
 def test_ramp_holds_its_rate_within_an_update():

@@ -13,7 +13,6 @@ from oracles.interrupts import lines, lines_of, numbers_of_distinct_lines
 
 import onecycle
 from onecycle.finding.ramp_in_fit import RampInFit
-from onecycle.finding.sweep_data import prepare_sweep_data
 from onecycle.hyperparameters.installation import installed
 from onecycle.keras_support import interrupts, snapshot
 from onecycle.keras_support.snapshot import preserving
@@ -66,12 +65,6 @@ def find_by_callback(model):
     """Run a range test in a `fit` of the user's."""
     finder = onecycle.LearningRateFinder(num_steps=10)
     model.fit(*data(), epochs=5, batch_size=16, verbose=0, callbacks=[finder])
-
-
-def sweep(model):
-    """Run a sweep: a range test, short runs, and evaluations on held-out data."""
-    options = {"validation_data": data(), "batch_size": 16, "seed": 0, "verbose": 0}
-    onecycle.sweep_learning_rates(model, *data(), epochs=55, **options)
 
 
 def run_cycle(model):
@@ -157,13 +150,6 @@ def test_an_interrupt_while_installing_leaves_no_trace(run):
     check(run, begin, what, sample(begin, run, within=True), within=True)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="takes a minute; a long test runs it")
-def test_an_interrupt_of_a_sweep_leaves_no_trace(monkeypatch):
-    """Whether it comes in the range test, in a run, in an evaluation or in the restoration, everything is restored."""
-    monkeypatch.setitem(globals(), "SAMPLE", min(SAMPLE, 4))
-    check(sweep, prepare_sweep_data, "everything", sample(prepare_sweep_data, sweep))
-
-
 def every_line(begin, run, **options):
     """Return a number for each distinct line, apart from the last ones, which depend on the clock."""
     counted = [numbers_of_distinct_lines(begin, run, make(), **options) for _ in range(2)]
@@ -185,13 +171,6 @@ def test_an_interrupt_at_every_line_of_installing(run):
     """The same at every line."""
     begin, what = INSTALLING[run]
     check(run, begin, what, every_line(begin, run, within=True), within=True)
-
-
-@pytest.mark.long
-def test_an_interrupt_at_many_lines_of_a_sweep():
-    """The same at one line in four on PyTorch, where a sweep is short, and at one in 40 elsewhere."""
-    numbers = every_line(prepare_sweep_data, sweep)
-    check(sweep, prepare_sweep_data, "everything", numbers[:: 4 if keras.backend.backend() == "torch" else 40])
 
 
 def test_a_second_interrupt_loses_nothing(monkeypatch):

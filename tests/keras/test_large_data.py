@@ -6,7 +6,7 @@ import pytest
 
 import onecycle
 from onecycle.engine import row_reader
-from onecycle.finding import fit_runs, race_data, sweep_data
+from onecycle.finding import fit_runs, race_data
 from onecycle.keras_support import kept_rows as kept_rows_module
 from onecycle.keras_support import training_data
 from onecycle.keras_support.kept_rows import kept_rows
@@ -94,19 +94,6 @@ def test_a_race_keeps_its_rows_in_a_file(tmp_path, monkeypatch, everything_is_la
     assert [isinstance(part[0], np.memmap) for part in kept] == [True, True]
     np.testing.assert_allclose(race.learning_rates, expected.learning_rates, rtol=1e-4)
     np.testing.assert_allclose(race.scores, expected.scores, rtol=1e-3)
-
-
-def test_a_sweep_keeps_the_rows_that_its_longest_run_reads(tmp_path, monkeypatch, everything_is_large):
-    """Its runs go through `fit`, which reads them batch by batch."""
-    everything_is_large()
-    x, y = arrays(tmp_path, "float32")
-    kept = []
-    monkeypatch.setattr(sweep_data, "kept_rows", lambda *args: (kept.append(kept_rows(*args)), kept[-1])[1])
-    sweep = onecycle.sweep_learning_rates(model(), x, y, epochs=1, batch_size=BATCH, seed=1, verbose=0)
-    assert [isinstance(part[0], np.memmap) for part in kept] == [True, True]
-    assert len(kept[0][0]) < ROWS / 2
-    assert sweep.steps.max() <= len(kept[0][0]) / BATCH + 1
-    assert all("in a file" in engine for engine in sweep.engines)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])

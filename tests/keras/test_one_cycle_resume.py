@@ -200,7 +200,7 @@ def test_resuming_without_the_found_peak_is_refused(backup):
     with pytest.raises(Crash):
         auto(compiled("Adam"), backup(), CrashAt(1), max_learning_rate=0.1)
     model = compiled("Adam")
-    for picker in ("auto", "sweep"):
+    for picker in ("auto", "range test"):
         with pytest.raises(ValueError, match=r"Pass that learning rate as `max_learning_rate`"):
             auto(model, backup(), max_learning_rate=picker)
     assert networks.distance(model.get_weights(), networks.initial_weights(0)) == 0

@@ -122,7 +122,7 @@ def test_total_steps_continue_the_cycle_of_a_loaded_model(case, half_trained):
     assert weight_distance(model, finished) < 1e-6
 
 
-@pytest.mark.parametrize("picker", ["auto", "sweep"])
+@pytest.mark.parametrize("picker", ["auto", "range test"])
 def test_the_peak_of_a_continued_cycle_is_asked_for(half_trained, picker):
     """`fit_one_cycle` does not search for another peak when it continues a cycle, and trains on with the given one."""
     load, finished = half_trained

@@ -13,12 +13,14 @@ Y = X[:, :1]
 
 
 def test_every_result_knows_its_origin(backend):
-    """Range tests, sweeps and cycles name the model, its optimizer, the backend and the machine, but no host."""
+    """Range tests, races and cycles name the model, its optimizer, the backend and the machine, but no host."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name="net")
     model.compile(keras.optimizers.SGD(0.01), "mse")
-    sweep = onecycle.sweep_learning_rates(model, X, Y, epochs=50, batch_size=16, seed=0, verbose=0)
-    cycle = onecycle.fit_one_cycle(model, X, Y, epochs=1, max_learning_rate=sweep.range_test, verbose=0).onecycle
-    for result in (sweep, sweep.range_test, cycle):
+    range_test = onecycle.find_learning_rate(model, X, Y, batch_size=16, seed=0, verbose=0)
+    options = {"candidates": [0.01, 0.1], "validation_data": (X, Y), "verbose": 0}
+    race = onecycle.race_learning_rates(model, X, Y, epochs=4, batch_size=16, **options)
+    cycle = onecycle.fit_one_cycle(model, X, Y, epochs=1, max_learning_rate=range_test, verbose=0).onecycle
+    for result in (range_test, race, cycle):
         assert list(result.origin) == ["date", "model", "optimizer", "backend", "hardware"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", result.origin["date"])
         assert result.origin["model"] == "net (Sequential, 5 weights)"

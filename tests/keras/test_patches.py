@@ -118,12 +118,11 @@ def test_a_patch_that_hides_the_original(monkeypatch):
 
 @pytest.mark.one_backend
 def test_validation_goes_past_patches_of_evaluate(monkeypatch):
-    """The validation losses of a range test, and the scores of a sweep, are evaluated without a tracker."""
+    """The validation losses of a range test are evaluated without a tracker."""
     calls = track(monkeypatch, keras.Model, "evaluate", wraps=True), track(monkeypatch, keras.Model, "fit", wraps=True)
     model = compiled(Plain)
     x = np.random.RandomState(0).randn(200, 4).astype("float32")
     onecycle.find_learning_rate(model, Batches(), validation_data=(x, x[:, :1]), num_steps=10, verbose=0)
-    onecycle.sweep_learning_rates(model, Batches(), epochs=30, validation_data=(x, x[:, :1]), seed=0, verbose=0)
     assert calls == ([], [])
 
 

@@ -93,15 +93,6 @@ def test_search_in_every_precision(name, floatx):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.cast(weight.value, "float32")), value)
 
 
-@pytest.mark.one_backend
-def test_sweep_in_every_precision(floatx):
-    """A sweep runs in each precision."""
-    x, y = np.tile(X, (4, 1)), np.tile(Y, (4, 1))
-    model = compiled_model(optimizers.SGD(0.01, momentum=0.9))
-    sweep = onecycle.sweep_learning_rates(model, x, y, epochs=8, batch_size=8, seed=0, verbose=0)
-    assert np.isfinite(sweep.scores).any()
-
-
 def test_small_rates_and_late_steps(floatx):
     """A schedule keeps the precision of float32, at the last rates of a cycle and beyond 2**24 steps."""
     schedule = onecycle.OneCycle(1e-3, total_steps=2**25)

@@ -140,12 +140,12 @@ def test_identities(group, parts):
     plain = {"plain": {}}
     found = {
         "comparison": lambda: identities(parts.build, parts.data, parts.arms(), seeds=range(3), **here),
-        "more arms": lambda: identities(parts.build, parts.data, parts.more_arms(), **here),
+        "more arms": lambda: identities(parts.build, parts.data, known_arms(parts.more_arms()), **here),
         "arrays": lambda: identities(parts.build, (arrays(), arrays()), plain, **here),
         "model with a schedule": lambda: identities(parts.build_scheduled, parts.data, plain, **here),
     }
 
-    assert found[group]() == IDENTITIES[BACKEND][group]
+    assert found[group]() == known_arms(IDENTITIES[BACKEND][group])
 
 
 @same_keras
@@ -185,6 +185,11 @@ def parts(monkeypatch):
     monkeypatch.delitem(sys.modules, "comparison_parts", raising=False)
     yield importlib.import_module("comparison_parts")
     sys.modules.pop("comparison_parts", None)
+
+
+def known_arms(arms):
+    """Return the arms of a dict without the one that had its peak from a sweep."""
+    return {name: arm for name, arm in arms.items() if name != "warmup_stable"}
 
 
 def identities(build, data, arms, *, epochs, batch_size, seeds=(0,)):

@@ -51,11 +51,6 @@ def find_by_callback(model):
     assert finder.result is not None
 
 
-def sweep(model):
-    """Run a sweep."""
-    onecycle.sweep_learning_rates(model, *data(), epochs=25, batch_size=BATCH, verbose=0)
-
-
 def train(model):
     """Train two members."""
     train_members(model, *data(), members=[0.01, 0.1], epochs=1, batch_size=BATCH)
@@ -93,7 +88,7 @@ class Keeping(layers.Layer):
         return self.calls, list(self.sums), list(self.seen), self.memory.tolist(), repr(self.names), self.none
 
 
-@pytest.mark.parametrize("run", [find, find_in_fit, find_by_callback, sweep, train])
+@pytest.mark.parametrize("run", [find, find_in_fit, find_by_callback, train])
 def test_attributes_of_layers_are_restored(run):
     """Counters, lists, arrays and dicts of a layer are as before, whatever runs; what was added is removed."""
     keeping = Keeping()
@@ -274,13 +269,11 @@ class Shuffled(keras.utils.PyDataset):
 
 @pytest.mark.parametrize("build", [compiled, Noisy])
 def test_a_data_set_is_restored(build):
-    """The generator, the order and the counters of a `PyDataset` are as before a range test and a sweep."""
+    """The generator, the order and the counters of a `PyDataset` are as before a range test."""
     model, shuffled = build(), Shuffled()
     model.compile("sgd", "mse")
     before = shuffled.state()
     find(model, x=shuffled, y=None, batch_size=None)
-    assert shuffled.state() == before
-    onecycle.sweep_learning_rates(model, shuffled, epochs=25, verbose=0)
     assert shuffled.state() == before
 
 

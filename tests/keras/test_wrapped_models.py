@@ -29,7 +29,7 @@ def distributed_model(tmp_path):
 
 CALLS = {
     "find": lambda model: onecycle.find_learning_rate(model, X, X[:, :1], verbose=0),
-    "sweep": lambda model: onecycle.sweep_learning_rates(model, X, X[:, :1], epochs=9, verbose=0),
+    "race": lambda model: onecycle.race_learning_rates(model, X, X[:, :1], epochs=9, verbose=0),
     "fit": lambda model: onecycle.fit_one_cycle(model, X, X[:, :1], epochs=1, verbose=0),
     "schedule": lambda model: onecycle.schedule_hyperparameters(model, learning_rate=0.1),
     "unschedule": onecycle.unschedule_hyperparameters,

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from render.sample_cycles import CYCLES
+from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
-from render.sample_sweeps import SWEEPS
 
 from onecycle.results import CycleReport, Result, load
 
@@ -25,12 +25,12 @@ def test_report_is_a_result(report, tmp_path):
     assert loaded.steps_shown.dtype == np.int64
 
 
-def test_evidence_is_a_range_test_or_a_sweep():
-    """`range_test` and `sweep` are the evidence where it has that class, and None otherwise."""
-    by_range_test, by_sweep, given = (CYCLES[name] for name in ("range test", "sweep", "given"))
-    assert (by_range_test.range_test, by_range_test.sweep) == (RANGE_TESTS["pretty"], None)
-    assert (by_sweep.range_test, by_sweep.sweep) == (None, SWEEPS["pretty"])
-    assert (given.range_test, given.sweep, given.reason) == (None, None, None)
+def test_evidence_is_a_range_test_or_a_race():
+    """`range_test` and `race` are the evidence where it has that class, and None otherwise."""
+    by_range_test, by_race, given = (CYCLES[name] for name in ("range test", "race", "given"))
+    assert (by_range_test.range_test, by_range_test.race) == (RANGE_TESTS["pretty"], None)
+    assert (by_race.range_test, by_race.race) == (None, RACES["pretty"])
+    assert (given.range_test, given.race, given.reason) == (None, None, None)
 
 
 def test_summary_has_schedule_steps_and_evidence():
@@ -40,7 +40,7 @@ def test_summary_has_schedule_steps_and_evidence():
         "400 steps of a cycle of 400. "
         f"Picked by a range test of 200 steps. {RANGE_TESTS['pretty'].suggestion.reason}"
     )
-    assert "Picked by a sweep that cost 0.5 of a run. " in CYCLES["sweep"].summary()
+    assert "Picked by a race that cost 2.15 runs. " in CYCLES["race"].summary()
     assert CYCLES["given"].summary() == (
         "OneCycle(max_learning_rate=0.1, total_steps=400); 150 steps of a cycle of 400, 3 skipped by loss scaling."
     )

@@ -12,6 +12,7 @@ from onecycle import results
 
 SAVED = Path(__file__).parents[1] / "fixtures" / "saved_by_0.1.0"
 EXPECTED = json.loads((SAVED / "expected.json").read_text(encoding="utf-8"))["results"]
+del EXPECTED["sweep"]  # which is no longer read
 RANGE_TESTS = [name for name in EXPECTED if EXPECTED[name]["type"] == "RangeTest"]
 
 
@@ -61,15 +62,21 @@ def test_range_test_without_a_suggestion():
         result.learning_rate  # noqa: B018
 
 
-def test_sweep():
-    """The pick, its interval, cost and scores, and the range test inside, are those that were saved."""
-    result, expected = load("sweep")
+def test_sweep_is_named():
+    """`load` says that a file holds a sweep, and which version reads it."""
+    with pytest.raises(ValueError, match=r"sweep\.json holds a sweep, .* removed after version 0\.2: .* onecycle 0\.2"):
+        onecycle.load(SAVED / "results" / "sweep.json")
 
-    assert result.learning_rate == expected["learning_rate"]
-    assert list(result.interval) == expected["interval"]
-    assert result.cost == expected["cost"]
-    assert [finite(score) for score in result.scores] == expected["scores"]
-    assert result.range_test.suggestion.learning_rate == expected["range test suggests"]
+
+def test_sweep_inside_a_result_is_named(tmp_path):
+    """The same is said of a cycle whose peak was picked by a sweep."""
+    sweep, file = document(SAVED / "results" / "sweep.json"), tmp_path / "cycle.json"
+    results.CycleReport("OneCycle(0.1, 9)", None, start_step=0, total_steps=9, steps=9, skipped_steps=0).save(file)
+    cycle = document(file)
+    cycle["fields"]["evidence"] = {"kind": sweep["type"], "fields": sweep["fields"]}
+    file.write_text(json.dumps(cycle))
+    with pytest.raises(ValueError, match=r"cycle\.json holds a sweep"):
+        onecycle.load(file)
 
 
 def test_comparison():

@@ -1,8 +1,8 @@
-"""Cycle reports for plots and reports: by a range test, by a sweep, interrupted, and without a curve."""
+"""Cycle reports for plots and reports: by a range test, by a race, interrupted, and without a curve."""
 
 import numpy as np
+from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
-from render.sample_sweeps import SWEEPS
 
 from onecycle.results import CycleReport, Rescue
 from onecycle.schedules.curves import Curve
@@ -31,7 +31,7 @@ def cycle(peak, total_steps, *, steps=None, momentum=(HIGH, LOW), **fields):
 
 CYCLES = {
     "range test": cycle(0.2, 400, evidence=RANGE_TESTS["pretty"]),
-    "sweep": cycle(0.05, 500, evidence=SWEEPS["pretty"]),
+    "race": cycle(0.05, 500, evidence=RACES["pretty"]),
     "given": cycle(0.1, 400, steps=150, momentum=None, skipped_steps=3, max_learning_rate=None),
     "short": cycle(0.1, 12, steps=5),
     "with history": cycle(0.1, 90, history={"loss": (0.9, 0.4, 0.2), "val_loss": (0.8, 0.5, 0.3)}),

@@ -10,5 +10,5 @@ FINE_TUNINGS = {
     ),
     "head alone": FineTuneReport(CYCLES["range test"], None, ("classifier",), (2, 3)),
     "all layers": FineTuneReport(None, CYCLES["with history"], ("classifier",), (0, 3)),
-    "rescued": FineTuneReport(CYCLES["sweep"], CYCLES["rescued"], ("classifier",), (1, 3)),
+    "rescued": FineTuneReport(CYCLES["race"], CYCLES["rescued"], ("classifier",), (1, 3)),
 }

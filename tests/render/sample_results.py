@@ -9,7 +9,6 @@ from render.sample_findings import FINDINGS
 from render.sample_fine_tunings import FINE_TUNINGS
 from render.sample_races import RACES
 from render.sample_range_tests import RANGE_TESTS
-from render.sample_sweeps import SWEEPS
 
 from onecycle.results import Finding, Findings
 from onecycle.suggestions import Suggestion
@@ -18,7 +17,6 @@ RESULTS = {
     **RANGE_TESTS,
     **{f"comparison, {name}": result for name, result in COMPARISONS.items()},
     **{f"race, {name}": result for name, result in RACES.items()},
-    **{f"sweep, {name}": result for name, result in SWEEPS.items()},
     **{f"cycle, {name}": result for name, result in CYCLES.items()},
     **{f"fine-tuning, {name}": result for name, result in FINE_TUNINGS.items()},
     **{f"batch size, {name}": result for name, result in BATCH_SIZES.items()},
@@ -62,14 +60,6 @@ def hostile_results():
         optimizer=HOSTILE,
         versions={HOSTILE: HOSTILE},
     )
-    sweep = dataclasses.replace(
-        SWEEPS["pretty"],
-        pick=dataclasses.replace(SWEEPS["pretty"].pick, reason=HOSTILE),
-        held_out=HOSTILE,
-        engines=(HOSTILE,),
-        config={"epochs": HOSTILE, HOSTILE: HOSTILE},
-        versions={HOSTILE: HOSTILE},
-    )
     race = dataclasses.replace(
         RACES["pretty"],
         reasons=(HOSTILE,) * 3,
@@ -86,11 +76,11 @@ def hostile_results():
     findings = Findings(
         (Finding(HOSTILE, HOSTILE, HOSTILE),), {HOSTILE: HOSTILE, "labels": "found"}, {HOSTILE: HOSTILE}
     )
-    return [comparison, range_test, sweep, race, cycle, tuning, findings]
+    return [comparison, range_test, race, cycle, tuning, findings]
 
 
 def harmless_results():
     """Return the results that `hostile_results` are made from."""
-    samples = (COMPARISONS, RANGE_TESTS, SWEEPS, RACES)
+    samples = (COMPARISONS, RANGE_TESTS, RACES)
     others = [CYCLES["range test"], FINE_TUNINGS["pretty"], FINDINGS["one"]]
     return [*(results["pretty"] for results in samples), *others]

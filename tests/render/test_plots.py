@@ -232,7 +232,7 @@ def test_plots_use_the_given_axes():
     assert axes[0] is RANGE_TESTS["pretty"].plot(ax=axes[0])
     assert axes[1] is plot_schedule(schedule(), ax=axes[1])
     assert axes[2] is plot_training_curves({"run": [1, 2]}, "loss", ax=axes[2])
-    assert axes[3] is CYCLES["sweep"].plot(ax=axes[3])
+    assert axes[3] is CYCLES["race"].plot(ax=axes[3])
     assert all(ax.lines for ax in axes)
 
 

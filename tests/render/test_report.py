@@ -14,7 +14,6 @@ from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_results import HOSTILE, HOSTILE_NAMES, RESULTS, harmless_results, hostile_results
-from render.sample_sweeps import SWEEPS
 
 from onecycle.report import write_report
 from onecycle.results import Result
@@ -62,7 +61,7 @@ def test_only_our_scripts_may_run(tmp_path):
 
 def test_names_are_text_and_never_markup(tmp_path):
     """With hostile names of arms, rules, optimizers, versions and files, the page has the same elements as without."""
-    text, page = written(hostile_results(), tmp_path, sources=[HOSTILE, *HOSTILE_NAMES, HOSTILE, HOSTILE])
+    text, page = written(hostile_results(), tmp_path, sources=[HOSTILE, *HOSTILE_NAMES, HOSTILE])
     _, harmless = written(harmless_results(), tmp_path)
     assert len(page.scripts) == len(harmless.scripts) == 5
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in harmless.elements}
@@ -106,30 +105,21 @@ def test_tables_of_a_comparison_are_exact(tmp_path):
     assert effects == {(arm, m): v.effect for arm, of in result.verdicts.items() for m, v in of.items()}
 
 
-def test_table_of_a_sweep_is_exact(tmp_path):
-    """Every run is on the page with its rate, steps and score with all digits."""
-    result = SWEEPS["pretty"]
-    _, page = written([result], tmp_path)
-    rows = [[None if cell == "–" else cell for cell in row[:3]] for row in page.tables["Each run"][1:]]
-    expected = zip(result.learning_rates, result.steps, result.scores, strict=True)
-    assert rows == [[rate, steps, score if np.isfinite(score) else None] for rate, steps, score in expected]
-
-
 def test_table_of_a_cycle_is_exact(tmp_path):
     """The steps drawn are on the page with rate and momentum with all digits, and so are the facts."""
-    result = CYCLES["sweep"]
+    result = CYCLES["race"]
     _, page = written([result], tmp_path)
     rows = np.asarray(page.tables["The cycle at the steps drawn"][1:], dtype=float)
     np.testing.assert_array_equal(rows, np.stack([result.steps_shown, result.learning_rates, result.momenta], axis=1))
     facts = dict(page.tables["The cycle"][1:])
     assert facts["schedule"] == result.schedule
     assert (facts["peak learning rate"], facts["steps completed"]) == (0.05, 500)
-    assert (facts["peak picked by"], facts["momentum"]) == ("sweep", "0.95 to 0.85 and back")
+    assert (facts["peak picked by"], facts["momentum"]) == ("race", "0.95 to 0.85 and back")
 
 
-@pytest.mark.parametrize("name", ["range test", "sweep"])
+@pytest.mark.parametrize("name", ["range test", "race"])
 def test_evidence_of_a_cycle_has_a_section(name, tmp_path):
-    """Below the cycle are the figures and tables of the range test or the sweep that picked the peak."""
+    """Below the cycle are the figures and tables of the range test or the race that picked the peak."""
     report = CYCLES[name]
     text, page = written([report], tmp_path, sources=["cycle.json"])
     _, evidence = written([report.evidence], tmp_path)

@@ -15,7 +15,7 @@ def test_command_needs_no_keras(python, tmp_path):
     """`onecycle report` writes the file from saved results without keras, matplotlib or scipy."""
     RANGE_TESTS["pretty"].save(tmp_path / "a.json")
     COMPARISONS["pretty"].save(tmp_path / "b.json")
-    CYCLES["sweep"].save(tmp_path / "c.json")
+    CYCLES["race"].save(tmp_path / "c.json")
     program = (
         "import sys; from onecycle.__main__ import main; code = main(['report', *sys.argv[1:], '--json']);"
         "print(code, sorted({'keras', 'matplotlib', 'scipy', 'tensorflow', 'jax'} & set(sys.modules)))"
@@ -38,6 +38,7 @@ def test_command_needs_no_keras(python, tmp_path):
     [
         (["none.json", "-o", "out.html"], 2, "There is no file none.json"),
         (["torn.json", "-o", "out.html"], 1, "torn.json is not complete JSON"),
+        (["sweep.json", "-o", "out.html"], 1, "sweep.json holds a sweep"),
         (["good.json", "-o", "good.json"], 2, "must end in .html"),
         (["good.json", "-o", "no/out.html"], 2, "There is no folder"),
         ([], 2, "Missing argument"),
@@ -50,6 +51,7 @@ def test_command_reports_errors(arguments, code, message, capsys, monkeypatch, t
     monkeypatch.chdir(tmp_path)
     RANGE_TESTS["three points"].save("good.json")
     (tmp_path / "torn.json").write_text('{"format": ')
+    (tmp_path / "sweep.json").write_text('{"format": "onecycle-result", "version": 1, "type": "Sweep", "fields": {}}')
     assert run(["report", *arguments]) == code
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*.html"))

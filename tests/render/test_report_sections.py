@@ -12,7 +12,6 @@ from render.sample_comparisons import COMPARISONS
 from render.sample_cycles import CYCLES
 from render.sample_range_tests import RANGE_TESTS
 from render.sample_results import RESULTS, hostile_results
-from render.sample_sweeps import SWEEPS
 
 from onecycle.report import markup
 from onecycle.report.history import history_figure
@@ -96,13 +95,6 @@ def test_code_repeats_rates_of_layers():
     assert section.settings["factors of layers"] == "encoder/* 0.01; pooler, norm 0.1"
 
 
-def test_code_repeats_a_sweep():
-    """The call and the command have the epochs, the budget, the batch size and the seed."""
-    call, command = sections_of(SWEEPS["pretty"])[0].code
-    assert call.endswith("(model, x, y, epochs=10, budget=0.5, batch_size=32, seed=3)")
-    assert command == "onecycle sweep MODULE:FUNCTION --epochs 10 --budget 0.5 --batch-size 32 --seed 3"
-
-
 def test_code_repeats_a_range_test():
     """The ends of the ramp are computed from the rates, even of a test that stopped early."""
     rates = curves.Curve(curves.range_ramp(1e-6, 10.0, 300)).values(np.arange(120))
@@ -146,7 +138,7 @@ def test_long_table_is_thinned_and_says_so():
 
 @pytest.mark.parametrize(
     ("result", "text"),
-    [(RANGE_TESTS["pretty"], "Suggested learning rate"), (CYCLES["sweep"], "500 steps of a cycle of 500")],
+    [(RANGE_TESTS["pretty"], "Suggested learning rate"), (CYCLES["race"], "500 steps of a cycle of 500")],
 )
 def test_notebook_shows_verdict_plot_and_table(result, text):
     """The plot is inside the HTML, which has no script."""

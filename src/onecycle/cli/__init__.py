@@ -22,7 +22,6 @@ from onecycle.cli.preview import preview_command
 from onecycle.cli.race import race_command
 from onecycle.cli.report import report_command
 from onecycle.cli.reproduce import reproduce_command
-from onecycle.cli.sweep import sweep_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +35,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
     "check": check_command,
     "find": find_command,
-    "sweep": sweep_command,
     "race": race_command,
     "fit": fit_command,
     "fine-tune": fine_tune_command,

@@ -28,7 +28,7 @@ def fine_tune_command(
     max_learning_rate: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NUMBER|range-test|sweep|RESULT.json",
+            metavar="NUMBER|range-test|RESULT.json",
             help="Peak of both cycles, as for `fit`. Given twice: that of the head, and that of all layers. "
             "Default: range-test.",
         ),

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from keras.callbacks import History
 
-    from onecycle.results import Race, RangeTest, Sweep
+    from onecycle.results import Race, RangeTest
 
-    Peak: TypeAlias = float | str | RangeTest | Race | Sweep
+    Peak: TypeAlias = float | str | RangeTest | Race
 
 # What `fit_one_cycle` takes, by its name on the command line.
-PICKERS = {"auto": "auto", "range-test": "range test", "sweep": "sweep"}
+PICKERS = {"auto": "auto", "range-test": "range test"}
 
 
 def fit_command(
@@ -37,8 +37,8 @@ def fit_command(
     max_learning_rate: Annotated[
         str,
         typer.Option(
-            metavar="NUMBER|range-test|sweep|RESULT.json",
-            help="Peak of the cycle: a number, how to find it, or the result that `find`, `sweep` or `race` saved.",
+            metavar="NUMBER|range-test|RESULT.json",
+            help="Peak of the cycle: a number, how to find it, or the result that `find` or `race` saved.",
         ),
     ] = "range-test",
     batch_size: BatchSize = None,
@@ -106,20 +106,21 @@ def read_peak(text: str) -> Peak:
         with console.options_named():
             return check_learning_rate("max_learning_rate", number)
     if not Path(text).is_file():
+        removed = "The sweep was removed; `onecycle race` finds better peaks. " if text == "sweep" else ""
         raise console.UsageError(
-            "Option --max-learning-rate must be a number, range-test, sweep, or a file that `find`, `sweep` or `race` "
-            f"saved. Received: --max-learning-rate {text}"
+            "Option --max-learning-rate must be a number, range-test, or a file that `find` or `race` saved. "
+            f"{removed}Received: --max-learning-rate {text}"
         )
     return _saved_result(Path(text))
 
 
 def _saved_result(path: Path) -> Peak:
     from onecycle import load
-    from onecycle.results import Race, RangeTest, Sweep
+    from onecycle.results import Race, RangeTest
 
     with console.value_errors_as_usage_errors():
         result = load(path)
-        if not isinstance(result, RangeTest | Race | Sweep):
+        if not isinstance(result, RangeTest | Race):
             raise console.UsageError(f"{path} holds a {type(result).__name__}, which has no learning rate for a cycle.")
         result.learning_rate  # noqa: B018  # raises an error with the reason if there is none
     return result

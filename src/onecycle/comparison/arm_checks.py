@@ -10,7 +10,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
 from onecycle.suggestions.argument_names import advice_on_name
 from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
-from onecycle.training.cycle_spec import SEARCHES, checked_momentum
+from onecycle.training.cycle_spec import SEARCHES, checked_momentum, removed_search
 
 
 def check_keys(name: object, options: object, keys: Iterable[str]) -> None:
@@ -86,7 +86,7 @@ def _check_rate(rate: object, schedule: object) -> None:
         return
     if isinstance(rate, str):
         raise ValueError(
-            'Argument `max_learning_rate` must be a number or "auto", "range test" or "sweep". '
+            f'Argument `max_learning_rate` must be a number, "auto" or "range test".{removed_search(rate)} '
             f"Received: max_learning_rate={rate!r}"
         )
     check_learning_rate("max_learning_rate", rate)

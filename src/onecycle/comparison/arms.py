@@ -18,7 +18,7 @@ from onecycle.keras_support.optimizers import all_optimizers
 from onecycle.keras_support.types import Nested
 from onecycle.schedules.description import describe_schedule
 from onecycle.suggestions.rules import DEFAULT_RULE
-from onecycle.training.cycle_spec import AUTO, CycleSpec
+from onecycle.training.cycle_spec import CycleSpec
 from onecycle.training.fitting import fit_one_cycle
 from onecycle.training.peak import refuse_one_shot
 
@@ -47,8 +47,8 @@ class Arm:
         schedule: "one_cycle" (the default where a rate is given), "none" for a plain `fit` of the model as it was
             compiled, "constant", "pytorch" (its `OneCycleLR`), "warmup_linear", "warmup_stable", a Keras schedule, or a
             callable (total_steps, max_learning_rate) -> schedule.
-        max_learning_rate: The peak or the constant rate, or the search that finds it: "auto", "range test" or "sweep".
-            The cost of the search is part of the run.
+        max_learning_rate: The peak or the constant rate, or the search that finds it: "auto" or "range test". The
+            cost of the search is part of the run.
         optimizer: Replaces the compiled one: a name, an optimizer, of which each run gets a new one with the same
             configuration, or a function that returns a new one.
         batch_size: Replaces the batch size of the comparison.
@@ -111,7 +111,7 @@ class Arm:
         spec = self.cycle_spec
         if spec is None or spec.picker is None:
             return {}
-        return {"picker": {"format": PICKING_FORMAT, **({"rule": DEFAULT_RULE} if spec.picker == AUTO else {})}}
+        return {"picker": {"format": PICKING_FORMAT, "rule": DEFAULT_RULE}}
 
     @property
     def cycle_spec(self) -> CycleSpec | None:

@@ -31,7 +31,6 @@ from onecycle.keras_support.snapshot import preserving
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
-from onecycle.results.sweep import Sweep
 from onecycle.training.peak import find_peak
 
 MAX_BYTES_TOGETHER = 2**28  # of the seeds that are trained together; more are no faster on a CPU
@@ -83,7 +82,7 @@ class PlannedMember:
 
     member: Member
     scheduled: Mapping[str, LearningRateSchedule] = field(default_factory=dict)
-    finder: RangeTest | Race | Sweep | None = None
+    finder: RangeTest | Race | None = None
     seconds: float = 0.0
 
 
@@ -169,9 +168,7 @@ class SeedBatch:
         for variable, value in zip(model.variables, start.variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(value))
         (x, y), _ = self.data
-        result = find_peak(
-            spec, model, x, y, epochs=self._epochs, batch_size=self._batch_size, seed=seed, verbose=0
-        )  # fmt: skip
+        result = find_peak(spec, model, x, y, batch_size=self._batch_size, seed=seed, verbose=0)
         known = spec if result is None else spec.with_peak(result.learning_rate)
         schedules = known.schedules(model.optimizer, self._epochs * self._steps_per_epoch)
         member = Member(schedules.learning_rate, schedules.momentum, seed=seed, start=start, skipped=skipped)

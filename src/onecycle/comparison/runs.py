@@ -24,7 +24,6 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
-from onecycle.results.sweep import Sweep
 
 RECORD_FORMAT = 1  # part of every identity: raised when the same settings would give another record
 RANGE_TEST_STEPS: int = inspect.signature(find_learning_rate).parameters["num_steps"].default
@@ -187,19 +186,17 @@ def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
     return model
 
 
-def finder_cost(result: RangeTest | Race | Sweep | None, seconds: float) -> dict[str, object]:
+def finder_cost(result: RangeTest | Race | None, seconds: float) -> dict[str, object]:
     """Return what finding the learning rate cost and found; empty if there was no search.
 
     Args:
-        result: Result of the range test or the sweep, or None.
+        result: Result of the range test or the race, or None.
         seconds: Seconds that finding the learning rate took.
     """
     if result is None:
         return {}
     if isinstance(result, Race):
         reason, steps = result.reason, round(result.cost * result.total_steps)
-    elif isinstance(result, Sweep):
-        reason, steps = result.pick.reason, round(result.cost * result.total_steps)
     else:
         # A test of another length is the second one, after a first that suggested nothing. Of the first only the
         # largest possible number of steps is known.

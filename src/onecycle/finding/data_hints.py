@@ -72,11 +72,6 @@ def noticed_order(facts: BatchFacts | None) -> Order | None:
     return found[0] if found else Order.CONSTANT if orders and set(orders) == {Order.CONSTANT} else None
 
 
-def order_hint(order: Order | None) -> str | None:
-    """Return the order and its remedy; None where the targets look shuffled or are only known to be constant."""
-    return None if order in (None, Order.CONSTANT) else f"{order.value} {REMEDY}"
-
-
 def with_hints(result: RangeTest, runs: Sequence[FinishedRamp], order: Order | None = None) -> RangeTest:
     """Return the result with hints on the batches of its runs. Losses cut short by bad data suggest nothing.
 
@@ -86,11 +81,16 @@ def with_hints(result: RangeTest, runs: Sequence[FinishedRamp], order: Order | N
         order: How the batches differ in their targets.
     """
     spoiled = next(filter(None, (*map(bad_batch_hint, runs), zero_weights_hint(runs[0].facts))), None)
-    hints = [*result.hints, *filter(None, (spoiled, order_hint(order)))]
+    hints = [*result.hints, *filter(None, (spoiled, _order_hint(order)))]
     suggestions = result.suggestions
     if spoiled:
         suggestions = dict.fromkeys(suggestions, Suggestion(None, spoiled))
     return replace(result, hints=tuple(hints), suggestions=suggestions)
+
+
+def _order_hint(order: Order | None) -> str | None:
+    """Return the order and its remedy; None where the targets look shuffled or are only known to be constant."""
+    return None if order in (None, Order.CONSTANT) else f"{order.value} {REMEDY}"
 
 
 def require_good_first_batch(result: RangeTest, runs: Sequence[FinishedRamp]) -> None:

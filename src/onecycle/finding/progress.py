@@ -1,4 +1,4 @@
-"""Keras' progress bar over the steps of a range test or a sweep."""
+"""Keras' progress bar over the steps of a range test or a race."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import numpy as np
 from onecycle.finding.race_data import RaceData
 from onecycle.finding.race_standing import RATIO
 from onecycle.finding.range_test import find_learning_rate
-from onecycle.finding.sweep_budget import SEARCH_RATIO
 from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.hyperparameters.optimizer_traits import HIGHEST_NORMALIZED_PEAK, normalizes_gradients
 from onecycle.keras_support.optimizers import steps_per_update
@@ -24,6 +23,7 @@ RANGE_TEST_UPDATES, MIN_RANGE_TEST_UPDATES = 100, 20
 LONGER_UPDATES, LARGEST_SHARE = 300, 0.2  # of a second test if the first saw no limit, and of a run
 WIDE_CANDIDATES = 4  # up to which they may be two steps of `RATIO` apart
 MAX_CANDIDATES = 8
+DOWNWARD_RATIO = 10.0  # of neighboring candidates if no blow-up was seen: the best rate may be far below the highest
 
 Candidates = int | Sequence[float]
 
@@ -129,9 +129,8 @@ def candidates_around(test: RangeTest, candidates: int, *, wide: bool = True, hi
         if test.suggestion.learning_rate is None:
             note = f"The range test is not conclusive, so the candidates lie around {center:.3g}, below its blow-up."
         return RaceStart(tuple(center * factor for factor in _factors(candidates, wide)), test, note)
-    # Without a blow-up, the best rate may be far below the highest one.
     highest = min(float(test.learning_rates[-1]), highest)
-    rates = tuple(sorted(highest / SEARCH_RATIO ** (2 * k) for k in range(candidates)))
+    rates = tuple(sorted(highest / DOWNWARD_RATIO**k for k in range(candidates)))
     note = f"The range test suggests no learning rate, so the candidates go down from {highest:.3g}."
     return RaceStart(rates, test, note)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from onecycle.finding.sweep_data import HELD_OUT_SHARE, RandomOrder, number_held_out
+from onecycle.finding.held_out import HELD_OUT_SHARE, RandomOrder, number_held_out
 from onecycle.keras_support import training_data
 from onecycle.keras_support.data_sharding import evenly_divided_rows
 from onecycle.keras_support.held_out_batches import hold_out_batches

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from onecycle.finding.data_hints import noticed_order, order_hint
+from onecycle.finding.data_hints import noticed_order
 from onecycle.keras_support import backends
 from onecycle.keras_support.array_rows import numeric_rows
 from onecycle.keras_support.batch_facts import BatchFacts, batch_facts
@@ -54,11 +54,6 @@ def last_batch(dataset: Nested) -> list[Nested]:
     """Return a list of the last batch of a data set; an empty one if it cannot be read by its number."""
     length, read = known_length(dataset), _random_access(dataset)
     return [read(length - 1)] if read is not None and length else []
-
-
-def order_hint_of(batches: Sequence[Nested]) -> str | None:
-    """Return a sentence on the order of batches (x, y, sample_weight), with the remedy; None if they look shuffled."""
-    return order_hint(noticed_order(facts_of(batches)))
 
 
 def facts_of(batches: Sequence[Nested]) -> BatchFacts:

@@ -16,7 +16,6 @@ from onecycle.plot.findings_info import findings_picture
 from onecycle.plot.race_info import race_picture
 from onecycle.plot.range_test_info import range_test_picture
 from onecycle.plot.schedule_info import HasValues, cycle_picture, fine_tuning_picture, picture_of_schedule
-from onecycle.plot.sweep_info import sweep_picture
 from onecycle.plot.training_info import training_picture
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
         FineTuneReport,
         Race,
         RangeTest,
-        Sweep,
     )
 
 __all__ = [
@@ -45,7 +43,6 @@ __all__ = [
     "plot_race",
     "plot_range_test",
     "plot_schedule",
-    "plot_sweep",
     "plot_training_curves",
     "save_figure",
 ]
@@ -90,27 +87,6 @@ def plot_race(result: Race, ax: Axes | None = None) -> Axes:
     from onecycle.plot.race_draw import draw_race
 
     return draw_race(race_picture(result), ax)
-
-
-def plot_sweep(result: Sweep, ax: Axes | None = None) -> Axes:
-    """Draw the score of each run of a sweep against its peak, and the pick with its interval.
-
-    Runs of one length are joined by a line. Runs that diverged, and scores above the plot, are marked at the top edge.
-
-    Args:
-        result: The sweep.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        ImportError: If matplotlib is missing. The message says what to install.
-    """
-    _require_matplotlib()
-    from onecycle.plot.sweep_draw import draw_sweep
-
-    return draw_sweep(sweep_picture(result), ax)
 
 
 def plot_batch_sizes(result: BatchSizeAdvice, ax: Axes | None = None) -> Axes:

@@ -40,7 +40,7 @@ def _facts(result: CycleReport) -> DataTable:
     rows: list[tuple[str, Cell]] = [
         ("schedule", result.schedule),
         ("peak learning rate", result.max_learning_rate),
-        ("peak picked by", {"RangeTest": "range test", "Race": "race", "Sweep": "sweep", None: "the user"}[evidence]),
+        ("peak picked by", {"RangeTest": "range test", "Race": "race", None: "the user"}[evidence]),
         ("momentum", "unchanged" if result.momentum is None else "{:g} to {:g} and back".format(*result.momentum)),
         ("length in steps", result.total_steps),
         ("steps completed", result.steps),

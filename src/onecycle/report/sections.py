@@ -13,7 +13,6 @@ from onecycle.report.fine_tuning import fine_tuning_section
 from onecycle.report.parts import Section
 from onecycle.report.race import race_section
 from onecycle.report.range_test import range_test_section
-from onecycle.report.sweep import sweep_section
 from onecycle.results.base import Result
 from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.results.comparison import Comparison
@@ -22,7 +21,6 @@ from onecycle.results.findings import Findings
 from onecycle.results.fine_tune_report import FineTuneReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 
 R = TypeVar("R", bound=Result)
 SectionMaker = Callable[[Result], Section]
@@ -56,7 +54,6 @@ def _register(cls: type[R], make: Callable[[R], Section]) -> None:
 
 _register(RangeTest, range_test_section)
 _register(Race, race_section)
-_register(Sweep, sweep_section)
 _register(CycleReport, cycle_section)
 _register(FineTuneReport, fine_tuning_section)
 _register(Comparison, comparison_section)

@@ -16,9 +16,7 @@ from onecycle.results.range_test import RangeTest
 from onecycle.results.range_test_loop import RangeTestLoop
 from onecycle.results.rescue import Rescue
 from onecycle.results.runs import MeasuredRun, RunRecord
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions import StopReason, Suggestion
-from onecycle.suggestions.sweep_pick import Pick
 
 __all__ = [
     "BatchSizeAdvice",
@@ -28,7 +26,6 @@ __all__ = [
     "Findings",
     "FineTuneReport",
     "MeasuredRun",
-    "Pick",
     "Race",
     "RangeTest",
     "RangeTestLoop",
@@ -37,7 +34,6 @@ __all__ = [
     "RunRecord",
     "StopReason",
     "Suggestion",
-    "Sweep",
     "Verdict",
     "load",
 ]

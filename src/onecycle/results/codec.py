@@ -25,6 +25,14 @@ OMITTED_IF_EMPTY: Mapping[str, bool] = MappingProxyType({"omitted_if_empty": Tru
 Class = TypeVar("Class", bound=type)
 
 _classes: dict[str, type] = {}
+# Names of classes that are gone, in the files of earlier versions -> what is said of such a file.
+_REMOVED: Mapping[str, str] = MappingProxyType(
+    {"Sweep": "holds a sweep, and sweeps were removed after version 0.2: read it with onecycle 0.2"}
+)
+
+
+class RemovedClassError(ValueError):
+    """A document has an object whose class is gone."""
 
 
 def storable(cls: Class) -> Class:
@@ -91,7 +99,8 @@ def from_document(document: object, source: str | os.PathLike[str]) -> object:
         source: Where the document comes from, for error messages.
 
     Raises:
-        ValueError: If the document is not a onecycle result, is damaged, or was written by a newer onecycle.
+        ValueError: If the document is not a onecycle result, is damaged, was written by a newer onecycle, or has an
+            object of a class that was removed.
     """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{source} is not a onecycle result: its `format` is not {FORMAT!r}.")
@@ -105,6 +114,8 @@ def from_document(document: object, source: str | os.PathLike[str]) -> object:
         )
     try:
         return _object(document["type"], document["fields"])
+    except RemovedClassError as error:
+        raise ValueError(f"{source} {error}.") from error
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{source} is damaged: {type(error).__name__}: {error}") from error
 
@@ -214,6 +225,8 @@ def _object(name: str, encoded: dict[str, Any]) -> object:
 
 
 def _class(name: str) -> type:
+    if name in _REMOVED:
+        raise RemovedClassError(_REMOVED[name])
     if name not in _classes:
         raise ValueError(f"this onecycle does not know the type {name!r}; it knows {', '.join(sorted(_classes))}")
     return _classes[name]

@@ -15,7 +15,6 @@ from onecycle.results.layer_rates import describe_layer_rates
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.rescue import Rescue
-from onecycle.results.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,7 @@ class CycleReport(Result):
         skipped_steps: Batches whose update loss scaling skipped, by which the cycle lags behind the batches. None
             where they cannot be counted.
         max_learning_rate: The peak, or None if the schedule was given.
-        evidence: The `RangeTest`, `Race` or `Sweep` that picked the peak, or None if the peak was given.
+        evidence: The `RangeTest` or `Race` that picked the peak, or None if the peak was given.
         steps_shown: int64 array, `(k,)`, steps of the cycle for a plot, increasing and counted from 0 at the start of
             the cycle. At most 200, and empty where the curve is unknown.
         learning_rates: float64 array, `(k,)`, learning rate of the schedule at `steps_shown`.
@@ -57,7 +56,7 @@ class CycleReport(Result):
     steps: int
     skipped_steps: int | None
     max_learning_rate: float | None = None
-    evidence: RangeTest | Race | Sweep | None = None
+    evidence: RangeTest | Race | None = None
     steps_shown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     learning_rates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     momenta: NDArray[np.float64] | None = None
@@ -83,13 +82,8 @@ class CycleReport(Result):
 
     @property
     def range_test(self) -> RangeTest | None:
-        """The `RangeTest` that picked the peak, or None. A sweep's range test is `evidence.range_test`."""
+        """The `RangeTest` that picked the peak, or None."""
         return self.evidence if isinstance(self.evidence, RangeTest) else None
-
-    @property
-    def sweep(self) -> Sweep | None:
-        """The `Sweep` that picked the peak, or None."""
-        return self.evidence if isinstance(self.evidence, Sweep) else None
 
     @property
     def race(self) -> Race | None:
@@ -98,9 +92,9 @@ class CycleReport(Result):
 
     @property
     def rule(self) -> str | None:
-        """What picked the peak: the range test's rule, `"race"`, `"sweep"`, or None if the peak was given."""
-        if self.race or self.sweep:
-            return "race" if self.race else "sweep"
+        """What picked the peak: the range test's rule, `"race"`, or None if the peak was given."""
+        if self.race:
+            return "race"
         return self.range_test.rule if self.range_test else None
 
     def parameters(self) -> dict[str, str | float]:
@@ -168,12 +162,10 @@ class CycleReport(Result):
         return f"{self.schedule}, {self.steps} of {length}"
 
 
-def reason_of_peak(evidence: RangeTest | Race | Sweep | None) -> str | None:
+def reason_of_peak(evidence: RangeTest | Race | None) -> str | None:
     """Return what picked a peak, at what cost, and why this peak; None if the peak was given."""
     if isinstance(evidence, Race):
         return f"Picked by a race that cost {evidence.cost:.3g} runs. {evidence.reason}"
-    if isinstance(evidence, Sweep):
-        return f"Picked by a sweep that cost {evidence.cost:.2g} of a run. {evidence.pick.reason}"
     if isinstance(evidence, RangeTest):
         steps = len(evidence.learning_rates) * (evidence.gradient_accumulation_steps or 1)
         return f"Picked by a range test of {steps} steps. {evidence.suggestion.reason}"

@@ -11,7 +11,6 @@ from onecycle.keras_support.origin import origin_of
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec, steps_to_last_update
 from onecycle.training.reporting import make_cycle_report, recorded_numbers
 from onecycle.training.tracked_config import describe_hyperparameters
@@ -31,7 +30,7 @@ class CycleReporter:
     model: keras.Model
     spec: CycleSpec
     peak: float | None
-    evidence: RangeTest | Race | Sweep | None
+    evidence: RangeTest | Race | None
 
     def begun(self, schedules: CycleSchedules, start: int, length: int | None) -> CycleReport:
         """Return the report of a cycle that has made no step yet.

@@ -18,14 +18,13 @@ from onecycle.hyperparameters.schedule_checks import check_schedule, sampled_ste
 from onecycle.keras_support.optimizers import steps_per_update
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.schedules.delayed import starting_at
 from onecycle.schedules.one_cycle import OneCycle
 from onecycle.suggestions.arguments import check_learning_rate, check_number, described
 
 DEFAULT_MOMENTUM = (0.95, 0.85)  # Smith 2018 (1803.09820), section 4; the default of PyTorch and fastai too
 AUTO = "range test"  # what "auto" stands for
-SEARCHES = ("auto", "range test", "sweep")  # which leave the model unchanged
+SEARCHES = ("auto", "range test")  # which leave the model unchanged
 PICKERS = (*SEARCHES, "race")
 TRIAL_STEPS = 1000  # with which a user's callable is tried before a peak is sought for it
 
@@ -59,8 +58,8 @@ class CycleSpec:
     """The specification of a cycle, from which the schedules of each run are made, whatever trains it.
 
     Attributes:
-        max_learning_rate: The peak; or how to find it, "auto", "range test", "race" or "sweep"; or the result that
-            holds it; or None if the schedule has its own.
+        max_learning_rate: The peak; or how to find it, "auto", "range test" or "race"; or the result that holds it; or
+            None if the schedule has its own.
         momentum: "auto" for (0.95, 0.85) if schedule and optimizer have a momentum to cycle, a pair (high, low), or
             None to leave it unchanged.
         schedule: None for the article's cycle, a ready schedule, or a callable (total_steps, max_learning_rate) ->
@@ -72,7 +71,7 @@ class CycleSpec:
         TypeError, ValueError: For a value that is none of these.
     """
 
-    max_learning_rate: float | str | RangeTest | Race | Sweep | None = "auto"
+    max_learning_rate: float | str | RangeTest | Race | None = "auto"
     momentum: str | MomentumPair | None = "auto"
     schedule: LearningRateSchedule | ScheduleMaker | None = None
     layer_rates: LayerRatesArgument | LayerRates = None
@@ -89,12 +88,12 @@ class CycleSpec:
         peak = self.max_learning_rate
         if isinstance(peak, str) and peak not in PICKERS:
             raise ValueError(
-                'Argument `max_learning_rate` must be a number, "auto", "range test", "race", "sweep" or a result of '
-                f"these. Received: max_learning_rate={peak!r}"
+                'Argument `max_learning_rate` must be a number, "auto", "range test", "race" or a result of these.'
+                f"{removed_search(peak)} Received: max_learning_rate={peak!r}"
             )
         if self.has_ready_schedule:
             self._check_ready_schedule()
-        elif not isinstance(peak, str | RangeTest | Race | Sweep) and (peak is not None or self.schedule is None):
+        elif not isinstance(peak, str | RangeTest | Race) and (peak is not None or self.schedule is None):
             object.__setattr__(self, "max_learning_rate", check_learning_rate("max_learning_rate", peak))
 
     @property
@@ -109,7 +108,7 @@ class CycleSpec:
 
     @property
     def picker(self) -> str | None:
-        """What finds the peak, "range test", "race" or "sweep"; None if it is given."""
+        """What finds the peak, "range test" or "race"; None if it is given."""
         if not isinstance(self.max_learning_rate, str) or self.has_ready_schedule:
             return None
         return AUTO if self.max_learning_rate == "auto" else self.max_learning_rate
@@ -119,7 +118,7 @@ class CycleSpec:
         """The peak as a number; None if it is not known yet or belongs to the schedule."""
         if self.max_learning_rate is None or isinstance(self.max_learning_rate, str):
             return None
-        if isinstance(self.max_learning_rate, RangeTest | Race | Sweep):
+        if isinstance(self.max_learning_rate, RangeTest | Race):
             return self.max_learning_rate.learning_rate
         return float(self.max_learning_rate)
 
@@ -139,7 +138,7 @@ class CycleSpec:
                 learning rate, a result without a learning rate, or rates of layers that the model does not have.
         """
         refuse_conflicting_callbacks("OneCycleScheduler", callbacks)
-        if isinstance(self.max_learning_rate, RangeTest | Race | Sweep):
+        if isinstance(self.max_learning_rate, RangeTest | Race):
             self.max_learning_rate.learning_rate  # noqa: B018 - raises where the result suggests none
         if isinstance(self.momentum, tuple):
             require_momentum(model.optimizer)
@@ -211,6 +210,13 @@ class CycleSpec:
             )
         if isinstance(self.momentum, tuple):
             matching_momentum(self.schedule, self.momentum)
+
+
+def removed_search(peak: str) -> str:
+    """Return what replaces a search that is no longer there, as the continuation of a message; "" for other strings."""
+    if peak != "sweep":
+        return ""
+    return ' The sweep was removed; a race finds better peaks: "race" in `fit_one_cycle`, or `race_learning_rates`.'
 
 
 def steps_to_last_update(optimizer: keras.optimizers.Optimizer, steps: int, start_step: int) -> int:

@@ -28,7 +28,6 @@ from onecycle.results.cycle_report import CycleReport
 from onecycle.results.fine_tune_report import FineTuneReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, described
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
@@ -37,7 +36,7 @@ from onecycle.training.fitting import fit_one_cycle
 from onecycle.training.heads import Head, HeadArgument, find_head
 from onecycle.training.phase_callbacks import end_training, with_one_training
 
-Peak: TypeAlias = float | str | RangeTest | Race | Sweep
+Peak: TypeAlias = float | str | RangeTest | Race
 
 # Ours, from the input to the head; milder than 0.01, 0.1 and 1 of fastai, whose networks are deeper.
 DEFAULT_RATES = (0.1, 0.3, 1.0)

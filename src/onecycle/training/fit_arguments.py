@@ -28,14 +28,6 @@ class FitArguments(TypedDict, total=False):
     validation_freq: int
 
 
-class TrainingLength(TypedDict):
-    """What determines the length of a training besides the data and the batch size."""
-
-    epochs: int
-    steps_per_epoch: int | None
-    validation_split: float
-
-
 def check_data_and_length(
     model: keras.Model,
     x: Nested,

@@ -18,15 +18,11 @@ class FitLength:
     """The length of a training.
 
     Attributes:
-        epochs: Number of epochs to train.
-        steps_per_epoch: Steps per epoch, where the data does not say it; else None.
         cycle_steps: Length of the cycle in steps; None if it is for `fit` or a ready schedule to say.
         continues: Whether `initial_epoch` leaves fewer steps than the cycle has, so that the cycle is that of an
             earlier training.
     """
 
-    epochs: int
-    steps_per_epoch: int | None
     cycle_steps: int | None
     continues: bool = False
 
@@ -67,15 +63,14 @@ def fit_length(
     made = training_data.steps_of_epochs(x, given, epochs)
     if given and made and total_steps is None and not spec.has_ready_schedule and sum(made) < given * epochs:
         # Keras would report more steps than it makes.
-        return FitLength(epochs, given, sum(made))
+        return FitLength(sum(made))
     if given or training_data.fit_knows_length(x):
-        return FitLength(epochs, given, total_steps, continues)
+        return FitLength(total_steps, continues)
     if total_steps is None and not spec.has_ready_schedule:
         if steps is None:
             raise ValueError(_UNKNOWN_LENGTH)
-        return FitLength(epochs, None, steps * epochs)
-    average = None if steps or total_steps is None else max(1, round(total_steps / epochs))
-    return FitLength(epochs, average, total_steps, continues)
+        return FitLength(steps * epochs)
+    return FitLength(total_steps, continues)
 
 
 _UNKNOWN_LENGTH = (

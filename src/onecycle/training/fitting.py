@@ -19,18 +19,12 @@ from onecycle.keras_support.model_checks import check_model
 from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_seed, check_verbose
 from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
-from onecycle.training.fit_arguments import (
-    FitArguments,
-    TrainingLength,
-    check_data_and_length,
-    checked_callbacks,
-)
+from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.guard import added_guards
 from onecycle.training.kept_peak import KeptPeak
@@ -47,7 +41,7 @@ def fit_one_cycle(
     y: Nested = None,
     *,
     epochs: int,
-    max_learning_rate: float | str | RangeTest | Race | Sweep = "auto",
+    max_learning_rate: float | str | RangeTest | Race = "auto",
     momentum: str | MomentumPair | None = "auto",
     schedule: LearningRateSchedule | ScheduleMaker | None = None,
     layer_rates: LayerRatesArgument | LayerRates = None,
@@ -68,9 +62,7 @@ def fit_one_cycle(
 
     If no peak is given, it is found first, and the model is left unchanged by the search. A range test (`"range test"`,
     which is also what `"auto"` stands for) takes a few hundred steps. If it suggests no learning rate, it is repeated
-    with a wider range and more steps. A sweep (`"sweep"`) takes about as many steps as the training itself. It holds
-    out a part of the training data, and uses neither `validation_data` nor the rows that `validation_split` holds out.
-    For other settings of the sweep, such as its budget, call `sweep_learning_rates` and pass the result.
+    with a wider range and more steps.
 
     A race (`"race"`) trains whole cycles with several peaks, drops the worse ones on the way, and keeps the best one,
     trained. It costs at most 2.3 runs, and needs no further training. See `race_learning_rates`.
@@ -81,8 +73,8 @@ def fit_one_cycle(
             the search would use up its first batches.
         y: Targets, as in `fit`.
         epochs: Number of epochs, which is the length of the cycle.
-        max_learning_rate: The peak; `"auto"`, `"range test"`, `"race"` or `"sweep"` to find it; or the result of
-            `find_learning_rate`, `race_learning_rates` or `sweep_learning_rates`, which the report then contains.
+        max_learning_rate: The peak; `"auto"`, `"range test"` or `"race"` to find it; or the result of
+            `find_learning_rate` or `race_learning_rates`, which the report then contains.
         momentum: As in `OneCycleScheduler`.
         schedule: Replaces the article's cycle: a schedule (then leave out `max_learning_rate`; it keeps its own
             length, as in `OneCycleScheduler`), or a callable `(total_steps, max_learning_rate) -> schedule`, for
@@ -99,8 +91,8 @@ def fit_one_cycle(
         verbose: As in `fit`; 0 also silences the search for the peak.
         sample_weight: As in `fit`.
         class_weight: As in `fit`.
-        seed: Seed of the data order in the range test or the sweep. The training draws from the global random states,
-            as `fit` does, except in a race (see there).
+        seed: Seed of the data order in the range test. The training draws from the global random states, as `fit` does,
+            except in a race (see there).
         total_steps: Length of the cycle in training steps. By default it is that of the training. Required for data of
             unknown length, unless `steps_per_epoch` is given.
         backup_dir: Folder for a backup of the run after each epoch. If the run is interrupted, the same call, in a new
@@ -112,7 +104,7 @@ def fit_one_cycle(
 
     Returns:
         Keras' `History`. Its attribute `onecycle` is a `CycleReport`: the peak, why it was chosen and at what cost, and
-        the `RangeTest`, `Race` or `Sweep` that picked it.
+        the `RangeTest` or `Race` that picked it.
 
     Raises:
         TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason), or if a run is to be
@@ -148,8 +140,9 @@ def fit_one_cycle(
     )  # fmt: skip
     if backup is not None and backup.is_finished:
         return backup.repeat_end()
-    trained = _length(length, validation_data, fit_arguments)
-    faults = _faults(model, x, y, spec, fit_arguments, trained["validation_split"], **data)
+    # Keras ignores the split beside `validation_data`.
+    split = (fit_arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
+    faults = _faults(model, x, y, spec, fit_arguments, split, **data)
     if spec.picker == "race":
         with_one_warning(faults, lambda: None)
         return train_by_race(
@@ -158,7 +151,7 @@ def fit_one_cycle(
     checked = spec.finds_peak or training_data.is_arrays(x)
     kept_peak = KeptPeak(callbacks)
     kept = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
-    options = {**data, **trained, "seed": seed, "verbose": verbose, "kept": kept}
+    options = {**data, "seed": seed, "verbose": verbose, "kept": kept}
     evidence = with_one_warning(faults, lambda: _found(spec, length, model, x, y, **options))
     kept_peak.keep(evidence)
     if evidence is not None:
@@ -222,8 +215,8 @@ def _layer_rates(spec: CycleSpec, model: keras.Model) -> dict[str, dict[str, flo
 
 
 def _found(
-    spec: CycleSpec, length: FitLength, *data: Nested, kept: RangeTest | Race | Sweep | None, **options: Any
-) -> RangeTest | Race | Sweep | None:
+    spec: CycleSpec, length: FitLength, *data: Nested, kept: RangeTest | Race | None, **options: Any
+) -> RangeTest | Race | None:
     """Return the result that holds the peak: the one that was kept, or a new one; None for a number."""
     if kept is not None:
         return kept
@@ -236,7 +229,7 @@ def _fit(
     x: Nested,
     y: Nested,
     backup: RunBackup | None,
-    evidence: RangeTest | Race | Sweep | None,
+    evidence: RangeTest | Race | None,
     guard: bool,
     *,
     callbacks: list[keras.callbacks.Callback],
@@ -250,10 +243,3 @@ def _fit(
     arguments["callbacks"] = callbacks
     with batches_required(x):
         return undo_unless_finished(lambda: model.fit(x, y, **arguments), lambda: close_ended_fit(model))
-
-
-def _length(length: FitLength, validation_data: Nested, arguments: FitArguments) -> TrainingLength:
-    """Return what determines the length of the training, from the arguments of `fit`."""
-    # Keras ignores the split beside `validation_data`.
-    split = (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
-    return {"epochs": length.epochs, "steps_per_epoch": length.steps_per_epoch, "validation_split": split}

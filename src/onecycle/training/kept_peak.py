@@ -15,7 +15,6 @@ from onecycle.keras_support.keras_backups import backup_folders, check_backups
 from onecycle.results import codec
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.training.cycle_spec import CycleSpec
 
 FILE_NAME = "onecycle_peak.json"
@@ -34,7 +33,7 @@ class KeptPeak:
         # Keras can also write to remote folders.
         self._files = [Path(folder) / FILE_NAME for folder in folders if "://" not in folder]
 
-    def load(self, spec: CycleSpec) -> RangeTest | Race | Sweep | None:
+    def load(self, spec: CycleSpec) -> RangeTest | Race | None:
         """Return the result that picked the peak of the run that will be resumed; None if no peak has to be found.
 
         Args:
@@ -48,7 +47,7 @@ class KeptPeak:
         for file in self._files:
             if file.is_file():
                 kept = codec.load_object(file)
-                if isinstance(kept, RangeTest | Race | Sweep):
+                if isinstance(kept, RangeTest | Race):
                     return kept
         raise ValueError(
             "BackupAndRestore will resume a run, but its folder does not have the learning rate that this run found, "
@@ -56,7 +55,7 @@ class KeptPeak:
             f"Received: max_learning_rate={spec.max_learning_rate!r}"
         )
 
-    def keep(self, evidence: RangeTest | Race | Sweep | None) -> None:
+    def keep(self, evidence: RangeTest | Race | None) -> None:
         """Write the result that picked the peak of the run that begins.
 
         Args:

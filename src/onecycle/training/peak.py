@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 
 import keras
 
 from onecycle.finding.range_test import find_learning_rate
-from onecycle.finding.sweep import sweep_learning_rates
-from onecycle.finding.sweep_budget import SweepTooShortError
 from onecycle.hyperparameters.optimizer_traits import HIGHEST_NORMALIZED_PEAK, normalizes_gradients
-from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import training_data
 from onecycle.keras_support.graph import inputs_of_linear_head
 from onecycle.keras_support.optimizers import optimizer_names
-from onecycle.keras_support.snapshot import preserving
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions.suggestion import Suggestion
 from onecycle.training.cycle_spec import CycleSpec
 
@@ -34,65 +29,38 @@ RULE_WITHOUT_BLOW_UP = "steepest"
 HEAD_STEP = 6.0
 HEAD_RULE = "head"
 
-Result = TypeVar("Result", RangeTest, Sweep)
 
-
-class PickerOptions(TypedDict, total=False):
-    """The arguments of both pickers besides the data, as in `find_learning_rate`."""
+class RangeTestOptions(TypedDict, total=False):
+    """The arguments of the range test besides the data and the rates of layers, as in `find_learning_rate`."""
 
     batch_size: int | None
+    sample_weight: object
     class_weight: dict[int, float] | None
     seed: int | None
     verbose: int | str
 
 
 def find_peak(
-    spec: CycleSpec,
-    model: keras.Model,
-    x: object,
-    y: object,
-    *,
-    epochs: int,
-    steps_per_epoch: int | None = None,
-    validation_split: float = 0.0,
-    sample_weight: object = None,
-    **options: Unpack[PickerOptions],
-) -> RangeTest | Race | Sweep | None:
-    """Return the result that holds the peak: the given one, or that of a picker; None for a number or a ready schedule.
+    spec: CycleSpec, model: keras.Model, x: object, y: object, **options: Unpack[RangeTestOptions]
+) -> RangeTest | Race | None:
+    """Return the result that holds the peak: the given one, or a range test; None for a number or a ready schedule.
 
     Args:
         spec: The specification of the cycle.
         model: The compiled model, which is left unchanged.
         x: Training data, as `Model.fit` takes it.
         y: Targets, as in `fit`.
-        epochs: Epochs of the training.
-        steps_per_epoch: As in `fit`.
-        validation_split: Part of the rows that `fit` will hold out; a sweep does not use them.
-        sample_weight: As in `fit`.
-        **options: Other arguments of both pickers.
+        **options: Other arguments of the range test.
 
     Raises:
-        ValueError: If no peak was found, with the reason, or if the training is too short for a sweep.
+        ValueError: If no peak was found, with the reason.
     """
-    if isinstance(spec.max_learning_rate, RangeTest | Race | Sweep):
+    if isinstance(spec.max_learning_rate, RangeTest | Race):
         return spec.max_learning_rate
     if spec.picker is None:
         return None
-    if spec.picker == "range test":
-        rates = {"layer_rates": spec.layer_rates, "decay": spec.decay}
-        result = _range_test(model, x, y, rates, sample_weight=sample_weight, **options)
-        return _require_peak(result, result.suggestion.learning_rate, f"{result.suggestion.reason} {result.ending}")
-    x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), validation_split)
-    try:
-        sweep = _sweep(
-            spec, model, x, y, sample_weight=sample_weight, epochs=epochs, steps_per_epoch=steps_per_epoch, **options
-        )
-    except SweepTooShortError as error:
-        raise ValueError(
-            f'A sweep needs a training of at least {error.needed_steps} steps. Pass `max_learning_rate="range test"` '
-            f'or a number. Received: a training of {error.total_steps} steps with max_learning_rate="sweep"'
-        ) from error
-    return _require_peak(sweep, sweep.pick.learning_rate, sweep.pick.reason)
+    rates = {"layer_rates": spec.layer_rates, "decay": spec.decay}
+    return _require_peak(_range_test(model, x, y, rates, **options))
 
 
 def refuse_one_shot(spec: CycleSpec, x: object) -> None:
@@ -116,16 +84,10 @@ def refuse_to_find_peak_again(spec: CycleSpec, *, continues: bool) -> None:
 
 
 def _range_test(
-    model: keras.Model,
-    x: object,
-    y: object,
-    rates: Mapping[str, Any],
-    *,
-    sample_weight: object,
-    **options: Unpack[PickerOptions],
+    model: keras.Model, x: object, y: object, rates: Mapping[str, Any], **options: Unpack[RangeTestOptions]
 ) -> RangeTest:
     """Run the range test; if it suggests no rate, once more with wider limits and three times the steps."""
-    result = find_learning_rate(model, x, y, sample_weight=sample_weight, **rates, **options)
+    result = find_learning_rate(model, x, y, **rates, **options)
     normalized = normalizes_gradients(model.optimizer)
     inputs = inputs_of_linear_head(model) if normalized and not result.hints else 0
     if inputs:
@@ -136,7 +98,6 @@ def _range_test(
         model,
         x,
         y,
-        sample_weight=sample_weight,
         **rates,
         **options,
         min_learning_rate=WIDER_MIN,
@@ -153,16 +114,6 @@ def _range_test(
             "the inputs and the targets, or pass a number as `max_learning_rate`."
         )
     return result
-
-
-def _sweep(spec: CycleSpec, model: keras.Model, x: object, y: object, **options: Any) -> Sweep:
-    """Run the sweep with the rates of layers, which it leaves as they were."""
-
-    def run() -> Sweep:
-        install_layer_rates(model, spec.layer_rates_of(model))
-        return sweep_learning_rates(model, x, y, momentum=spec.momentum, schedule=spec.schedule, **options)
-
-    return run() if spec.layer_rates is None else preserving(model, run, data=x)
 
 
 def _for_linear_head(result: RangeTest, inputs: int) -> RangeTest:
@@ -190,13 +141,13 @@ def _without_blow_up(result: RangeTest) -> RangeTest:
     )
 
 
-def _require_peak(result: Result, peak: float | None, reason: str) -> Result:
-    """Return the result if it has a peak; else raise a ValueError with the reason and what the caller can do."""
-    if peak is None:
+def _require_peak(result: RangeTest) -> RangeTest:
+    """Return the test if it suggests a peak; else raise a ValueError with the reason and what the caller can do."""
+    if result.suggestion.learning_rate is None:
         # If the data has a fault, advice about the limits of the test would mislead.
-        advice = " ".join(result.hints) or reason
+        advice = " ".join(result.hints) or f"{result.suggestion.reason} {result.ending}"
         raise ValueError(
             f"No learning rate was found for the peak. {advice} Pass a number as `max_learning_rate`, or call "
-            "`find_learning_rate` or `sweep_learning_rates` with other arguments and pass the result."
+            "`find_learning_rate` or `race_learning_rates` with other arguments and pass the result."
         )
     return result

@@ -24,7 +24,6 @@ from onecycle.keras_support.optimizers import build_multi_optimizer, elapsed_ste
 from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer
 from onecycle.training.cycle_reporter import CycleReporter
@@ -117,7 +116,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         self.schedule = schedule
         self.layer_rates, self.decay = layer_rates, decay
         self._peak = max_learning_rate
-        self._evidence: RangeTest | Race | Sweep | None = None
+        self._evidence: RangeTest | Race | None = None
         self._run: CycleRun | None = None
         self._resumed: tuple[int, int | None] | None = None
         self._skipped_before: int | None = 0
@@ -126,7 +125,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
 
     @classmethod
     def from_spec(
-        cls, spec: CycleSpec, evidence: RangeTest | Race | Sweep | None = None, total_steps: int | None = None
+        cls, spec: CycleSpec, evidence: RangeTest | Race | None = None, total_steps: int | None = None
     ) -> OneCycleScheduler:
         """Return the callback of a cycle whose peak is known.
 
@@ -173,7 +172,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
             self._finish = EarlyFinish(steps, self._hooks, self._position, self._replace_schedules)
 
     @property
-    def evidence(self) -> RangeTest | Race | Sweep | None:
+    def evidence(self) -> RangeTest | Race | None:
         """The result that picked the peak, or None if the peak was given."""
         return self._evidence
 

@@ -13,7 +13,6 @@ from onecycle.keras_support import training_data
 from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.training.fit_arguments import FitArguments
 
 REFUSED = ("trainable weights", "values")  # by `fit_one_cycle`, with an error
@@ -56,9 +55,7 @@ def faults_of_fit(
     return [finding.text for finding in found_in(outcomes) if finding.name != CONSTANT_INPUTS]
 
 
-def with_one_warning(
-    faults: Sequence[str], find: Callable[[], RangeTest | Race | Sweep | None]
-) -> RangeTest | Race | Sweep | None:
+def with_one_warning(faults: Sequence[str], find: Callable[[], RangeTest | Race | None]) -> RangeTest | Race | None:
     """Return what a search for the peak finds, and warn once of all faults: those given and those that it noticed.
 
     Args:

@@ -30,13 +30,12 @@ from onecycle.results import codec
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
-from onecycle.results.sweep import Sweep
 from onecycle.suggestions.arguments import check_path
 from onecycle.training.backups.files import Backup, BackupFolder
 from onecycle.training.backups.run_identity import differences, run_identity
 from onecycle.training.reporting import recorded_numbers
 
-Evidence = RangeTest | Race | Sweep
+Evidence = RangeTest | Race
 
 
 @runtime_checkable
