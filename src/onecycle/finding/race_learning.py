@@ -10,6 +10,7 @@ from onecycle.finding.race_member import RaceMember
 
 LEAST_FALL = 0.1  # part of the training loss by which one that falls has fallen
 LEAST_GAIN = 0.02  # part of the loss of guessing, or of the score at the start, by which one that learns is better
+LEAST_POINTS = 3  # of the curve of the training loss, 20 steps each, to say whether it falls
 LEAST_MOVE = 0.001  # part of the score at the start; a network whose rate is much too low moves less
 
 
@@ -56,6 +57,8 @@ class Baseline:
     def _is_stuck(self, member: RaceMember) -> bool:
         """Return whether the training loss of a candidate stays at that of guessing, or above it."""
         losses = [loss for _, loss in member.curve]
+        if len(losses) < LEAST_POINTS:
+            return False
         falls = losses[-1] < (1 - LEAST_FALL) * losses[len(losses) // 2]
         return losses[-1] >= (1 - LEAST_GAIN) * self.guessing > 0 and not falls
 
