@@ -67,46 +67,62 @@ def test_figures_are_those_of_the_article_study(quote):
 
 
 PICKERS = {
+    "[race](race.md) of three candidates": "race of 3",
+    "race of two": "race of 2",
     "range test, rule `one_cycle` (default)": "one_cycle",
-    "range test, rule `blow_up` (the article's)": "blow_up",
-    "fastai `minimum`": "fastai minimum",
+    "Keras' default learning rates, as the peak": "default rate",
+    "range test, rule `blow_up` (the article's)": "the article's tenth",
     "fastai `slide`": "fastai slide",
+    "fastai `minimum`": "fastai minimum",
     "fastai `valley` (its default)": "fastai valley",
+    "Keras' default learning rates, constant": "default rate, constant",
     "torch-lr-finder": "torch-lr-finder",
-    "Keras' default learning rates": "Keras default",
     "Lightning": "Lightning",
 }
 
 
 @pytest.fixture(scope="module")
 def measured():
-    """Return the cells of each picker in the first table of the study, that of the judged tasks."""
-    judged = text("studies/2026-11-23_picking_the_rate/results.md").split("\n\n")[1]
+    """Return tasks, cost, median, mean, 95th percentile and number over 50 % of each picker on the judging tasks."""
+    judged = text("studies/2026-11-28_benchmark/results.md").split("\n\n")[1]
     return {name: cells for name, *cells in map(cells_of, judged.splitlines())}
 
 
 def test_regrets_are_those_of_the_study(measured):
-    """docs/how_to_choose.md gives the medians and catastrophe counts of the judged tasks."""
+    """docs/how_to_choose.md gives the medians, means, catastrophe counts and costs of the judging tasks."""
     lines = map(cells_of, text("docs/how_to_choose.md").splitlines())
-    rows = [cells for cells in lines if cells[0] in PICKERS and cells[1].endswith("%")]
-    assert sorted(cells[0] for cells in rows) == sorted(PICKERS)
-    for name, median, catastrophes, _ in rows:
+    rows = [cells for cells in lines if cells[0] in PICKERS]
+    assert [cells[0] for cells in rows] == list(PICKERS)
+    for name, median, mean, catastrophes, cost in rows:
         expected = measured[PICKERS[name]]
-        assert number(median) == pytest.approx(number(expected[0]), abs=0.05 if "." in median else 0.5)
-        assert catastrophes == expected[2]
+        for quoted, value in ((median, expected[2]), (mean, expected[3])):
+            assert number(quoted) == pytest.approx(number(value.split(" (")[0]), abs=0.05 if "." in quoted else 0.5)
+        assert (catastrophes, cost) == (expected[5], expected[1])
 
 
 @pytest.mark.parametrize(
     ("picker", "quote"),
     [
-        ("one_cycle", "{} above the best of a grid in the median, and more than 50 % above it in {} cases"),
-        ("fastai minimum", "fastai's `minimum`, had {} and {}."),
+        ("one_cycle", "{} above that at the tuned rate in the median, and more than 50 % above it in {} cases"),
+        ("race of 3", "[race](docs/race.md), for one run more, had {} and no case"),
+        ("default rate", "Keras' default learning rates {} and none"),
     ],
 )
 def test_limits_in_readme_are_those_of_the_study(picker, quote, measured):
-    """README.md gives the study's figures for the default rule and for fastai's `minimum`."""
-    median, _, catastrophes, *_ = measured[picker]
+    """README.md gives the study's figures for the default rule, the race and the default rates."""
+    median, catastrophes = measured[picker][2].split(" (")[0], measured[picker][5]
     assert quote.format(median, catastrophes) in text("README.md")
+    assert "{}" in quote.replace("{}", "", 1) or catastrophes.startswith("0 of ")
+
+
+def test_limits_of_fastai_are_those_of_the_study(measured):
+    """README.md gives the lowest and highest figures of fastai's rules."""
+    found = [cells for name, cells in measured.items() if name.startswith("fastai ")]
+    medians = sorted(number(cells[2].split(" (")[0]) for cells in found)
+    cases = sorted(int(cells[5].split()[0]) for cells in found)
+    quote = f"fastai had {medians[0]:g} to {medians[-1]:.0f} % and {cases[0]} to {cases[-1]} cases"
+    assert len(found) == 4
+    assert quote in text("README.md")
 
 
 def text(page):

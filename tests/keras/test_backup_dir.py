@@ -229,8 +229,8 @@ def test_race_goes_on_and_its_end_is_kept(folder, monkeypatch):
     counted = []
     monkeypatch.setattr(Judge, "score", lambda self: (counted.append(None), score(self))[1])
     history = killed.fit(raced, folder, max_learning_rate="race", epochs=3)
-    # Three candidates at the first cut, of which two were judged before, and two at the second. The start is judged too,
-    # since no loss falls by much in three steps.
+    # Three candidates at the first cut, of which two were judged before, and two at the second; and the start, since no
+    # loss falls by much in three steps.
     assert len(counted) == 4
     assert not (folder / "race").exists()
     with pytest.warns(UserWarning, match="is finished"):
