@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from statistics import mean
 
+from benchmarks.growth import TIMES
 from benchmarks.peers import summary
 
 FOLDER = Path(__file__).parent
@@ -33,6 +34,7 @@ def tables() -> list[tuple[Path, str, str]]:
         (page, "costs", costs()),
         (page, "peers", peers()),
         (page, "races", races()),
+        (page, "growth", growth()),
         (FOLDER.parent / "README.md", "peers", telling_peers()),
         (FOLDER.parent / "docs" / "clusters.md", "cluster plan", cluster_plan()),
     ]
@@ -55,6 +57,24 @@ def races() -> str:
         ratios = [row["ratios to a fit"][name] for name in ("race", "race by fit")] + [row["a_a"]]
         cells = [f"{one['ratio']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" for one in ratios]
         lines.append(f"| {net} | {row['steps']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def growth() -> str:
+    """Return the Markdown table of the memory of processes that train many times."""
+    lines = ["| backend | trainings | after three | at the end | growth |", "|---|---|---|---|---|"]
+    for backend in BACKENDS:
+        result = newest(f"growth_{backend}") or {"rows": [], "warm_after": 1}
+        for row in result["rows"]:
+            memory = row["megabytes"]
+            first = f"{memory[result['warm_after'] - 1]:.0f} MB"
+            cells = (
+                f"{TIMES[row['subject']]} {row['subject']}",
+                first,
+                f"{memory[-1]:.0f} MB",
+                f"{100 * row['growth']:+.1f} %",
+            )
+            lines.append(f"| {backend} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -38,9 +38,9 @@ class Baseline:
             cut: The cut.
         """
         alive = [member for member in members if not member.dropped]
-        are_stuck = all(self._is_stuck(member) for member in alive)
-        if not are_stuck and any(_loss_fell(member) for member in alive):
+        if any(self._is_better_than_guessing(member) and _loss_fell(member) for member in alive):
             return 0
+        are_stuck = all(self._is_stuck(member) for member in alive)
         # Only now, since it costs an evaluation.
         score = self.start_score()
         start, least = self.judge.key(score), LEAST_GAIN * abs(score)
@@ -54,13 +54,17 @@ class Baseline:
         hardly_moved = all(abs(one.scores[cut] - score) <= LEAST_MOVE * abs(score) for one in alive)
         return 1 if is_highest or hardly_moved else -1
 
+    def _is_better_than_guessing(self, member: RaceMember) -> bool:
+        """Return whether the training loss of a candidate is below that of guessing, as far as that is known."""
+        return not self.guessing or member.curve[-1][1] < (1 - LEAST_GAIN) * self.guessing
+
     def _is_stuck(self, member: RaceMember) -> bool:
         """Return whether the training loss of a candidate stays at that of guessing, or above it."""
         losses = [loss for _, loss in member.curve]
         if len(losses) < LEAST_POINTS:
             return False
         falls = losses[-1] < (1 - LEAST_FALL) * losses[len(losses) // 2]
-        return losses[-1] >= (1 - LEAST_GAIN) * self.guessing > 0 and not falls
+        return self.guessing > 0 and not self._is_better_than_guessing(member) and not falls
 
 
 def _loss_fell(member: RaceMember) -> bool:
