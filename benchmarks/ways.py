@@ -76,7 +76,7 @@ def measured(net: str) -> dict[str, Any]:
 
 
 def test_of(net: str, x: np.ndarray, y: np.ndarray) -> Any:
-    """Return a function that makes range tests of a model of its own, given the number of repeats."""
+    """Return a function that takes a number of repeats and runs that many range tests of one model."""
     keras.utils.set_random_seed(0)
     model = keras_net(net)
     loss = "mse" if nets.is_regression(net) else keras.losses.SparseCategoricalCrossentropy(from_logits=True)

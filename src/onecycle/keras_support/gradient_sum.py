@@ -1,8 +1,8 @@
 """A training step without the sum of the gradients over replicas, where there is a single one (TensorFlow).
 
-Keras adds up the gradients over one replica too, with a function that has a gradient of its own. TensorFlow keeps the
-gradient of each such function that is traced for as long as the process lives, and with it the graph of the step: 2 to
-5 MB for each new model that is trained, which no garbage collection frees.
+Even with a single replica, Keras sums the gradients in a function with a custom gradient. TensorFlow registers each
+such gradient for as long as the process lives, and what is registered holds the graph of the step. This takes 2 to 5
+MB for each new model that is trained.
 
 Private name of Keras, checked on Keras 3.15.1: `Optimizer._all_reduce_sum_gradients`.
 """
