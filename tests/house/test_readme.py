@@ -125,6 +125,19 @@ def test_limits_of_fastai_are_those_of_the_study(measured):
     assert quote in text("README.md")
 
 
+def test_caption_of_the_benchmark_is_that_of_the_study(measured):
+    """The description of the picture in README.md gives the medians and costs of the race and the range test."""
+    race, ramp = (measured[picker] for picker in ("race of 3", "one_cycle"))
+    others = [cells for name, cells in measured.items() if name.startswith(("fastai", "torch", "Lightning"))]
+    medians = [number(cells[2].split(" (")[0]) for cells in others]
+    caption = (
+        f"has a median of {race[2].split(' (')[0]} for {number(race[1]):.1f} runs, the range test "
+        f"{ramp[2].split(' (')[0]} for {number(ramp[1]):.1f} runs; the rules of other libraries have "
+        f"{min(medians):.0f} to {max(medians):.0f} %"
+    )
+    assert caption in text("README.md")
+
+
 def text(page):
     """Return the text of a page, given its path from the root."""
     return (ROOT / page).read_text(encoding="utf-8")

@@ -97,7 +97,18 @@ def test_program_is_reused(compiled_ramps):
     assert len(compiled_ramps) == 3
 
 
-CHANGES = ("rate", "weights", "frozen", "optimizer", "adapted")
+class Clipped(keras.constraints.Constraint):
+    """A constraint of the user, without a config."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def __call__(self, weight):
+        """Return the weight within the limits."""
+        return keras.ops.clip(weight, -self.limit, self.limit)
+
+
+CHANGES = ("rate", "weights", "frozen", "optimizer", "adapted", "constraint", "regularizer")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -109,6 +120,8 @@ def test_a_reused_program_knows_what_has_changed(change):
         )
         for _ in range(2)
     )
+    for model in (tested, fresh):
+        model.layers[1].kernel.constraint = Clipped(1.0)
     fresh.set_weights(tested.get_weights())
     compiled_test(tested, num_steps=20)
 
@@ -124,6 +137,10 @@ def test_a_reused_program_knows_what_has_changed(change):
                 model.optimizer.momentum = 0.5
             case "adapted":
                 model.layers[0].adapt(5 + arrays()[0])
+            case "constraint":
+                model.layers[1].kernel.constraint = Clipped(0.1)
+            case "regularizer":
+                model.layers[1].kernel.regularizer = keras.regularizers.L2(0.1)
         return compiled_test(model, num_steps=20, min_learning_rate=1e-3, max_learning_rate=1e-1).losses
 
     np.testing.assert_allclose(changed(tested), changed(fresh), rtol=1e-6)

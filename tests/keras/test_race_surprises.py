@@ -151,3 +151,20 @@ def test_race_leaves_a_wrong_range_test(monkeypatch, center, side):
     result = race(compiled_model(), X, Y, candidates=3, epochs=20)
     assert f"so {side} ones were added" in result.note
     assert 1e-4 < result.learning_rate < 1
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_accumulated_gradients_of_a_trained_optimizer(on_disk, tmp_path):
+    """The last update has the last rate of the cycle, as in `fit_one_cycle`, wherever an update begins."""
+    rows = 32 * 3  # three of the four batches of an update
+    raced, plain = (compiled_model(keras.optimizers.SGD(0.01, gradient_accumulation_steps=4)) for _ in range(2))
+    for model in (raced, plain):
+        model.fit(X[:rows], Y[:rows], verbose=0, shuffle=False)
+    result = race(raced, candidates=[1e-6, 0.03], directory=tmp_path / "race" if on_disk else None)
+    keras.utils.set_random_seed(1)
+    onecycle.fit_one_cycle(
+        plain, X, Y, epochs=6, max_learning_rate=result.learning_rate, validation_data=VALIDATION, verbose=0
+    )
+    assert result.learning_rate == 0.03
+    for one, other in zip(raced.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 
 import keras
 
@@ -21,6 +21,7 @@ from onecycle.hyperparameters.scheduling import install_layer_rates
 from onecycle.keras_support import backends, devices, training_data
 from onecycle.keras_support.guessing import guessing_loss
 from onecycle.keras_support.guessing_targets import guessing_loss_of_targets
+from onecycle.keras_support.optimizers import raw_step
 from onecycle.keras_support.partial_fit import can_repeat_epoch
 from onecycle.keras_support.types import Nested
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
@@ -131,8 +132,9 @@ class RaceTraining:
         request, model = self.request, self._model
         with preserved_installation(model):
             install_layer_rates(model, self.layer_rates)
+            schedules = partial(self._schedules, start_step=raw_step(model.optimizer))
             fits = RaceFits(
-                model, self._fit_arguments(), self._schedules, total_steps=self.total_steps,
+                model, self._fit_arguments(), schedules, total_steps=self.total_steps,
                 average_from=max(1, round(TREND_FROM * self.total_steps)) // 2, keep_averaging=request.averaged_weights,
                 # A pause keeps the metrics of its epoch, and a distributed step is compiled for all variables.
                 builds_metrics=portable or devices.is_distributed(model) or self.reason_not_compiled is None,
@@ -209,5 +211,6 @@ class RaceTraining:
             "validation_data": data.validation,
         }
 
-    def _schedules(self, peak: float) -> CycleSchedules:
-        return self.spec.with_peak(peak).schedules(self._model.optimizer, self.total_steps)
+    def _schedules(self, peak: float, start_step: int) -> CycleSchedules:
+        spec, optimizer = self.spec.with_peak(peak), self._model.optimizer
+        return spec.schedules(optimizer, self.total_steps, start_step, counts_from_start=True)

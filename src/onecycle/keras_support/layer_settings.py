@@ -16,15 +16,18 @@ from onecycle.keras_support.model_state import flattened_layers
 MAX_ARRAY_VALUES = 2**16  # of arrays whose values are compared; a larger one is compared by identity
 
 _WITH_CONFIG = (keras.regularizers.Regularizer, keras.constraints.Constraint)
+_OF_WEIGHTS = ("regularizer", "constraint")
 
 
 def layer_settings(model: keras.Model) -> Hashable:
     """Return the settings of all layers, which differ after a change that a traced training step does not notice.
 
     These are the class of each layer, whether it is trainable, its data types, and its own attributes that are plain
-    values, small arrays, functions, regularizers or constraints. The result holds no layer and no function alive.
+    values, small arrays, functions, regularizers or constraints, and the regularizer and the constraint of each weight.
+    The result holds no layer and no function alive.
     """
-    return tuple(map(_settings, flattened_layers(model)))
+    weights = [[_object_setting(getattr(weight, name, None)) for name in _OF_WEIGHTS] for weight in model.weights]
+    return tuple(map(_settings, flattened_layers(model))), tuple(map(tuple, weights))
 
 
 def _settings(layer: keras.layers.Layer) -> Hashable:
@@ -45,7 +48,18 @@ def _attribute_settings(layer: keras.layers.Layer) -> Iterator[Hashable]:
         elif isinstance(value, MethodType):
             yield name, ref(value.__func__)
         elif isinstance(value, _WITH_CONFIG):
-            yield name, repr(value.get_config())
+            yield name, _object_setting(value)
+
+
+def _object_setting(value: object) -> Hashable:
+    """Return what a regularizer or a constraint depends on, also a user's own, whose config may be empty."""
+    if isinstance(value, FunctionType):
+        return ref(value)
+    return ref(type(value)), repr(value.get_config() if isinstance(value, _WITH_CONFIG) else None), repr(_plain(value))
+
+
+def _plain(value: object) -> dict[str, object]:
+    return {name: one for name, one in getattr(value, "__dict__", {}).items() if isinstance(one, PLAIN)}
 
 
 def _array_setting(value: keras.KerasTensor) -> Hashable:

@@ -160,7 +160,12 @@ class CycleSpec:
         return layer_rates_in_effect(model.optimizer) if given is None else given
 
     def schedules(
-        self, optimizer: keras.optimizers.Optimizer, total_steps: int | None, start_step: int = 0
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        total_steps: int | None,
+        start_step: int = 0,
+        *,
+        counts_from_start: bool = False,
     ) -> CycleSchedules:
         """Return the schedules of a run.
 
@@ -168,6 +173,7 @@ class CycleSpec:
             optimizer: The optimizer that will follow them.
             total_steps: Length of the run in steps; None only with a ready schedule.
             start_step: The optimizer's step at which the run begins.
+            counts_from_start: Whether the schedules count the steps of the run instead of those of the optimizer.
 
         Raises:
             TypeError: If the callable does not return a schedule.
@@ -177,7 +183,7 @@ class CycleSpec:
         # The momentum is derived from the shifted schedule, so both begin at the same step.
         schedule = self._schedule_of(length)
         check_schedule("learning_rate", schedule, sampled_steps(0, total_steps))
-        rate = starting_at(schedule, start_step)
+        rate = starting_at(schedule, 0 if counts_from_start else start_step)
         pair = self._pair_for(rate, optimizer)
         return CycleSchedules(rate, None if pair is None else matching_momentum(rate, pair), pair)
 
