@@ -85,7 +85,7 @@ bench-peers: $(PEERS)/.installed
 
 # Warnings, such as broken links and unknown names, are errors.
 docs: $(READY)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "docs: site/index.html"
 
 # Makes the pictures from real runs on the digits, which takes some minutes. The pictures are committed.

@@ -17,7 +17,7 @@ EXTERNAL = re.compile(rf'(?:{SCRIPT}|{STYLE})="(?:https?:)?//[^"]+')
 def site(tmp_path_factory):
     """Return the folder of the site, built as by `make docs`."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -77,6 +77,7 @@ PICKERS = {
     "fastai `valley` (its default)": "fastai valley",
     "Keras' default learning rates, constant": "default rate, constant",
     "torch-lr-finder": "torch-lr-finder",
+    "fastai `steep`": "fastai steep",
     "Lightning": "Lightning",
 }
 

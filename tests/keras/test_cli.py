@@ -137,6 +137,12 @@ def test_race(user_folder, capsys):
     assert "Picked by a race" in capsys.readouterr().out
 
 
+def test_race_ends_with_the_next_step(user_folder, capsys):
+    """Without `--model`, the trained network is lost, and the command says how it is kept."""
+    assert main(["race", "mine:make", "--epochs", "3", "--candidates", "2", "--seed", "0"]) == 0
+    assert "`--model trained.keras`, which keeps the trained model" in capsys.readouterr().out
+
+
 def test_find_without_a_suggestion(user_folder, capsys):
     """If the range test suggests no learning rate, `find` prints null with the reason and exits with 1."""
     code = main(["find", "mine:make", *FIND, "--max-learning-rate", "2e-6", "--json"])

@@ -58,6 +58,7 @@ def test_both_phases_are_trained_and_written(mine, tmp_path, capsys):
     ("arguments", "message"),
     [
         (("--max-learning-rate", "0.1", "--head", "tip"), "Argument `head` must name a layer"),
+        (("--max-learning-rate", "race"), "`fine-tune` takes no race"),
         (("--max-learning-rate", "1", "--max-learning-rate", "1", "--max-learning-rate", "1"), "for two phases"),
     ],
 )

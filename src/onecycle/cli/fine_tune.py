@@ -90,4 +90,9 @@ def _peaks(texts: list[str]) -> tuple[object, object]:
         raise console.UsageError(
             f"Option --max-learning-rate is for two phases. Received: it {len(texts)} times: {', '.join(texts)}"
         )
+    if "race" in texts:
+        raise console.UsageError(
+            "On the command line, `fine-tune` takes no race. Pass numbers, range-test or files, or call "
+            '`onecycle.fine_tune(..., max_learning_rate="race")` in Python. Received: --max-learning-rate race'
+        )
     return read_peak(texts[0]), read_peak(texts[-1])

@@ -132,11 +132,7 @@ class FitOutcome:
 
     def next_step(self, written: list[Path], *, save: Path | None, model: Path | None) -> str:
         """Return the step to take after training."""
-        if model is not None:
-            return f'in Python, `model = keras.saving.load_model("{model}")`'
-        if save in written:
-            return f"`onecycle report {save}` for a page with the cycle and the curves"
-        return "the same command with `--model trained.keras`, which keeps the trained model"
+        return step_after_training(save if save in written else None, model)
 
     def _save_model(self, path: Path) -> None:
         """Save the model. An existing file is replaced as a whole, or left as it is after Ctrl-C or an error."""
@@ -161,3 +157,12 @@ class FitOutcome:
         curves = {"training": "loss", "validation": "val_loss"}
         runs = {label: self.history[name] for label, name in curves.items() if self.history.get(name)}
         save_figure(plot_training_curves(runs, "loss"), path)
+
+
+def step_after_training(saved: Path | None, model: Path | None) -> str:
+    """Return the step to take after a training whose result and whose model are in these files."""
+    if model is not None:
+        return f'in Python, `model = keras.saving.load_model("{model}")`'
+    if saved is not None:
+        return f"`onecycle report {saved}` for a page with the cycle and the curves"
+    return "the same command with `--model trained.keras`, which keeps the trained model"

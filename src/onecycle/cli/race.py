@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
+from onecycle.cli.fit_outcome import step_after_training
 from onecycle.cli.options import (
     AsJson,
     BackendChoice,
@@ -58,6 +59,7 @@ def race_command(
             cluster=cluster, seed=seed, verbose=run.verbose,
         )  # fmt: skip
         console.print_result(result.summary(), race_facts(result), as_json=as_json, table=race_table(result))
+        console.print_next(step_after_training(save, model), as_json=as_json)
 
 
 def race_facts(result: Race) -> dict[str, object]:

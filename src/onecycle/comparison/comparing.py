@@ -48,10 +48,9 @@ def compare(
 ) -> Comparison:
     """Compare ways to train a model in pairs: for one seed, all arms have the same start, data order and split.
 
-    Before each run all random generators are seeded with the run's seed, `build()` creates the model, and the
-    generators are seeded once more. Keras shuffles with the global random state, and the finder restores that state, so
-    every arm of a seed sees the same batches. For arms with another batch size, the
-    same order of rows is divided into other batches.
+    All random generators are seeded with the run's seed before the data is loaded, before `build()` and before the
+    training. Keras shuffles with the global random state, and the range test restores that state, so every arm of a
+    seed sees the same batches. For arms with another batch size, the same order of rows is divided into other batches.
 
     Args:
         build: Function without arguments that returns a new compiled model. It is called after seeding.
@@ -72,8 +71,8 @@ def compare(
             callbacks add.
         mode: "max" where a higher metric is better, "min" where a lower one is, or "auto" to infer it from the name.
         target: Value of the metric that the times to the target are measured to: steps, epochs, samples and seconds,
-            including those of the finder. The default is the mean over seeds of the baseline's best value, without runs
-            that diverged if there are others. A run that never reaches the target is censored at its length, not
+            including those of the range test. The default is the mean over seeds of the baseline's best value, without
+            runs that diverged if there are others. A run that never reaches the target is censored at its length, not
             dropped. A run that diverged is worse than any that reached the target.
         margin: Largest difference of the metric that is of no practical interest, > 0, chosen before the runs. Without
             it the verdict is never "no practical difference".

@@ -48,7 +48,7 @@ def race_learning_rates(
     verbose: int | str = "auto",
     **fit_arguments: Unpack[FitArguments],
 ) -> Race:
-    """Train with several peaks at once, drop the worse ones on the way, and keep the best, trained.
+    """Train with several peaks, drop the worse ones on the way, and keep the best one, trained.
 
     A range test suggests a peak. Whole cycles with multiples of it, 0.16, 1 and 6.25, start from the current state
     of the model and the same random states. At 0.24 of the cycle they are judged on held-out data, and one more is

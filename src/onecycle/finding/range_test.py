@@ -67,7 +67,8 @@ def find_learning_rate(
     The learning rate rises inside the compiled training step, and the true loss of every batch is recorded on the
     device. The test trains the model itself and restores everything at the end, even after an exception: weights,
     optimizer, states of metrics and BatchNormalization, seed generators, global random states and compiled functions.
-    Two things remain: a model that had no weights stays built, and batches drawn from a one-shot generator are gone.
+    What remains: a model that had no weights stays built, batches drawn from a generator are gone, a `tf.data` pipeline
+    that shuffles is in its next order, and very large NumPy arrays among the attributes of a model are not restored.
 
     Args:
         model: A compiled model.

@@ -27,7 +27,7 @@ Class = TypeVar("Class", bound=type)
 _classes: dict[str, type] = {}
 # Names of classes that are gone, in the files of earlier versions -> what is said of such a file.
 _REMOVED: Mapping[str, str] = MappingProxyType(
-    {"Sweep": "holds a sweep, and sweeps were removed after version 0.2: read it with onecycle 0.2"}
+    {"Sweep": "holds a sweep, and sweeps were removed after version 0.2.0: read it with that version"}
 )
 
 

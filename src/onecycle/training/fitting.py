@@ -94,7 +94,7 @@ def fit_one_cycle(
         seed: Seed of the data order in the range test. The training draws from the global random states, as `fit` does,
             except in a race (see there).
         total_steps: Length of the cycle in training steps. By default it is that of the training. Required for data of
-            unknown length, unless `steps_per_epoch` is given.
+            unknown length, unless `steps_per_epoch` is given. Not with a race.
         backup_dir: Folder for a backup of the run after each epoch. If the run is interrupted, the same call, in a new
             process too, continues after the last finished epoch, to the same end: with the peak and what picked it,
             the weights, the optimizer, the history, and the random generators and the order of the data. A call with
@@ -109,6 +109,7 @@ def fit_one_cycle(
     Raises:
         TypeError, ValueError: For invalid arguments, or if no peak was found (with the reason), or if a run is to be
             resumed whose peak is not known, or if `backup_dir` has the backup of another run.
+        DivergenceError: If training diverges more often than the guard can rescue it. The model has a good state then.
 
     Warns:
         UserWarning: Once, with all faults of the model and the data that `check` finds without training, and those

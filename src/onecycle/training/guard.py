@@ -53,7 +53,7 @@ class DivergenceGuard(keras.callbacks.Callback):
             to a state in which the divergence had begun unnoticed.
 
     Attributes:
-        rescues: A tuple of `Rescue(step, reason, learning_rate_factor)` of the last `fit`.
+        rescues: A tuple of `Rescue(step, reason, learning_rate_factor, lost_steps)` of the last `fit`.
 
     Raises:
         TypeError, ValueError: For invalid arguments. Also before training, for a model without an optimizer.
