@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -51,6 +52,10 @@ for _name, _function in COMMANDS.items():
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with `arguments`, or with `sys.argv[1:]` if None, and return the exit code."""
     code = 0
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal does not have must not cost a result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="onecycle")
     except SystemExit as end:

@@ -46,7 +46,7 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[Ct
             save no runs.
 
     Raises:
-        typer.Exit: With code 2 for a `UsageError`, 130 for Ctrl-C, and 1 for any other exception.
+        typer.Exit: With code 2 for a `UsageError`, 130 for Ctrl-C, and 1 for any other exception or `sys.exit`.
     """
     ctrl_c = CtrlC()
     try:
@@ -58,6 +58,11 @@ def exit_codes(*, debug: bool, run_directory: Path | None = None) -> Iterator[Ct
     except KeyboardInterrupt as interrupt:
         typer.echo(_interruption(run_directory, training=ctrl_c.deferred), err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+    except SystemExit as end:
+        # In the user's code, as in a data set or a callback: without this it would look like success.
+        code = "" if end.code is None else repr(end.code)
+        typer.echo(f"Error: The code that was called ended the process with sys.exit({code}).", err=True)
+        raise typer.Exit(EXIT_FAILURE) from end
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -12,10 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from onecycle.cli.console import UsageError
+from onecycle.cli.error_text import cause
 from onecycle.keras_support.quiet_import import import_keras
 
 if TYPE_CHECKING:
+    import keras
+
     from onecycle.results import Result
 
 # The formats that `onecycle.plot.save_figure` writes.
@@ -139,13 +144,36 @@ def _try_to_write(folder: Path, prefix: str, option: str) -> None:
 
 
 def write_result(result: Result, *, save: Path | None, plot: Path | None) -> None:
-    """Save a result as JSON and as a plot, each if a file is given."""
-    if save is not None:
-        result.save(save)
-    if plot is not None:
-        from onecycle.plot import save_figure
+    """Save a result as JSON and as a plot, each if a file is given. After an error, the summary is still printed."""
+    try:
+        if save is not None:
+            result.save(save)
+        if plot is not None:
+            from onecycle.plot import save_figure
 
-        save_figure(result.plot(), plot)
+            save_figure(result.plot(), plot)
+    except Exception:
+        typer.echo(result.summary())
+        raise
+
+
+def check_can_be_saved(model: keras.Model) -> None:
+    """Raise a `UsageError` for a model that Keras cannot save, before it is trained."""
+    import keras
+
+    try:
+        keras.saving.serialize_keras_object(model)
+    except Exception as error:
+        raise UsageError(f"Option --model is for models that Keras can save, and it cannot: {cause(error)}") from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Save a model. An existing file is replaced as a whole, or left as it is after Ctrl-C or an error."""
+    # Renaming is atomic only within a file system, so the draft is in the same folder.
+    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as folder:
+        draft = Path(folder) / path.name
+        model.save(draft)
+        draft.replace(path)
 
 
 @contextmanager

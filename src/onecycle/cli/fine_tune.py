@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from onecycle.cli import console
-from onecycle.cli.environment import check_backup_folder, check_output_files, select_backend
+from onecycle.cli.environment import check_backup_folder, check_can_be_saved, check_output_files, select_backend
 from onecycle.cli.fit import conclude, delete_backups, read_peak, train_user_model
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
 from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
@@ -70,6 +70,8 @@ def fine_tune_command(
             select_backend(backend)
             user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
+            if model is not None:
+                check_can_be_saved(user.model)
             from onecycle import fine_tune
 
             outcome = train_user_model(
@@ -78,7 +80,7 @@ def fine_tune_command(
                 seed=seed, backup_dir=backup_dir, quiet=as_json,
             )  # fmt: skip
             written = outcome.write(save=save, plot=plot, model=model)
-            if backup_dir is not None and outcome.backup is None:
+            if backup_dir is not None and outcome.backup is None and written.error is None:
                 for folder in (*(backup_dir / phase for phase in PHASES), backup_dir):
                     delete_backups(folder)
         conclude(outcome, ctrl_c, written, save=save, model=model, as_json=as_json)

@@ -13,8 +13,8 @@ import typer
 
 from onecycle.cli import console
 from onecycle.cli.ctrl_c import CtrlC
-from onecycle.cli.environment import check_backup_folder, check_output_files, select_backend
-from onecycle.cli.fit_outcome import FitOutcome
+from onecycle.cli.environment import check_backup_folder, check_can_be_saved, check_output_files, select_backend
+from onecycle.cli.fit_outcome import FitOutcome, Written
 from onecycle.cli.options import AsJson, BackendChoice, BatchSize, Debug, PlotFile, ResultFile, Seed, UserFunction
 from onecycle.cli.user_code import ModelAndData, check_batch_size, check_function_name, load_model_and_data
 
@@ -78,6 +78,8 @@ def fit_command(
             select_backend(backend)
             user = load_model_and_data(function, seed)
             check_batch_size(user, batch_size)
+            if model is not None:
+                check_can_be_saved(user.model)
             from onecycle import fit_one_cycle
 
             outcome = train_user_model(
@@ -85,7 +87,7 @@ def fit_command(
                 batch_size=batch_size, seed=seed, backup_dir=backup_dir, quiet=as_json,
             )  # fmt: skip
             written = outcome.write(save=save, plot=plot, model=model)
-            if backup_dir is not None and outcome.backup is None:
+            if backup_dir is not None and outcome.backup is None and written.error is None:
                 delete_backups(backup_dir)  # only now, since everything requested is written
         conclude(outcome, ctrl_c, written, save=save, model=model, as_json=as_json)
 
@@ -155,6 +157,7 @@ def train_user_model(
     from onecycle.cli.fit_callbacks import PeakAnnouncement, StopOnCtrlC
     from onecycle.keras_support.random_state import seed_generators
     from onecycle.training.guard_run import DivergenceError
+    from onecycle.training.reporting import numeric_columns
 
     loss_before = _loss_of_sample(user)
     if seed is not None:
@@ -182,8 +185,12 @@ def train_user_model(
         requested_epochs=epochs,
         interrupted=ctrl_c.received,
         seconds=round(time.perf_counter() - started, 3),
-        history={name: [console.finite_or_none(value) for value in values] for name, values in history.history.items()},
+        history={
+            name: [console.finite_or_none(value) for value in values]
+            for name, values in numeric_columns(history.history).items()
+        },
         losses=(loss_before, _loss_of_sample(user)),
+        guessing=_guessing_loss(user),
         report=getattr(history, "onecycle", None),
         model=user.model,
         backup=backup_dir if divergence or (ctrl_c.received and stop.epochs < epochs) else None,
@@ -192,17 +199,19 @@ def train_user_model(
 
 
 def conclude(
-    outcome: FitOutcome, ctrl_c: CtrlC, written: list[Path], *, save: Path | None, model: Path | None, as_json: bool
+    outcome: FitOutcome, ctrl_c: CtrlC, written: Written, *, save: Path | None, model: Path | None, as_json: bool
 ) -> None:
     """Print the outcome of a training whose files are written, and exit as it ended."""
     console.print_result(outcome.summary(), outcome.facts(), as_json=as_json)
+    if written.error is not None:
+        raise written.error
     if ctrl_c.received:
-        typer.echo(outcome.interruption(written), err=True)
+        typer.echo(outcome.interruption(written.files), err=True)
         raise typer.Exit(console.EXIT_INTERRUPTED)
     if outcome.failure is not None:
         typer.echo(f"Error: {outcome.failure}", err=True)
         raise typer.Exit(console.EXIT_FAILURE)
-    console.print_next(outcome.next_step(written, save=save, model=model), as_json=as_json)
+    console.print_next(outcome.next_step(written.files, save=save, model=model), as_json=as_json)
 
 
 def delete_backups(folder: Path) -> None:
@@ -210,6 +219,14 @@ def delete_backups(folder: Path) -> None:
     from onecycle.training.backups.files import BackupFolder
 
     BackupFolder(folder).delete()
+
+
+def _guessing_loss(user: ModelAndData) -> float:
+    """Return the loss of a model that predicts the same for each row, or 0 where it is unknown."""
+    from onecycle.keras_support.guessing import guessing_loss
+    from onecycle.keras_support.guessing_targets import guessing_loss_of_targets
+
+    return guessing_loss(user.model) or guessing_loss_of_targets(user.model, user.y)
 
 
 def _loss_of_sample(user: ModelAndData) -> float | None:

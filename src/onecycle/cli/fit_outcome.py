@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from onecycle.cli.environment import save_model
 
 if TYPE_CHECKING:
     import keras
@@ -17,7 +19,21 @@ if TYPE_CHECKING:
 
 # Training that ended with a loss higher by more than this part of the loss before it has failed.
 WORSE_FRACTION = 0.5
+GUESSING_FRACTION = 0.05  # of the loss of guessing, below which a rise is no failure: a good model may start at 1e-8
 SCHEDULED = ("learning_rate", "momentum")  # columns of the history that are no metrics
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the requested files.
+
+    Attributes:
+        files: Those that were written.
+        error: The first error, or None.
+    """
+
+    files: list[Path]
+    error: Exception | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,7 @@ class FitOutcome:
         history: Metric name -> its value after each epoch, and at the point of an interruption within an epoch; None
             for NaN and infinities.
         losses: Loss of some training rows before and after training; None where it is unknown.
+        guessing: Loss of a model that predicts the same for each row; 0 where it is unknown.
         report: The report of the cycle or cycles, or None if no epoch was left to train.
         model: The trained model.
         backup: Folder of the backup from which another run continues, or None if there is none.
@@ -52,6 +69,7 @@ class FitOutcome:
     model: keras.Model = field(repr=False)
     backup: Path | None = None
     divergence: str | None = None
+    guessing: float = 0.0
 
     @property
     def failure(self) -> str | None:
@@ -70,7 +88,7 @@ class FitOutcome:
         mean = values[-1] if values else None
         if first is None or last is None or mean is None:
             return None
-        if min(last, mean) - first > WORSE_FRACTION * abs(first):
+        if min(last, mean) - first > max(WORSE_FRACTION * abs(first), GUESSING_FRACTION * self.guessing):
             return f"Training diverged: the loss was {first:.4g} before training and {last:.4g} after it. {remedy}"
         return None
 
@@ -105,7 +123,7 @@ class FitOutcome:
         final = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
         return f"Trained {self.epochs} epochs in {self.seconds:.1f} s. " + (f"Final values: {final}." if final else "")
 
-    def write(self, *, save: Path | None, plot: Path | None, model: Path | None) -> list[Path]:
+    def write(self, *, save: Path | None, plot: Path | None, model: Path | None) -> Written:
         """Write the requested files.
 
         Args:
@@ -114,33 +132,30 @@ class FitOutcome:
             model: Keras file for the model, or None.
 
         Returns:
-            The files that were written. Without a report there is no file for it, unless the guard gave up: then it
-            has the history alone. Without a loss there is no image.
+            The files that were written, and the first error: each is tried whatever became of the others. Without a
+            report there is no file for it, unless the guard gave up: then it has the history alone. Without a loss
+            there is no image.
         """
-        written = []
-        # First what took longest to get.
-        if model is not None:
-            self._save_model(model)
-            written.append(model)
-        if save is not None and (self.report is not None or self.divergence is not None):
-            self._save_report(save)
-            written.append(save)
-        if plot is not None and self.history.get("loss"):
-            self._plot_loss(plot)
-            written.append(plot)
-        return written
+        has_report = self.report is not None or self.divergence is not None
+        requested = (
+            (model, partial(save_model, self.model)),
+            (save if has_report else None, self._save_report),
+            (plot if self.history.get("loss") else None, self._plot_loss),
+        )
+        written, errors = [], []
+        for path, write in requested:
+            if path is None:
+                continue
+            try:
+                write(path)
+                written.append(path)
+            except Exception as error:  # noqa: BLE001  # raised when all is written and printed
+                errors.append(error)
+        return Written(written, errors[0] if errors else None)
 
     def next_step(self, written: list[Path], *, save: Path | None, model: Path | None) -> str:
         """Return the step to take after training."""
         return step_after_training(save if save in written else None, model)
-
-    def _save_model(self, path: Path) -> None:
-        """Save the model. An existing file is replaced as a whole, or left as it is after Ctrl-C or an error."""
-        # Renaming is atomic only within a file system, so the draft is in the same folder.
-        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as folder:
-            draft = Path(folder) / path.name
-            self.model.save(draft)
-            draft.replace(path)
 
     def _save_report(self, path: Path) -> None:
         from onecycle.results.codec import save_object, write_atomically

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onecycle.cli import console
+from onecycle.cli.environment import name_missing_packages
 from onecycle.cli.fit_outcome import step_after_training
 from onecycle.cli.options import (
     AsJson,
@@ -32,6 +33,7 @@ def race_command(
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs, which is the length of the cycle.")] = 10,
     candidates: Annotated[int, typer.Option(min=2, max=8, help="Number of peaks to begin with.")] = 3,
     monitor: Annotated[str, typer.Option(help="Metric by which they are judged.")] = "val_loss",
+    mode: Annotated[str, typer.Option(help="Which values are better: max (higher), min (lower) or auto.")] = "auto",
     batch_size: BatchSize = None,
     seed: Seed = None,
     jobs: Jobs = 1,
@@ -54,12 +56,24 @@ def race_command(
     """
     run = ResultRun(function, batch_size, seed, backend, save, plot, as_json, model)
     with console.exit_codes(debug=debug):
-        result: Race = run.result_of(
-            "race_learning_rates", validated=True, epochs=epochs, candidates=candidates, monitor=monitor, jobs=jobs,
-            cluster=cluster, seed=seed, verbose=run.verbose,
-        )  # fmt: skip
+        check_race_options(mode=mode, jobs=jobs, cluster=cluster)
+        with name_missing_packages():
+            result: Race = run.result_of(
+                "race_learning_rates", validated=True, epochs=epochs, candidates=candidates, monitor=monitor, mode=mode,
+                jobs=jobs, cluster=cluster, seed=seed, verbose=run.verbose,
+            )  # fmt: skip
         console.print_result(result.summary(), race_facts(result), as_json=as_json, table=race_table(result))
         console.print_next(step_after_training(save, model), as_json=as_json)
+
+
+def check_race_options(*, mode: str, jobs: int, cluster: str | None) -> None:
+    """Raise a `UsageError` for options that are not valid, before the user's code is imported."""
+    from onecycle.results.metrics import check_mode
+    from onecycle.workers.pool import check_workers
+
+    with console.options_named():
+        check_mode(mode)
+        check_workers(jobs, cluster)
 
 
 def race_facts(result: Race) -> dict[str, object]:

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onecycle.cli import console
-from onecycle.cli.environment import Backend, check_output_files, select_backend, write_result
+from onecycle.cli.environment import (
+    Backend,
+    check_can_be_saved,
+    check_output_files,
+    save_model,
+    select_backend,
+    write_result,
+)
 from onecycle.cli.user_code import check_batch_size, check_function_name, load_model_and_data
 
 if TYPE_CHECKING:
@@ -61,15 +68,17 @@ class ResultRun:
             # Before `onecycle` imports Keras, since the user's module may choose the backend.
             user = load_model_and_data(self.function, self.seed)
             check_batch_size(user, self.batch_size)
+            if self.model is not None:
+                check_can_be_saved(user.model)
             if validated:
                 arguments["validation_data"] = user.validation_data
             result = _function(name)(
                 user.model, user.x, user.y, sample_weight=user.sample_weight, batch_size=self.batch_size,
                 **{key: value for key, value in arguments.items() if value is not None},
             )  # fmt: skip
-            if self.model is not None:
-                user.model.save(self.model)
             write_result(result, save=self.save, plot=self.plot)
+            if self.model is not None:
+                save_model(user.model, self.model)
         return result
 
 

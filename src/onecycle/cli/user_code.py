@@ -108,7 +108,7 @@ def import_user_module(module_or_file: str) -> ModuleType:
         with named_exits(module_or_file), without_log_lines():
             is_file = module_or_file.endswith(".py")
             return import_file(Path(module_or_file)) if is_file else import_by_name(module_or_file)
-    except (SyntaxError, UnicodeError) as error:
+    except SyntaxError as error:
         # The error may be in a module that the user's module imports.
         file = getattr(error, "filename", None) or module_or_file
         line = getattr(error, "lineno", None)

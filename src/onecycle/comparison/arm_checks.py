@@ -38,20 +38,17 @@ def check_keys(name: object, options: object, keys: Iterable[str]) -> None:
         )
 
 
-def check_values(values: Mapping[str, object]) -> None:
-    """Check the values of an arm, by the names of its attributes.
+def checked_values(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of an arm, by the names of its attributes, with numbers as those of Python.
 
     Raises:
         TypeError, ValueError: For an invalid value, or values that cannot be combined.
     """
     schedule, rate, callbacks = values["schedule"], values["max_learning_rate"], values["callbacks"]
     _check_schedule(schedule)
-    if rate is not None:
-        _check_rate(rate, schedule)
     # None means the value of the comparison.
-    for name in ("batch_size", "epochs"):
-        if values[name] is not None:
-            check_integer(name, values[name])
+    counts = {name: check_integer(name, values[name]) for name in ("batch_size", "epochs") if values[name] is not None}
+    rates = {} if rate is None else {"max_learning_rate": _checked_rate(rate, schedule)}
     if callbacks is not None and not callable(callbacks):
         raise TypeError(
             "Argument `callbacks` must be a function that returns a list, since each run needs new callbacks. "
@@ -59,6 +56,7 @@ def check_values(values: Mapping[str, object]) -> None:
         )
     _check_optimizer(values["optimizer"])
     _check_momentum(values["momentum"], schedule)
+    return {**values, **counts, **rates}
 
 
 def _check_schedule(schedule: object) -> None:
@@ -71,7 +69,7 @@ def _check_schedule(schedule: object) -> None:
         )
 
 
-def _check_rate(rate: object, schedule: object) -> None:
+def _checked_rate(rate: object, schedule: object) -> float | str:
     received = f"Received: schedule={schedule!r}, max_learning_rate={rate!r}"
     if schedule == PLAIN:
         raise ValueError(
@@ -83,13 +81,15 @@ def _check_rate(rate: object, schedule: object) -> None:
             f"A schedule already defines the learning rates. Pass either `schedule` or `max_learning_rate`. {received}"
         )
     if isinstance(rate, str) and rate in SEARCHES:
-        return
+        return rate
     if isinstance(rate, str):
         raise ValueError(
             f'Argument `max_learning_rate` must be a number, "auto" or "range test".{removed_search(rate)} '
             f"Received: max_learning_rate={rate!r}"
         )
-    check_learning_rate("max_learning_rate", rate)
+    checked = check_learning_rate("max_learning_rate", rate)
+    # A number of Python stays as it is, since it is part of the identity of records.
+    return rate if type(rate) in (int, float) else checked  # type: ignore[return-value]
 
 
 def _check_optimizer(optimizer: object) -> None:

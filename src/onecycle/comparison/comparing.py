@@ -108,8 +108,11 @@ def compare(
     """
     parsed_arms = {arm.name: arm for arm in read_arms(arms)}
     all_seeds = _seeds(seeds)
-    _check_options(build, mode, target, margin)
-    _check_counts(epochs, batch_size, jobs, cluster)
+    _check_options(build, mode)
+    target = None if target is None else check_number("target", target)
+    margin = None if margin is None else check_number("margin", margin, above=0)
+    epochs, batch_size = check_integer("epochs", epochs), check_integer("batch_size", batch_size)
+    _check_workers(jobs, cluster)
     check_verbose(verbose)
     folder = None if directory is None else check_path("directory", directory)
     data = checked_data(data)
@@ -180,19 +183,13 @@ def _seeds(seeds: object) -> tuple[int, ...]:
     return tuple(sorted(map(int, given)))
 
 
-def _check_options(build: object, mode: str, target: object, margin: object) -> None:
+def _check_options(build: object, mode: str) -> None:
     if not callable(build):
         raise TypeError(f"Argument `build` must be a function that returns a compiled model. Received: build={build!r}")
     check_mode(mode)
-    if target is not None:
-        check_number("target", target)
-    if margin is not None:
-        check_number("margin", margin, above=0)
 
 
-def _check_counts(epochs: int, batch_size: int, jobs: int, cluster: str | None) -> None:
-    check_integer("epochs", epochs)
-    check_integer("batch_size", batch_size)
+def _check_workers(jobs: int, cluster: str | None) -> None:
     try:
         check_workers(jobs, cluster)
     except ValueError as error:

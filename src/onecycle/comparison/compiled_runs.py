@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arms import Arm
@@ -237,6 +238,7 @@ def _history(
     # `fit` reports the training metrics first, each group in alphabetical order.
     trained = sorted([*((name, table[k]) for name, table in runs.metrics.items()), *scheduled.items()])
     validated = [(f"val_{name}", table[k]) for name, table in sorted(runs.validation.items())]
-    history = {name: [float(value) for value in values] for name, values in (*trained, *validated)}
+    # A metric with a value for each class is left out, as in runs by `fit`.
+    history = {name: list(map(float, values)) for name, values in (*trained, *validated) if np.ndim(values) == 1}
     diverged = next((epoch for epoch, loss in enumerate(history["loss"], 1) if not math.isfinite(loss)), None)
     return {name: values[:diverged] for name, values in history.items()}, diverged

@@ -21,6 +21,7 @@ from onecycle.keras_support.patches import unpatched
 from onecycle.keras_support.train_function import overridden_method
 from onecycle.keras_support.types import Nested
 from onecycle.results.runs import RunRecord
+from onecycle.training.reporting import numeric_columns
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class DryRun:
         if not training_data.is_one_shot(x):  # a batch drawn from a generator would be missing in the runs
             size = batch_size if training_data.is_arrays(x) else None
             with unpatched(self.model):
-                names = sorted(self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True))
+                values = self.model.evaluate(x, y, batch_size=size, steps=1, verbose=0, return_dict=True)
+            names = sorted(numeric_columns({name: [value] for name, value in values.items()}))
         return HistoryKeys(
             names=None if names is None else (*names, *(f"val_{name}" for name in names)),
             unknown_from_callbacks=all(arm.callbacks is not None for arm in arms),

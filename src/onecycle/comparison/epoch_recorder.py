@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -30,6 +30,14 @@ class EpochRecorder(keras.callbacks.Callback):
         self.samples: list[int] = []
         self.seconds: list[float] = []
         self.diverged: int | None = None
+        self._logs: list[Mapping[str, object]] = []
+
+    def in_every_epoch(self, history: Mapping[str, Sequence[object]]) -> dict[str, Sequence[object]]:
+        """Return a history with a value for each epoch: NaN where a callback has recorded none."""
+        return {
+            name: values if len(values) == len(self.steps) else [logs.get(name, math.nan) for logs in self._logs]
+            for name, values in history.items()
+        }
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Record the time before training."""
@@ -49,6 +57,7 @@ class EpochRecorder(keras.callbacks.Callback):
         if self._rows is not None:
             self.samples.append(epochs * self._rows)
         self.seconds.append(time.perf_counter() - self._created)
+        self._logs.append(logs or {})  # to which callbacks after this one may add
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             self.diverged = epochs
             self.model.stop_training = True

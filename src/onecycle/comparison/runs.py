@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ from onecycle.keras_support.types import Nested
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
 from onecycle.results.runs import RunRecord
+from onecycle.training.reporting import numeric_columns
 
 RECORD_FORMAT = 1  # part of every identity: raised when the same settings would give another record
 RANGE_TEST_STEPS: int = inspect.signature(find_learning_rate).parameters["num_steps"].default
@@ -86,7 +87,7 @@ class TrainedRun:
     """
 
     config: Mapping[str, object]
-    history: Mapping[str, list[float]]
+    history: Mapping[str, Sequence[object]]
     steps: list[int]
     samples: list[int]
     seconds: list[float]
@@ -129,7 +130,7 @@ def run_record(settings: SharedSettings, arm: Arm, seed: int, run: TrainedRun) -
         seed=seed,
         identity=settings.identity(arm, seed),
         config=run.config,
-        history={name: [float(value) for value in values] for name, values in run.history.items()},
+        history={name: list(values) for name, values in numeric_columns(run.history).items()},
         steps=run.steps,
         samples=run.samples,
         seconds=run.seconds,
@@ -201,7 +202,10 @@ def finder_cost(result: RangeTest | Race | None, seconds: float) -> dict[str, ob
         # A test of another length is the second one, after a first that suggested nothing. Of the first only the
         # largest possible number of steps is known.
         first = 0 if result.num_steps == RANGE_TEST_STEPS else RANGE_TEST_STEPS
-        reason, steps = result.suggestion.reason, len(result.learning_rates) + first
+        # Batches, as the steps of the training are counted, and those after a divergence too.
+        batches = result.gradient_accumulation_steps or 1
+        steps = (result.training_steps or len(result.learning_rates) * batches) + first * batches
+        reason = result.suggestion.reason
     return {"learning_rate": result.learning_rate, "reason": reason, "steps": steps, "seconds": seconds}
 
 
@@ -226,7 +230,7 @@ def _trained(settings: SharedSettings, arm: Arm, seed: int) -> TrainedRun:
     report = getattr(history, "onecycle", None)
     return TrainedRun(
         config=config,
-        history=history.history,
+        history=recorder.in_every_epoch(history.history),
         steps=recorder.steps,
         samples=recorder.samples,
         seconds=recorder.seconds,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +30,15 @@ class Store:
 
     Attributes:
         problems: A sentence for each problem with the files found.
+
+    Raises:
+        OSError: If files cannot be written there.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory):
+            pass  # a folder that cannot be written to would cost the first run
         self.directory = directory.resolve()
         self.problems: list[str] = []
         self._of_other_settings: list[str] | None = None

@@ -65,6 +65,7 @@ def race_result(
         seed=request.seed,
         config={
             "epochs": request.epochs,
+            **({"candidates": request.candidates} if isinstance(request.candidates, int) else {}),
             "budget": request.budget,
             "schedule": type(schedules.learning_rate).__name__,
             "momentum": schedules.momentum_pair,

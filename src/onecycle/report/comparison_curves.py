@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from onecycle.plot.comparison_info import ArmCurve, ComparisonPicture, comparison_picture
 from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Style, Toggle, View
-from onecycle.report.traces import NUMBER, all_positive, arm_style, band, rounded, scatter, straight_line
+from onecycle.report.traces import (
+    NUMBER,
+    all_positive,
+    arm_style,
+    band,
+    literal_text,
+    rounded,
+    scatter,
+    straight_line,
+)
 from onecycle.results.comparison import Comparison
 from onecycle.results.runs import MeasuredRun
 
@@ -57,7 +66,10 @@ def _toggles(result: Comparison, picture: ComparisonPicture) -> dict[str, Sequen
 def _layout(picture: ComparisonPicture, epochs: int) -> PlotlyObject:
     layout: PlotlyObject = {
         "xaxis": {"title": "epoch", "dtick": 1 if epochs <= FEW_EPOCHS else None},
-        "yaxis": {"title": picture.metric, "range": None if picture.limits is None else list(picture.limits)},
+        "yaxis": {
+            "title": literal_text(picture.metric),
+            "range": None if picture.limits is None else list(picture.limits),
+        },
     }
     if picture.target is not None:
         layout["shapes"] = [straight_line("y", picture.target, "gray", keys=["target"], dash="dot")]

@@ -45,7 +45,7 @@ def _layout(result: Comparison, picture: DifferencesPicture) -> PlotlyObject:
         shapes.append(shaded_range(*picture.margin, "gray"))
     scale = "log" if picture.ratios else "linear"
     return {
-        "xaxis": {"title": f"{picture.label} ({picture.better_label})", "type": scale},
+        "xaxis": {"title": literal_text(f"{picture.label} ({picture.better_label})"), "type": scale},
         # From top to bottom. Arms are numbered from 1, as the baseline is 0.
         "yaxis": {"range": [len(result.arms) - 0.55, 0.4], "visible": False, "fixedrange": True},
         "shapes": shapes,

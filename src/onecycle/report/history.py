@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onecycle.report.parts import DataTable, Figure, Style, Toggle, View
-from onecycle.report.traces import NUMBER, all_positive, scatter
+from onecycle.report.traces import NUMBER, all_positive, literal_text, scatter
 
 TRAINING, VALIDATION = Style("blue", "solid", "circle"), Style("red", "dash", "square")
 SCHEDULED = ("learning_rate", "momentum")  # columns with the values of the cycle, which has another figure
@@ -46,7 +46,7 @@ def _view(name: str, history: History) -> View:
         for key, values, style in (("training", history[name], TRAINING), ("validation", validation, VALIDATION))
         if len(values)
     ]  # fmt: skip
-    layout = {"xaxis": {"title": "epoch"}, "yaxis": {"title": name}}
+    layout = {"xaxis": {"title": "epoch"}, "yaxis": {"title": literal_text(name)}}
     return View(name, traces, layout, ("y",) if all_positive([*history[name], *validation]) else ())
 
 

@@ -11,6 +11,8 @@ from onecycle.report.parts import Cell, DataTable, Figure, PlotlyObject, Section
 from onecycle.report.traces import NUMBER, all_positive, arm_style, rounded, scatter, straight_line
 from onecycle.results.race import Race
 
+DEFAULT_CANDIDATES = 3  # of `race_learning_rates`
+
 
 def race_section(result: Race) -> Section:
     """Return the report's section on a race."""
@@ -83,10 +85,16 @@ def _code(result: Race) -> tuple[str, ...]:
     given = {"batch_size": result.config.get("batch_size"), "seed": result.seed}
     keywords = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
     options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None)
-    monitor = "" if result.monitor == "loss" else f', monitor="val_{result.monitor}"'
+    if result.monitor != "loss":
+        keywords = f', monitor="val_{result.monitor}"{keywords}'
+        options = f" --monitor val_{result.monitor}{options}"
     if result.range_test is None:
-        monitor = f", candidates={[float(f'{rate:.6g}') for rate in result.learning_rates]}{monitor}"
+        rates = [float(f"{rate:.6g}") for rate in result.learning_rates]
+        return (f"onecycle.race_learning_rates(model, x, y, epochs={epochs}, candidates={rates}{keywords})",)
+    number = result.config.get("candidates", DEFAULT_CANDIDATES)
+    if number != DEFAULT_CANDIDATES:
+        keywords, options = f", candidates={number}{keywords}", f" --candidates {number}{options}"
     return (
-        f"onecycle.race_learning_rates(model, x, y, epochs={epochs}{monitor}{keywords})",
+        f"onecycle.race_learning_rates(model, x, y, epochs={epochs}{keywords})",
         f"onecycle race MODULE:FUNCTION --epochs {epochs}{options}",
     )

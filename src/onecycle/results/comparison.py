@@ -186,7 +186,11 @@ class Comparison(Result):
 
     def _row(self, arm: str) -> dict[str, str]:
         runs = self.of(arm)
-        row = {"arm": arm, f"final {self.metric}": _mean_and_deviation([run["final"] for run in runs])}
+        # A bar or a line break in a name would end a cell of the table.
+        row = {
+            "arm": " ".join(arm.split()).replace("|", "\\|"),
+            f"final {self.metric}": _mean_and_deviation([run["final"] for run in runs]),
+        }
         row["best"] = _mean_and_deviation([run["best"] for run in runs])
         row["target reached"] = f"{sum(run['reached'] for run in runs)} of {len(runs)}"
         row |= {measure: _mean_time(runs, measure) for measure in TIMES}

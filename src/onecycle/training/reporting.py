@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -62,9 +63,13 @@ def make_cycle_report(
 
 def recorded_numbers(history: keras.callbacks.History | None) -> dict[str, tuple[float, ...]]:
     """Return the columns of a `History` that are numbers, since callbacks may add others; none without a `History`."""
-    columns = {} if history is None else history.history
+    return {} if history is None else numeric_columns(history.history)
+
+
+def numeric_columns(columns: Mapping[str, Sequence[object]]) -> dict[str, tuple[float, ...]]:
+    """Return the columns of a history that are numbers: a metric may have a value for each class, or a text."""
     return {
-        str(name): tuple(float(value) for value in values)
+        str(name): tuple(float(value) for value in values if isinstance(value, numbers.Real))
         for name, values in columns.items()
         if all(isinstance(value, numbers.Real) for value in values)
     }
