@@ -319,6 +319,52 @@ def test_an_interrupted_run_continues_in_its_phase(tmp_path, crash_at):
 
 
 @pytest.mark.one_backend
+def test_callbacks_of_a_run_that_goes_on_in_its_second_phase(tmp_path):
+    """The first phase comes from its backup, so the second one begins the training for the callbacks."""
+
+    logs = []
+
+    def run(crash_at=None):
+        model = with_backbone()
+        log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
+        logs.append(log)
+        best = keras.callbacks.ModelCheckpoint(tmp_path / "best.weights.h5", monitor="loss", save_weights_only=True)
+        crash = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: _crash(epoch == crash_at))
+        return train(model, callbacks=[log, best, crash], backup_dir=tmp_path / "backup")
+
+    with pytest.raises(Stop):
+        run(crash_at=2)
+    logs[0].csv_file.close()  # which Keras leaves open after an error
+    history = run()
+    assert len(history.epoch) == 3
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+
+
+def _crash(now):
+    if now:
+        raise Stop
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_learning_rate": (0.01, "race"), "callbacks": [DivergenceGuard()]}, "no part in it"),
+        ({"max_learning_rate": (0.01, "race")}, "at least 10 steps"),
+        ({"max_learning_rate": (0.01, "auto"), "steps_per_epoch": 3}, "first batches of this generator"),
+    ],
+)
+def test_a_search_of_the_second_phase_that_cannot_be_made(options, message):
+    """It is refused before the first phase changes the weights."""
+    model = with_backbone()
+    before = model.get_weights()
+    data = ((X[:16], Y[:16]) for _ in range(100)) if "steps_per_epoch" in options else X
+    with pytest.raises(ValueError, match=message):
+        fine_tune(model, data, Y if data is X else None, epochs=2, batch_size=None if data is not X else 16,
+                  verbose=0, **options)  # fmt: skip
+    assert same(before, model.get_weights())
+
+
 def test_two_heads_of_one_shape_one_after_the_other():
     """What was compiled for one head is not used for another."""
     keras.utils.set_random_seed(5)

@@ -8,7 +8,7 @@ from oracles import states
 import onecycle
 from onecycle.finding import race_candidates
 from onecycle.keras_support.partial_fit import can_repeat_epoch
-from onecycle.keras_support.training_data import steps_of_epochs
+from onecycle.keras_support.training_data import batch_size_of_fit, steps_of_epochs
 
 layers = keras.layers
 RNG = np.random.default_rng(0)
@@ -44,8 +44,8 @@ class Batches(keras.utils.PyDataset):
 
 
 @pytest.mark.parametrize("given", [4, 20])
-def test_arrays_are_repeated_for_more_steps_than_they_have(given):
-    """The cycle of the winner is as long as its training, as that of `fit_one_cycle`."""
+def test_arrays_are_divided_by_the_steps_of_an_epoch(given):
+    """Without a batch size, as in `fit`. The cycle of the winner is as long as that of `fit_one_cycle`."""
     model, plain = compiled_model(), compiled_model()
     result = race(model, steps_per_epoch=given)
     plain_history = onecycle.fit_one_cycle(
@@ -67,8 +67,88 @@ def test_cycle_on_a_data_set_that_ends_within_an_epoch(given):
     assert history.history["learning_rate"][-1] < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("given", [3, 7, 10, 25, 500])
+@pytest.mark.parametrize("batch_size", [None, 32])
+@pytest.mark.parametrize("split", [0.0, 0.25])
+def test_cycle_on_arrays_that_end_within_an_epoch(given, batch_size, split):
+    """The cycle has the steps that are made, and the range test the batches of the training."""
+    model, options = compiled_model(), {"steps_per_epoch": given, "batch_size": batch_size, "validation_split": split}
+    history = onecycle.fit_one_cycle(model, X, Y, epochs=5, seed=0, guard=False, verbose=0, **options)
+    trained = X[: int(len(X) * (1 - split))]
+    made = steps_of_epochs(trained, given, 5, batch_size=batch_size)
+    assert int(model.optimizer.iterations) == history.onecycle.steps == history.onecycle.total_steps == sum(made)
+    assert history.onecycle.evidence.batch_size == batch_size_of_fit(trained, batch_size, given)
+    assert history.history["learning_rate"][-1] < 1e-3 * max(history.history["learning_rate"])
+
+
+def test_range_test_reads_no_row_that_is_held_out():
+    """Rows of `validation_split` are not trained on while the peak is sought."""
+    x, seen = X.copy(), []
+    x[240:, 0] = 1000.0  # the last quarter
+
+    class Spy(layers.Layer):
+        def call(self, inputs, training=False):
+            if training:
+                seen.append(float(keras.ops.max(inputs[:, 0])))
+            return inputs
+
+    model = keras.Sequential([keras.Input((6,)), Spy(), layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    onecycle.fit_one_cycle(model, x, Y, epochs=1, validation_split=0.25, seed=0, verbose=0)
+    assert len(seen) > 20
+    assert max(seen) < 1000.0
+
+
+def test_race_without_a_loss_in_the_logs_is_refused():
+    """A `train_step` of the user's own has to return the loss, and the model is as it was."""
+
+    class Silent(keras.Sequential):
+        def train_step(self, *args):
+            result = super().train_step(*args)
+            logs = result[0] if isinstance(result, tuple) else result
+            quiet = {name: value for name, value in logs.items() if name != "loss"}
+            return (quiet, result[1]) if isinstance(result, tuple) else quiet
+
+    model = Silent([keras.Input((6,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="returns no `loss`"):
+        race(model)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_report_of_a_race_counts_skipped_updates():
+    """With loss scaling, the steps of the report are those that the optimizer made, as after `fit_one_cycle`."""
+
+    def scaled():
+        model = compiled_model()
+        inner = keras.optimizers.SGD(0.01)
+        model.compile(keras.optimizers.LossScaleOptimizer(inner, initial_scale=3e38), "mse")
+        return model
+
+    model = scaled()
+    history = onecycle.fit_one_cycle(
+        model, X, Y, epochs=6, max_learning_rate="race", validation_data=VALIDATION, seed=1, verbose=0
+    )
+    report, made = history.onecycle, int(model.optimizer.inner_optimizer.iterations)
+    assert (report.steps, report.skipped_steps) == (made, 60 - made)
+    assert made < 60
+
+
+def test_report_of_a_race_has_the_length_of_the_training():
+    """With accumulated gradients, batches after the last update belong to the cycle."""
+    model = compiled_model(keras.optimizers.SGD(0.01, gradient_accumulation_steps=4))
+    options = {"epochs": 5, "max_learning_rate": "race", "validation_data": VALIDATION, "seed": 1, "verbose": 0}
+    report = onecycle.fit_one_cycle(model, X[:288], Y[:288], **options).onecycle
+    assert (report.steps, report.total_steps) == (45, 45)
+
+
 def test_uneven_epochs_are_refused_in_a_race():
     """A pause has to know in which epoch it is."""
+    with pytest.raises(ValueError, match=r"Pass a `steps_per_epoch` that divides"):
+        race(compiled_model(), steps_per_epoch=7, batch_size=32)
+    assert race(compiled_model(), steps_per_epoch=25, batch_size=32).total_steps == 60
     with pytest.raises(ValueError, match=r"Pass a `steps_per_epoch` that divides.*steps_per_epoch=7"):
         race(compiled_model(), Batches(), None, steps_per_epoch=7)
     assert race(compiled_model(), Batches(), None, steps_per_epoch=5).total_steps == 30

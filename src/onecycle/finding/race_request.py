@@ -105,11 +105,7 @@ def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest
             "A race cannot be resumed by `BackupAndRestore`, which would restore one candidate's weights into another. "
             "Race without it."
         )
-    if any(isinstance(callback, DivergenceGuard) for callback in callbacks):
-        raise ValueError(
-            "A race drops the candidates that diverge, so a DivergenceGuard has no part in it. Leave it out, or train "
-            "with one at the peak that the race found."
-        )
+    refuse_guard(callbacks)
     for callback in callbacks:
         copied_callback(callback, model)
     spec = CycleSpec("race", request.momentum, request.schedule, request.layer_rates, request.decay)
@@ -124,6 +120,15 @@ def check_request(model: keras.Model, x: Nested, y: Nested, request: RaceRequest
     start_fit(
         model, x, y, **data, steps_per_epoch=request.fit_arguments.get("steps_per_epoch"), validation_data=validation
     )
+
+
+def refuse_guard(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Raise a ValueError for a `DivergenceGuard` among the callbacks of a race."""
+    if any(isinstance(callback, DivergenceGuard) for callback in callbacks):
+        raise ValueError(
+            "A race drops the candidates that diverge, so a DivergenceGuard has no part in it. Leave it out, or train "
+            "with one at the peak that the race found."
+        )
 
 
 def _check_settings(request: RaceRequest) -> None:

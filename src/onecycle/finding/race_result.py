@@ -69,7 +69,7 @@ def race_result(
             "budget": request.budget,
             "schedule": type(schedules.learning_rate).__name__,
             "momentum": schedules.momentum_pair,
-            "batch_size": training_data.known_batch_size(data.x, request.batch_size),
+            "batch_size": training_data.known_batch_size(data.x, training.batch_size),
             "optimizer": optimizer_names(model.optimizer),
             "backend": backends.name(),
             "engine": rounds.trainer.engine,

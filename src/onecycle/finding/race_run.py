@@ -22,13 +22,12 @@ from onecycle.finding.race_trainers import trainer_of
 from onecycle.finding.race_training import RaceTraining
 from onecycle.finding.race_worker import sent_race
 from onecycle.keras_support.input_scaling import unscaled_inputs_message
-from onecycle.keras_support.optimizers import raw_step
-from onecycle.keras_support.origin import origin_of
+from onecycle.keras_support.optimizers import raw_step, skips_updates
 from onecycle.keras_support.snapshot import preserving, undone_unless_finished
 from onecycle.keras_support.types import Nested
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.race import Race
-from onecycle.training.reporting import make_cycle_report
+from onecycle.training.cycle_reporter import CycleReporter
 
 
 def run_race(model: keras.Model, x: Nested, y: Nested, request: RaceRequest) -> tuple[Race, keras.callbacks.History]:
@@ -76,7 +75,7 @@ class _Run:
             model,
             lambda: start_of_race(
                 model, checked_candidates(request.candidates), data,
-                total_steps=self._training.total_steps, batch_size=request.batch_size,
+                total_steps=self._training.total_steps, batch_size=self._training.batch_size,
                 class_weight=request.class_weight, seed=request.seed, wide=self._training.has_many_rows,
                 layer_rates=self._training.layer_rates,
             ),
@@ -155,14 +154,12 @@ class _Run:
         return RaceStore(request.directory, self._model, held, arguments)
 
     def _report(self, result: Race, winner: RaceMember) -> CycleReport:
-        start = raw_step(self._model.optimizer) - winner.steps
-        spec, total_steps = self._training.spec.with_peak(winner.learning_rate), self._training.total_steps
-        schedules = spec.schedules(self._model.optimizer, total_steps, max(start, 0))
-        report = make_cycle_report(
-            schedules, start_step=max(start, 0), total_steps=total_steps, max_learning_rate=winner.learning_rate,
-            layer_rates=self._training.layer_rates,
-        )  # fmt: skip
-        return replace(
-            report, steps=winner.steps, skipped_steps=0, evidence=result, origin=origin_of(self._model),
-            history=dict(result.history),
-        )  # fmt: skip
+        training, optimizer = self._training, self._model.optimizer
+        spec, start = training.spec.with_peak(winner.learning_rate), training.start_step
+        reporter = CycleReporter(self._model, spec, winner.learning_rate, result)
+        schedules = spec.schedules(optimizer, training.total_steps, start)
+        report = reporter.begun(schedules, start, training.total_steps)
+        made = raw_step(optimizer) - start
+        # Loss scaling skips updates, which the optimizer does not count.
+        skipped = winner.steps - made if skips_updates(optimizer) else 0
+        return replace(report, steps=made, skipped_steps=skipped, history=dict(result.history))

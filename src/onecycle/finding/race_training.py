@@ -31,6 +31,10 @@ UNKNOWN_LENGTH = (
     "The length of this data set is unknown, and so is that of the cycle. Pass `steps_per_epoch`, arrays, or a data "
     "set with a length (in `tf.data`, `dataset.apply(tf.data.experimental.assert_cardinality(n))`)."
 )
+NO_LOSS = (
+    "A race reads the loss of each step, and the `train_step` of {kind} returns no `loss` among its metrics. Have it "
+    "return one, or call `fit_one_cycle` with a range test."
+)
 MIN_STEPS = 10  # of a run; in a shorter one, the cuts and the schedule would have no shape
 # With fewer held-out rows, scores are too noisy for a trend, which magnifies the noise, or for peaks far from what the
 # range test suggests. On the article's Boston Housing (81 rows), both led to peaks that were ten times too low.
@@ -52,6 +56,8 @@ class RaceTraining:
         spec: The specification of the cycles.
         layer_rates: The rates of layers, or None.
         steps_per_epoch: Steps of an epoch.
+        batch_size: Rows per batch of arrays, or None for the default.
+        start_step: The optimizer's step at the start of every candidate.
         judge: Judges the candidates.
 
     Raises:
@@ -64,20 +70,18 @@ class RaceTraining:
         steps = training_data.steps_per_epoch(data.x, request.batch_size, arguments.get("steps_per_epoch"))
         if steps is None:
             raise ValueError(UNKNOWN_LENGTH)
-        made = training_data.steps_of_epochs(data.x, arguments.get("steps_per_epoch"), request.epochs)
+        given = arguments.get("steps_per_epoch")
+        made = training_data.steps_of_epochs(data.x, given, request.epochs, batch_size=request.batch_size)
         if made and min(made) < steps:
             raise ValueError(
-                "All epochs of a race must have the same number of steps. The data set ends within an epoch of "
-                f"{steps} steps, and so would the epoch. Pass a `steps_per_epoch` that divides the length of the data "
-                f"set, or leave it out. Received: steps_per_epoch={arguments.get('steps_per_epoch')}"
+                f"All epochs of a race must have the same number of steps. The data ends within an epoch of {steps} "
+                "steps, and so would the epoch. Pass a `steps_per_epoch` that divides the number of batches, or leave "
+                f"it out. Received: steps_per_epoch={given}"
             )
-        self.steps_per_epoch = steps
+        self.batch_size = training_data.batch_size_of_fit(data.x, request.batch_size, given)
+        self.steps_per_epoch, self.start_step = steps, raw_step(model.optimizer)
         self.total_steps = steps * request.epochs
-        if self.total_steps < MIN_STEPS:
-            raise ValueError(
-                f"A race needs a training of at least {MIN_STEPS} steps. Pass more `epochs`, or call `fit_one_cycle`. "
-                f"Received: a training of {self.total_steps} steps"
-            )
+        check_length(self.total_steps)
         self.spec = CycleSpec("race", request.momentum, request.schedule, request.layer_rates, request.decay)
         self.layer_rates = self.spec.layer_rates_of(model)
         self.judge = Judge(
@@ -156,6 +160,8 @@ class RaceTraining:
         """
         if not member.finished:
             fits.train(member, until, marked=self.trend_step if cut == CUTS[0] else 0)
+            if not member.curve:
+                raise ValueError(NO_LOSS.format(kind=type(self._model).__name__))
         if cut is None or member.diverged:
             return
         averages = {TREND_FROM: member.marked_average, cut: member.average}
@@ -214,3 +220,12 @@ class RaceTraining:
     def _schedules(self, peak: float, start_step: int) -> CycleSchedules:
         spec, optimizer = self.spec.with_peak(peak), self._model.optimizer
         return spec.schedules(optimizer, self.total_steps, start_step, counts_from_start=True)
+
+
+def check_length(steps: int) -> None:
+    """Raise a ValueError for a training that is too short for a race."""
+    if steps < MIN_STEPS:
+        raise ValueError(
+            f"A race needs a training of at least {MIN_STEPS} steps. Pass more `epochs`, or call `fit_one_cycle`. "
+            f"Received: a training of {steps} steps"
+        )

@@ -9,7 +9,7 @@ import keras
 
 from onecycle.hyperparameters import current_values
 from onecycle.keras_support.callback_list import call_first
-from onecycle.keras_support.optimizers import raw_step
+from onecycle.keras_support.optimizers import elapsed_steps, lost_steps, raw_step
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_path
 
@@ -55,25 +55,26 @@ class HyperparameterLogger(keras.callbacks.Callback):
             self._writer = _make_writer(self.log_dir)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._first_step = raw_step(self.model.optimizer)
+        self._first_step = elapsed_steps(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         optimizer = self.model.optimizer
         end = raw_step(optimizer)
         # `end` counts completed steps, so the last one had the number `end - 1`.
-        if logs is not None and end > 0:
+        if logs is not None and elapsed_steps(optimizer) > 0:
             logs.update(current_values.values_at(optimizer, end - 1))
         if self._writer is not None:
-            self._write(self._writer, range(self._first_step, end))
+            self._write(self._writer, range(self._first_step, elapsed_steps(optimizer)), lost_steps(optimizer))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def _write(self, writer: Writer, steps: range) -> None:
+    def _write(self, writer: Writer, steps: range, lost: int) -> None:
+        """Write the values of the steps that were made; after a rescue, the counter is behind by what was lost."""
         for step in steps:
-            for name, value in current_values.values_at(self.model.optimizer, step).items():
+            for name, value in current_values.values_at(self.model.optimizer, step - lost).items():
                 writer.add_scalar(f"hyperparameters/{name}", value, step)
         writer.flush()
 

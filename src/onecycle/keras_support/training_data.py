@@ -116,33 +116,46 @@ def lists_as_arrays(data: Nested) -> Nested:
     return np.array(data) if is_plain else data
 
 
+def batch_size_of_fit(x: Nested, batch_size: int | None, given: int | None = None) -> int | None:
+    """Return the rows per batch with which `fit` trains on arrays; the argument `batch_size` for other data.
+
+    Args:
+        x: The data.
+        batch_size: The argument `batch_size` of `fit`, or None.
+        given: The argument `steps_per_epoch`, or None. Without a batch size, Keras divides the rows by it.
+    """
+    if batch_size is not None or not is_arrays(x):
+        return batch_size
+    return count_batches(count_rows(x), given) if given else DEFAULT_BATCH_SIZE
+
+
 def steps_per_epoch(x: Nested, batch_size: int | None, given: int | None = None) -> int | None:
     """Return the number of steps of an epoch, as far as it is known before `fit`; None for data of unknown length.
+
+    An epoch ends where the data ends, also before `steps_per_epoch`.
 
     Args:
         x: The data.
         batch_size: Rows per batch of arrays, or None for the default.
         given: The argument `steps_per_epoch` of `fit`, or None.
     """
-    if is_arrays(x):
-        # `fit` repeats arrays for as many steps as it is asked for, but no data set.
-        return given or count_batches(count_rows(x), batch_size or DEFAULT_BATCH_SIZE)
-    available = data_adapters.number_of_batches(x)
+    available = _batches_of_arrays(x, batch_size, given) if is_arrays(x) else data_adapters.number_of_batches(x)
     return min(filter(None, (available, given)), default=None)
 
 
-def steps_of_epochs(x: Nested, given: int | None, epochs: int) -> list[int] | None:
-    """Return the steps that `fit` makes in each epoch on a data set whose length it knows; None for other data.
+def steps_of_epochs(x: Nested, given: int | None, epochs: int, *, batch_size: int | None = None) -> list[int] | None:
+    """Return the steps that `fit` makes in each epoch on data whose length it knows; None for other data.
 
-    With `steps_per_epoch`, an epoch goes on in the data set where the one before ended, and ends where the data set
-    ends, so that a number of steps that does not divide its length makes shorter epochs in between.
+    With `steps_per_epoch`, an epoch goes on in the data where the one before ended, and ends where the data ends, so
+    that a number of steps that does not divide its length makes shorter epochs in between.
 
     Args:
         x: The data.
         given: The argument `steps_per_epoch` of `fit`, or None.
         epochs: Number of epochs.
+        batch_size: Rows per batch of arrays, or None for the default.
     """
-    available = None if is_arrays(x) else data_adapters.batches_known_to_keras(x)
+    available = _batches_of_arrays(x, batch_size, given) if is_arrays(x) else data_adapters.batches_known_to_keras(x)
     if available is None or available < 1:
         return None
     steps, left = [], available
@@ -150,6 +163,12 @@ def steps_of_epochs(x: Nested, given: int | None, epochs: int) -> list[int] | No
         steps.append(min(given or available, left))
         left = left - steps[-1] or available
     return steps
+
+
+def _batches_of_arrays(x: Nested, batch_size: int | None, given: int | None) -> int:
+    size = batch_size_of_fit(x, batch_size, given)
+    assert size is not None
+    return count_batches(count_rows(x), size)
 
 
 def fit_knows_length(x: Nested) -> bool:

@@ -41,7 +41,7 @@ class CycleRun:
         length_given: Whether the user gave the length of the cycle in steps of the optimizer.
 
     Attributes:
-        first_step: The optimizer's step counter when the schedules were installed.
+        first_step: The steps that the optimizer had made when the schedules were installed, undone ones included.
         calls: Number of calls of the compiled training function, counted in the first epoch and, if updates may be
             skipped, in all others.
     """
@@ -63,7 +63,7 @@ class CycleRun:
         self._skips_updates = skips_updates(optimizer)
         self._counts_calls = True
         self._check: StepCheck | None = StepCheck(model, length_given=length_given)
-        self.first_step = raw_step(optimizer)
+        self.first_step = elapsed_steps(optimizer)
         self.calls = 0
         self._names = ("learning_rate", "momentum") if schedules.momentum else ("learning_rate",)
         self._scope: FitScope | None = None
@@ -111,8 +111,9 @@ class CycleRun:
 
         The names are those of `HyperparameterLogger`.
         """
-        step = raw_step(self._model.optimizer) - 1
-        values = {} if step < self.first_step else values_at(self._model.optimizer, step)
+        optimizer = self._model.optimizer
+        # After a rescue the counter may be at the start again; the installed schedules take that into account.
+        values = values_at(optimizer, raw_step(optimizer) - 1) if elapsed_steps(optimizer) > self.first_step else {}
         return {name: value for name, value in values.items() if name.startswith(self._names)}
 
     def skipped_steps(self, epochs: int, steps_per_epoch: int | None) -> int | None:

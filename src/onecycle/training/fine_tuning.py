@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, Unpack
 
 import keras
 
+from onecycle.finding.race_request import refuse_guard
+from onecycle.finding.race_training import check_length
 from onecycle.hyperparameters.current_values import layer_rates_in_effect
 from onecycle.hyperparameters.installation import installed
 from onecycle.hyperparameters.layer_order import blocks_from_input, layer_groups
@@ -33,7 +35,9 @@ from onecycle.suggestions.arguments import check_integer, described
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.fitting import fit_one_cycle
+from onecycle.training.guard import check_guards
 from onecycle.training.heads import Head, HeadArgument, find_head
+from onecycle.training.peak import refuse_one_shot
 from onecycle.training.phase_callbacks import end_training, with_one_training
 
 Peak: TypeAlias = float | str | RangeTest | Race
@@ -142,8 +146,12 @@ def fine_tune(
     )  # fmt: skip
     check_integer("frozen_epochs", frozen_epochs, minimum=0)
     checked = checked_callbacks(callbacks)
+    check_guards(guard, checked)
     peaks = _checked_peaks(model, max_learning_rate, momentum, schedule, checked)
     _refuse(model, x, checked, fit_arguments)
+    for peak, length in zip(peaks, (frozen_epochs, epochs), strict=True):
+        if length:
+            _check_search(peak, x, checked, length, batch_size, fit_arguments)
     build_model(model, x, y, **data)
     parts = find_head(model, head)
     rates = _layer_rates(model, layer_rates, decay)
@@ -190,10 +198,13 @@ class _FineTuning:
     def run(self) -> keras.callbacks.History:
         """Train both phases, and return the `History` of both."""
         first = self._train_head() if self.epochs[0] else None
+        # What a finished backup has given back began no training for the callbacks.
+        ran_before = first is not None and first.params is not None
         if first is not None and self._was_stopped(first):
-            end_training(self.callbacks, first)
+            if ran_before:
+                end_training(self.callbacks, first)
             return self._combined(first, None)
-        return self._combined(first, self._train_all(ran_before=first is not None))
+        return self._combined(first, self._train_all(ran_before=ran_before))
 
     def _train_head(self) -> keras.callbacks.History:
         self.borrowed.begin_with_only(self.parts.layers, self._optimizer())
@@ -255,6 +266,7 @@ class _FineTuning:
             combined.epoch += [len(combined.epoch) + k for k in range(len(history.epoch))]
             for name, values in history.history.items():
                 combined.history.setdefault(name, []).extend(values)
+        combined.rescues = tuple(one for history in histories for one in getattr(history, "rescues", ()))
         combined.onecycle = self._report(first, second)
         self.model.history = combined
         return combined
@@ -306,6 +318,20 @@ def _checked_peaks(
     for peak in pair:
         CycleSpec(peak, momentum, schedule).check(model, callbacks)
     return pair[0], pair[1]
+
+
+def _check_search(
+    peak: Peak, x: Nested, callbacks: list[keras.callbacks.Callback], epochs: int, batch_size: int | None,
+    arguments: FitArguments,
+) -> None:  # fmt: skip
+    """Raise an error for a search that a phase of so many epochs cannot make, before the first phase trains."""
+    refuse_one_shot(CycleSpec(peak), x)
+    if peak != "race":
+        return
+    refuse_guard(callbacks)
+    steps = training_data.steps_per_epoch(x, batch_size, arguments.get("steps_per_epoch"))
+    if steps is not None:
+        check_length(steps * epochs)
 
 
 def _refuse(model: keras.Model, x: Nested, callbacks: list[keras.callbacks.Callback], arguments: FitArguments) -> None:

@@ -36,6 +36,7 @@ def fit_length(
     batch_size: int | None,
     total_steps: int | None,
     arguments: FitArguments,
+    split: float = 0.0,
 ) -> FitLength:
     """Return the length of a training.
 
@@ -47,6 +48,7 @@ def fit_length(
         batch_size: As in `fit`.
         total_steps: The length of the cycle, if the user gave it.
         arguments: Other arguments of `fit`.
+        split: Share of the rows of arrays that `fit` splits off for validation.
 
     Raises:
         ValueError: If the length is unknown, or is no positive integer.
@@ -55,12 +57,14 @@ def fit_length(
         check_integer("total_steps", total_steps)
     if training_data.has_own_fit(model):
         x = training_data.lists_as_arrays(x)
+    if training_data.is_arrays(x):
+        x = training_data.without_validation_split(x, split)
     first = arguments.get("initial_epoch", 0)
     epochs -= first
     given = arguments.get("steps_per_epoch")
     steps = training_data.steps_per_epoch(x, batch_size, given)
     continues = bool(first and total_steps and total_steps > epochs * (steps or 0))
-    made = training_data.steps_of_epochs(x, given, epochs)
+    made = training_data.steps_of_epochs(x, given, epochs, batch_size=batch_size)
     if given and made and total_steps is None and not spec.has_ready_schedule and sum(made) < given * epochs:
         # Keras would report more steps than it makes.
         return FitLength(sum(made))

@@ -26,7 +26,7 @@ from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
 from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.fit_length import FitLength, fit_length
-from onecycle.training.guard import added_guards
+from onecycle.training.guard import added_guards, check_guards
 from onecycle.training.kept_peak import KeptPeak
 from onecycle.training.peak import find_peak, refuse_one_shot, refuse_to_find_peak_again
 from onecycle.training.raced import refuse_in_race, train_by_race
@@ -128,12 +128,16 @@ def fit_one_cycle(
     fit = {"epochs": epochs, "validation_data": validation_data, "verbose": verbose, **data}
     _check_arguments(model, x, y, fit_arguments, seed, **fit)
     callbacks = checked_callbacks(callbacks)
+    check_guards(guard, callbacks)
     spec = CycleSpec(max_learning_rate, momentum, schedule, layer_rates, decay)
     # All refusals come before the search for the peak, which may take as long as the training.
     _check_spec(spec, model, x, y, callbacks, total_steps, **data)
+    # Keras ignores the split beside `validation_data`.
+    split = (fit_arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
     length = fit_length(
-        spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
-    )
+        spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments,
+        split=split,
+    )  # fmt: skip
     backup = open_backup(
         backup_dir, model, {"x": x, "y": y, **data, "validation_data": validation_data}, callbacks,
         epochs=epochs, max_learning_rate=max_learning_rate, momentum=momentum, schedule=schedule, seed=seed,
@@ -141,8 +145,6 @@ def fit_one_cycle(
     )  # fmt: skip
     if backup is not None and backup.is_finished:
         return backup.repeat_end()
-    # Keras ignores the split beside `validation_data`.
-    split = (fit_arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
     faults = _faults(model, x, y, spec, fit_arguments, split, **data)
     if spec.picker == "race":
         with_one_warning(faults, lambda: None)
@@ -152,8 +154,9 @@ def fit_one_cycle(
     checked = spec.finds_peak or training_data.is_arrays(x)
     kept_peak = KeptPeak(callbacks)
     kept = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
-    options = {**data, "seed": seed, "verbose": verbose, "kept": kept}
-    evidence = with_one_warning(faults, lambda: _found(spec, length, model, x, y, **options))
+    options: dict[str, Any] = {"seed": seed, "verbose": verbose, "kept": kept, "class_weight": class_weight}
+    trained = _trained_data(x, y, sample_weight, batch_size, split, fit_arguments)
+    evidence = with_one_warning(faults, lambda: _found(spec, length, model, **trained, **options))
     kept_peak.keep(evidence)
     if evidence is not None:
         spec = spec.with_peak(evidence.learning_rate)
@@ -215,14 +218,25 @@ def _layer_rates(spec: CycleSpec, model: keras.Model) -> dict[str, dict[str, flo
     return {"layer_rates": found} if found else {}
 
 
+def _trained_data(
+    x: Nested, y: Nested, sample_weight: Nested, batch_size: int | None, split: float, arguments: FitArguments
+) -> dict[str, Nested]:
+    """Return the data on which `fit` trains, without what it holds out, and the size of its batches."""
+    if not training_data.is_arrays(x):
+        return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+    parts = training_data.without_validation_split((x, y, sample_weight), split)
+    size = training_data.batch_size_of_fit(parts[0], batch_size, arguments.get("steps_per_epoch"))
+    return {"x": parts[0], "y": parts[1], "sample_weight": parts[2], "batch_size": size}
+
+
 def _found(
-    spec: CycleSpec, length: FitLength, *data: Nested, kept: RangeTest | Race | None, **options: Any
+    spec: CycleSpec, length: FitLength, model: keras.Model, *, kept: RangeTest | Race | None, **options: Any
 ) -> RangeTest | Race | None:
     """Return the result that holds the peak: the one that was kept, or a new one; None for a number."""
     if kept is not None:
         return kept
     refuse_to_find_peak_again(spec, continues=length.continues)
-    return find_peak(spec, *data, **options)
+    return find_peak(spec, model, **options)
 
 
 def _fit(

@@ -18,12 +18,15 @@ from onecycle.keras_support.callback_list import (
     state_of_copy,
 )
 from onecycle.keras_support.model_checks import check_training_model
+from onecycle.keras_support.optimizers import set_lost_steps
 from onecycle.results.cycle_report import CycleReport
 from onecycle.results.rescue import Rescue
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import check_integer, described
 from onecycle.training.backups.run_backup import RunBackup
 from onecycle.training.guard_run import GuardRun
+
+_TWO_GUARDS = "Two DivergenceGuards would undo each other's rescues. Keep one of them."
 
 
 class DivergenceGuard(keras.callbacks.Callback):
@@ -77,16 +80,17 @@ class DivergenceGuard(keras.callbacks.Callback):
             raise ValueError(f"Argument `copies` must be 1, 2 or None. Received: copies={copies}")
         self.rescues: tuple[Rescue, ...] = ()
         self._run: GuardRun | None = None
-        self._resumed: tuple[tuple[Rescue, ...], int] | None = None
+        self._resumed: tuple[tuple[Rescue, ...], int, int] | None = None
 
     def backup_state(self) -> dict[str, Any]:
         """Return what the guard did and what follows from it, for a backup (see `Resumable`)."""
         rescues = [list(astuple(one)) for one in self.rescues]
-        return {"rescues": rescues, "lost": 0 if self._run is None else self._run.lost}
+        run = self._run
+        return {"rescues": rescues, "lost": 0 if run is None else run.lost, "steps": 0 if run is None else run.steps}
 
     def restore_backup_state(self, state: Mapping[str, Any]) -> None:
         """Go on in the next `fit` where that of a backup ended."""
-        self._resumed = (tuple(Rescue(*one) for one in state["rescues"]), state["lost"])
+        self._resumed = (tuple(Rescue(*one) for one in state["rescues"]), state["lost"], state.get("steps", 0))
 
     def __getstate__(self) -> dict[str, object]:
         return state_of_copy(self, "_run", "_resumed")
@@ -94,11 +98,12 @@ class DivergenceGuard(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         check_training_model(self.model)
         if any(isinstance(other, DivergenceGuard) for other in other_callbacks(self)):
-            raise ValueError("Two DivergenceGuards would undo each other's rescues. Keep one of them.")
-        (self.rescues, self._lost), self._resumed, self._run = self._resumed or ((), 0), None, None
+            raise ValueError(_TWO_GUARDS)
+        (self.rescues, self._lost, self._steps), self._resumed, self._run = self._resumed or ((), 0, 0), None, None
         # After all other callbacks, so that the guard sees what they install, and before them where an epoch ends, so
         # that none of them saves a bad state.
         self._is_last = call_after(self, "on_epoch_begin", self._begin_epoch)
+        call_before(self, "on_epoch_begin", self._before_first_epoch)
         call_after(self, "on_train_end", self._end)
         call_before(self, "on_test_begin", self._before_validation)
         call_before(self, "on_epoch_end", self._end_epoch)
@@ -111,6 +116,13 @@ class DivergenceGuard(keras.callbacks.Callback):
         if not self._is_last:
             self._end()
 
+    def _before_first_epoch(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Let all callbacks that begin count from the steps that the run has made, those that it lost included."""
+        if self._run is None and self._lost:
+            optimizer = self.model.optimizer
+            on_callback_error(self, lambda: set_lost_steps(optimizer, 0), hooks=["on_epoch_begin"])
+            set_lost_steps(optimizer, self._lost)
+
     def _begin_epoch(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._run is None:
             others = [one for one in other_callbacks(self) if not _is_harmless(one)]
@@ -121,12 +133,12 @@ class DivergenceGuard(keras.callbacks.Callback):
             )  # fmt: skip
             self._run = run
             on_callback_error(self, run.end, hooks=["on_train_end"])
-            run.start(self.rescues, self._lost)
+            run.start(self.rescues, self._lost, self._steps)
         self._run.begin_epoch()
 
     def _before_validation(self, logs: dict[str, float] | None = None) -> None:
         if self._run is not None:
-            self._run.end_epoch()
+            self._run.look_at_end()
 
     def _end_epoch(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._run is not None:
@@ -160,9 +172,20 @@ def added_guards(guard: bool, callbacks: Sequence[keras.callbacks.Callback]) -> 
         guard: Whether the training is to have one.
         callbacks: The callbacks of the user.
     """
+    return [DivergenceGuard()] if guard and not any(isinstance(one, DivergenceGuard) for one in callbacks) else []
+
+
+def check_guards(guard: object, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Check, before any training, the argument `guard` and the guards among the callbacks of the user.
+
+    Raises:
+        TypeError: If `guard` is neither True nor False.
+        ValueError: If there are two guards.
+    """
     if not isinstance(guard, bool):
         raise TypeError(f"Argument `guard` must be True or False. Received: guard={described(guard)}")
-    return [DivergenceGuard()] if guard and not any(isinstance(one, DivergenceGuard) for one in callbacks) else []
+    if sum(isinstance(one, DivergenceGuard) for one in callbacks) > 1:
+        raise ValueError(_TWO_GUARDS)
 
 
 def _with_rescues(report: CycleReport, rescues: tuple[Rescue, ...]) -> CycleReport:

@@ -65,7 +65,7 @@ class GuardRun:
         self._rule = ExplosionRule(guessing_loss(model), own_step=own_step, total_steps=self._total)
         self._batches = RecentBatches(model)
         self._watch = FaultWatch(model, self._losses, self._rule)
-        self._lost = 0
+        self._lost = self._steps_before = 0
         self._corrected: dict[str, float] = {}
         self._scope: FitScope | None = None
         self._states: GoodStates | None = None
@@ -80,19 +80,26 @@ class GuardRun:
         """Number of steps by which the step counter is behind."""
         return self._lost
 
-    def start(self, rescues: Sequence[Rescue] = (), lost: int = 0) -> None:
+    @property
+    def steps(self) -> int:
+        """Number of steps of the training so far, with those of the run that this one continues."""
+        return self._steps_before + self._losses.steps
+
+    def start(self, rescues: Sequence[Rescue] = (), lost: int = 0, steps: int = 0) -> None:
         """Begin to watch. Call it after all other callbacks have begun the first epoch.
 
         Args:
             rescues: Those of the run that this one continues.
             lost: The steps that it lost.
+            steps: The steps that it made.
         """
-        model = self._model
+        model, self._steps_before = self._model, steps
         self._rate = LoweredRate(model)
         self._lost, first = lost, raw_step(model.optimizer) + lost
         self._policy = RescuePolicy(
             self._rate, self._losses, self._batches, self._rule,
             max_rescues=self._max_rescues, first_step=first, total_steps=self._total, made=rescues,
+            steps_before=steps,
         )  # fmt: skip
         set_lost_steps(model.optimizer, lost)
         self._train_function = self._watching = model.train_function
@@ -114,14 +121,14 @@ class GuardRun:
         if self._states is None and self._model.built:
             self._keep_first()
 
-    def end_epoch(self) -> dict[str, float]:
-        """Look at what has not been looked at yet in the epoch that ends.
-
-        Returns:
-            The logs of the epoch that had to be corrected.
-        """
+    def look_at_end(self) -> None:
+        """Look at what has not been looked at yet in the epoch that ends."""
         if self._losses.waiting:
             self._look(None, at_end=True)
+
+    def end_epoch(self) -> dict[str, float]:
+        """Do the same, and return the logs of the epoch that had to be corrected."""
+        self.look_at_end()
         corrected, self._corrected = self._corrected, {}
         return corrected
 
@@ -185,7 +192,7 @@ class GuardRun:
         decision = self._policy.decide(fault, states)
         factor = decision.factor
         if factor is None:
-            raise self._given_up(f"Step {fault.step}: {decision.cause}.")
+            raise self._given_up(f"Step {self._steps_before + fault.step}: {decision.cause}.")
         now, numbers = raw_step(model.optimizer), self._rate.numbers()
         lowers = factor != self._rate.factor
         state = states.choose(fault.step, cautious=lowers, highest=self._rule.normal_up_to)
@@ -200,11 +207,11 @@ class GuardRun:
             self._losses.record_batches()
             remake_train_function(model)
         self._lower(factor, numbers)
-        self._report(Rescue(fault.step, decision.cause, self._rate.factor, lost), decision.of_bad_batch)
-        logs = self._healthy_logs()
-        if result is None or (at_end and not same_epoch):
-            newest = model.get_metrics_result() if same_epoch and state.position.batches else logs
-            self._corrected = {name: float(value) for name, value in newest.items()}
+        step = self._steps_before + fault.step
+        self._report(Rescue(step, decision.cause, self._rate.factor, lost), decision.of_bad_batch)
+        logs, goes_on = self._healthy_logs(), same_epoch and state.position.batches > 0
+        if result is None or (at_end and not goes_on):
+            self._corrected = self._corrected_logs(goes_on=goes_on)
         if result is None:
             return None
         return step_state.result_with_state(model, (logs, result[1]) if backends.is_functional() else logs)
@@ -232,6 +239,18 @@ class GuardRun:
         self._batches.clear()
         return same_epoch
 
+    def _corrected_logs(self, *, goes_on: bool) -> dict[str, float]:
+        """Return the logs of an epoch that ends with a rescue.
+
+        Args:
+            goes_on: Whether the metrics are those of earlier batches of the epoch.
+        """
+        newest = self._model.get_metrics_result()
+        if not goes_on:
+            # The metrics begin anew, at zero, which would be the best loss of all.
+            newest = self._losses.healthy_logs or dict.fromkeys(newest, math.nan)
+        return {name: float(value) for name, value in newest.items()}
+
     def _healthy_logs(self) -> dict[str, Nested]:
         """Return logs for callbacks that would take a NaN for the end of the training."""
         return dict(self._losses.healthy_logs or self._model.get_metrics_result())
@@ -247,8 +266,9 @@ class GuardRun:
         if backends.is_functional():
             skip_ema_overwrite_once(self._model.optimizer)
         self.end()
+        step, loss = self._steps_before + best.position.step, best.level
         return DivergenceError(
             f"Training diverged, after {len(self._policy.made)} rescues. {reason} The model has its state after step "
-            f"{best.position.step} again{'' if math.isinf(best.level) else f', with a loss of {best.level:.4g}'}. "
-            "Train with a lower learning rate, check the data for bad values, or raise `max_rescues`."
+            f"{step} again{'' if math.isinf(loss) else f', with a loss of {loss:.4g}'}. Train with a lower learning "
+            "rate, check the data for bad values, or raise `max_rescues`."
         )

@@ -53,6 +53,7 @@ class RescuePolicy:
         first_step: The optimizer's step at the start of the training.
         total_steps: Length of the training.
         made: The rescues of the run that this one continues.
+        steps_before: The steps that it made, from whose start the steps of rescues are counted.
 
     Attributes:
         made: The rescues so far.
@@ -61,11 +62,11 @@ class RescuePolicy:
 
     def __init__(
         self, rate: LoweredRate, losses: LossStream, batches: RecentBatches, rule: ExplosionRule, *,
-        max_rescues: int, first_step: int, total_steps: int, made: Sequence[Rescue] = (),
+        max_rescues: int, first_step: int, total_steps: int, made: Sequence[Rescue] = (), steps_before: int = 0,
     ) -> None:  # fmt: skip
         self._rate, self._losses, self._batches, self._rule = rate, losses, batches, rule
         self._max_rescues, self._first, self._total_steps = max_rescues, first_step, total_steps
-        self.made = list(made)
+        self.made, self._steps_before = list(made), steps_before
         factors = [1.0, *(one.learning_rate_factor for one in made)]
         self._lowered = sum(now != before for before, now in pairwise(factors))
         self.bad_batches = self._in_a_row = self._lost_to_bad = 0
@@ -122,7 +123,9 @@ class RescuePolicy:
 
     def _was_calm(self, step: int, states: GoodStates) -> bool:
         """Return whether nothing announced the divergence, and the last rescue is long past."""
-        return not self._rule.suspects and (not self.made or step > self.made[-1].step + 2 * states.interval)
+        return not self._rule.suspects and (
+            not self.made or self._steps_before + step > self.made[-1].step + 2 * states.interval
+        )
 
     def _lower(self, step: int, repeated: int) -> float:
         """Return the factor with which the largest rate of what remains is a third of that of a step."""
@@ -139,7 +142,8 @@ class RescuePolicy:
             step: The earlier step, counted from 0 at the start of the training.
             factor: The new factor.
         """
-        before = next((one.learning_rate_factor for one in reversed(self.made) if one.step < step), 1.0)
+        in_run = self._steps_before + step
+        before = next((one.learning_rate_factor for one in reversed(self.made) if one.step < in_run), 1.0)
         then = before * self._rate.rate(self._first + step)
         now = factor * self._rate.rate(self._first + self._losses.steps)
         return min(1.0, now / then) if then > 0 else 1.0

@@ -26,7 +26,7 @@ class StepCheck:
     def __init__(self, model: keras.Model, *, length_given: bool) -> None:
         self._model = model
         self._length_given = length_given
-        self._first_step = raw_step(model.optimizer)
+        self._first_step, self._first_elapsed = raw_step(model.optimizer), elapsed_steps(model.optimizer)
         self._scale = loss_scale(model.optimizer)
         self._may_skip = skips_updates(model.optimizer)
 
@@ -59,7 +59,7 @@ class StepCheck:
             ValueError: If there was no batch, or the optimizer made no step, or another number than there were batches.
         """
         optimizer, per_call = self._model.optimizer, self._model.steps_per_execution
-        steps = elapsed_steps(optimizer) - self._first_step
+        steps = elapsed_steps(optimizer) - self._first_elapsed
         if self._may_skip and loss_scale(optimizer) != self._scale:
             return
         if not calls:

@@ -132,7 +132,7 @@ class RunBackup(keras.callbacks.Callback):
         self._state.fill(history)
         report = self._state.report
         if report is not None:
-            history.onecycle = report
+            history.onecycle, history.rescues = report, report.rescues
         self._owner.history = history
         warnings.warn(
             f"The run in {self.path} is finished. The model has the weights that it ended with, and nothing "
@@ -147,9 +147,12 @@ class RunBackup(keras.callbacks.Callback):
         last = keras.callbacks.LambdaCallback(
             on_train_begin=lambda logs: self._begin_training(),
             on_epoch_end=lambda epoch, logs: self._end_epoch(epoch),
-            on_train_end=lambda logs: self._end_training(),
         )
         call_last(self, last)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        # Only now, so that a `DivergenceGuard`, which ends after the callbacks of the training, has reported before.
+        call_last(self, keras.callbacks.LambdaCallback(on_train_end=lambda logs: self._end_training()))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._step_before = elapsed_steps(self.model.optimizer)

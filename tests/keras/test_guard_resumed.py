@@ -1,0 +1,138 @@
+"""Trainings with rescues that are interrupted and go on, and the logs of epochs that end with a rescue."""
+
+import keras
+import numpy as np
+import pytest
+
+import onecycle
+
+pytestmark = pytest.mark.one_backend
+
+STEPS, EPOCHS = 16, 10
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(32 * STEPS, 5)).astype("float32")
+Y = X[:, :1] * 2
+
+
+class Damage(keras.callbacks.Callback):
+    """Makes the weights a million times larger within some epochs, so that the training diverges."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs, self.epoch = epochs, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Damage the weights."""
+        if self.epoch in self.epochs and batch == 5:
+            for weight in self.model.trainable_variables:
+                weight.assign(weight * 1e6)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends the training with an error before an epoch."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Raise the error."""
+        if epoch == self.at:
+            raise RuntimeError("interrupted")
+
+
+def compiled_model():
+    """Return a small compiled model, always with the same weights."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", metrics=["mae"])
+    return model
+
+
+def trained(folder, *, interrupted_at=None, damaged=(4, 7), run_eagerly=True, **options):
+    """Return the `History` and the model of a cycle that diverges twice."""
+    model = compiled_model()
+    model.run_eagerly = run_eagerly  # the callback changes weights, which JAX keeps elsewhere in a compiled step
+    callbacks = [Damage(damaged), *([] if interrupted_at is None else [Interrupt(interrupted_at)])]
+    history = onecycle.fit_one_cycle(
+        model, X, Y, epochs=EPOCHS, max_learning_rate=0.05, verbose=0, callbacks=callbacks, backup_dir=folder, **options
+    )
+    return history, model
+
+
+@pytest.fixture(params=["torch", "tensorflow"])
+def weights_can_be_damaged(request, backend):
+    """Skip where a callback cannot change the weights of a running `fit`."""
+    if backend == "jax" or request.param != backend:
+        pytest.skip("one run for each backend, and on JAX the weights are not in the variables")
+
+
+@pytest.mark.filterwarnings("ignore:DivergenceGuard", "ignore:The run in")
+@pytest.mark.usefixtures("weights_can_be_damaged")
+def test_run_with_rescues_goes_on_after_an_interruption(tmp_path):
+    """It ends with the weights, the rescues and the learning rates of a run that was not interrupted."""
+    whole, expected = trained(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        trained(tmp_path / "run", interrupted_at=6)
+    history, model = trained(tmp_path / "run")
+    assert [one.step for one in whole.rescues] == [one.step for one in history.rescues]
+    assert len(history.rescues) == 2
+    assert history.onecycle.rescues == history.rescues
+    np.testing.assert_allclose(history.onecycle.learning_rates, whole.onecycle.learning_rates, rtol=1e-6)
+    assert history.history["learning_rate"] == pytest.approx(whole.history["learning_rate"])
+    assert history.onecycle.steps == whole.onecycle.steps == STEPS * EPOCHS
+    # The good states that the guard keeps in memory are not in the backup, so it may go back to another one.
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(expected.evaluate(X, Y, verbose=0)[0], abs=0.05)
+
+    again, _ = trained(tmp_path / "run")  # it is finished
+    assert again.rescues == again.onecycle.rescues == history.rescues
+    assert again.onecycle.learning_rates.tolist() == history.onecycle.learning_rates.tolist()
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of which one has NaN, in one epoch."""
+
+    def __init__(self, steps, bad):
+        super().__init__()
+        self.steps, self.bad, self.epoch = steps, bad, 0
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        x = X[8 * index : 8 * index + 8].copy()
+        if (self.epoch, index) == self.bad:
+            x[0, 0] = np.nan
+        return x, Y[8 * index : 8 * index + 8]
+
+
+@pytest.mark.filterwarnings("ignore:DivergenceGuard")
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize(("bad", "steps"), [((0, 3), 4), ((1, 3), 4), ((1, 2), 4), ((1, 8), 12), ((0, 0), 1)])
+def test_epoch_that_ends_with_a_rescue_is_not_the_best(bad, steps, validated):
+    """Its loss is that of its good batches, or of those before, or unknown, but not zero, and no column is shorter."""
+    model = compiled_model()
+    data, validation = Batches(steps, bad), (X[:8], Y[:8]) if validated else None
+    begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
+    callbacks = [onecycle.OneCycleScheduler(0.05), onecycle.DivergenceGuard(), onecycle.HyperparameterLogger(), begin]
+    history = model.fit(data, epochs=4, shuffle=False, verbose=0, callbacks=callbacks, validation_data=validation)
+    assert len(history.rescues) == 1
+    assert {len(values) for values in history.history.values()} == {4}
+    losses = np.array(history.history["loss"])
+    assert np.nanmin(losses) > 0.01
+    assert np.isfinite(np.delete(losses, bad[0])).all()
+    assert np.nanmin(history.history["mae"]) > 0.01
+
+
+@pytest.mark.parametrize(("guard", "number"), [("yes", 0), (True, 2)])
+@pytest.mark.parametrize("function", [onecycle.fit_one_cycle, onecycle.fine_tune])
+def test_guards_are_checked_before_the_search(guard, number, function, monkeypatch):
+    """A wrong argument, or two guards, cost no range test."""
+    monkeypatch.setattr("onecycle.training.fitting.find_peak", lambda *args, **kwargs: pytest.fail("a search"))
+    callbacks = [onecycle.DivergenceGuard() for _ in range(number)]
+    with pytest.raises((TypeError, ValueError), match=r"guard|DivergenceGuards"):
+        function(compiled_model(), X, Y, epochs=1, guard=guard, callbacks=callbacks, verbose=0)
