@@ -321,7 +321,6 @@ def test_an_interrupted_run_continues_in_its_phase(tmp_path, crash_at):
 @pytest.mark.one_backend
 def test_callbacks_of_a_run_that_goes_on_in_its_second_phase(tmp_path):
     """The first phase comes from its backup, so the second one begins the training for the callbacks."""
-
     logs = []
 
     def run(crash_at=None):
