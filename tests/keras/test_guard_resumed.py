@@ -1,4 +1,4 @@
-"""Trainings with rescues that are interrupted and go on, and the logs of epochs that end with a rescue."""
+"""What is reported of trainings with rescues: after an interruption, an early end, or a rescue as an epoch ends."""
 
 import keras
 import numpy as np
@@ -91,6 +91,48 @@ def test_run_with_rescues_goes_on_after_an_interruption(tmp_path):
     again, _ = trained(tmp_path / "run")  # it is finished
     assert again.rescues == again.onecycle.rescues == history.rescues
     assert again.onecycle.learning_rates.tolist() == history.onecycle.learning_rates.tolist()
+
+
+class Rates(keras.callbacks.Callback):
+    """Records the learning rate of each step, and what the progress bar shows."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.rates, self.shown = [], []
+        original = keras.callbacks.ProgbarLogger.on_train_batch_end
+
+        def shown(bar, batch, logs=None):
+            self.shown.append(float(logs["learning_rate"]))
+            return original(bar, batch, logs)
+
+        monkeypatch.setattr(keras.callbacks.ProgbarLogger, "on_train_batch_end", shown)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Record the rate of the step that was made."""
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.filterwarnings("ignore:DivergenceGuard", "ignore:Training ended after")
+@pytest.mark.usefixtures("weights_can_be_damaged")
+@pytest.mark.parametrize("early", [False, True])
+def test_report_and_progress_bar_have_the_rates_of_the_steps(early, monkeypatch):
+    """Also where `finish_early` ends a cycle that was lowered."""
+    model, cycle = compiled_model(), onecycle.OneCycleScheduler(0.05)
+    rates = Rates(monkeypatch)
+    finish = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: cycle.finish_early(10) if early and epoch == 6 else None
+    )
+    callbacks = [cycle, onecycle.DivergenceGuard(), Damage((4,)), rates, finish]
+    history = model.fit(X, Y, epochs=EPOCHS, verbose=1, callbacks=callbacks)
+    (rescue,), report = history.rescues, history.onecycle
+    assert len(rates.rates) == report.steps == (7 * STEPS + 10 if early else EPOCHS * STEPS)
+    undone = range(rescue.step - 5, rescue.step + 6)  # around the rescue, whose step is seen a little later
+    shown = [(step, rate) for step, rate in zip(report.steps_shown, report.learning_rates, strict=True)
+             if step < len(rates.rates) and step not in undone]  # fmt: skip
+    assert len(shown) > 50
+    np.testing.assert_allclose([rate for _, rate in shown], [rates.rates[step] for step, _ in shown], rtol=1e-5)
+    kept = [step for step in range(len(rates.rates)) if step not in undone]
+    np.testing.assert_allclose([rates.shown[step] for step in kept], [rates.rates[step] for step in kept], rtol=1e-5)
 
 
 class Batches(keras.utils.PyDataset):

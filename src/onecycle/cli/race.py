@@ -69,7 +69,7 @@ def race_command(
 def check_race_options(*, mode: str, jobs: int, cluster: str | None) -> None:
     """Raise a `UsageError` for options that are not valid, before the user's code is imported."""
     from onecycle.results.metrics import check_mode
-    from onecycle.workers.pool import check_workers
+    from onecycle.workers.arguments import check_workers
 
     with console.options_named():
         check_mode(mode)

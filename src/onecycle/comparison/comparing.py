@@ -25,7 +25,7 @@ from onecycle.results.metrics import check_mode
 from onecycle.results.runs import RunRecord
 from onecycle.suggestions.argument_names import suggest_names
 from onecycle.suggestions.arguments import MAX_SEED, check_integer, check_number, check_path, check_verbose, described
-from onecycle.workers.pool import check_workers
+from onecycle.workers.arguments import check_workers
 
 
 @suggest_names()

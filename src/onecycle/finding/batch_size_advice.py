@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ from onecycle.keras_support.snapshot import preserving
 from onecycle.keras_support.types import Nested
 from onecycle.results.batch_size import BatchSizeAdvice
 from onecycle.suggestions.argument_names import suggest_names
-from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose
+from onecycle.suggestions.arguments import check_integer, check_seed, check_verbose, described
 from onecycle.suggestions.gradient_noise import MIN_BATCHES, NoiseScale, gradient_noise_scale
 
 SMALLEST, LARGEST = 8, 4096  # batch sizes that are timed by default
@@ -154,6 +154,8 @@ def _sizes(given: Sequence[int] | None, rows: int) -> list[int]:
     if given is None:
         most = min(LARGEST, max(SMALLEST, rows // MIN_STEPS_PER_EPOCH))
         return [2**power for power in range(SMALLEST.bit_length() - 1, most.bit_length())]
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise TypeError(f"Argument `batch_sizes` must be a list of sizes. Received: batch_sizes={described(given)}")
     sizes = sorted({check_integer("batch_sizes", size) for size in given})
     if not sizes or sizes[-1] > rows:
         raise ValueError(

@@ -23,7 +23,7 @@ from onecycle.suggestions.arguments import check_choice, check_number, check_see
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
 from onecycle.training.guard import DivergenceGuard
-from onecycle.workers.pool import check_workers
+from onecycle.workers.arguments import check_workers
 
 # In runs, by number of candidates. They cost 1.22 and 0.24 for each, one more is added, and a range test costs a bit.
 BASE_BUDGET, BUDGET_OF_CANDIDATE = 1.55, 0.25

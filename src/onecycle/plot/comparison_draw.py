@@ -15,9 +15,9 @@ from onecycle.plot.drawing import (
     add_title_and_grid,
     axes_or_new,
     draw_target,
-    literal_text,
     run_style,
     use_epoch_axis,
+    without_formulas,
     wrap_name,
 )
 
@@ -31,12 +31,12 @@ def draw_comparison(picture: ComparisonPicture, ax: Axes | None = None) -> Axes:
     for number, curve in enumerate(picture.curves):
         _draw_arm(ax, curve, run_style(number), each_run=picture.each_run)
     draw_target(ax, picture.target)
-    ax.set_ylabel(literal_text(picture.metric.replace("_", " ")))
+    ax.set_ylabel(without_formulas(picture.metric.replace("_", " ")))
     use_epoch_axis(ax, max((len(curve.mean) for curve in picture.curves if np.isfinite(curve.mean).any()), default=0))
     if picture.limits is not None:
         ax.set_ylim(picture.limits)
     add_title_and_grid(ax)
-    ax.set_title(literal_text(picture.caption), loc="left", fontsize=SMALL, color=TEXT)
+    ax.set_title(without_formulas(picture.caption), loc="left", fontsize=SMALL, color=TEXT)
     ax.legend(frameon=False, fontsize=SMALL)
     return ax
 
@@ -54,7 +54,7 @@ def draw_differences(picture: DifferencesPicture, ax: Axes | None = None) -> Axe
         _draw_row(ax, row, arm, run_style(row + 1), f"mean, {picture.interval_name}" if row == 0 else None)
     ax.set_yticks(range(len(picture.arms)), [wrap_name(arm.name, NAME_WIDTH) for arm in picture.arms])
     ax.set_ylim(max(len(picture.arms), 1) - 0.4, -0.6)  # from top to bottom, with room for the first verdict
-    ax.set_xlabel(literal_text(f"{picture.label}   ({picture.better_label})"))
+    ax.set_xlabel(without_formulas(f"{picture.label}   ({picture.better_label})"))
     add_title_and_grid(ax)
     if picture.ratios:
         _use_plain_ratios(ax)

@@ -70,9 +70,9 @@ def add_title_and_grid(ax: Axes, title: str = "", caption: str = "") -> None:
         return
     # The layout does not know the width of the text, so it is estimated from the number of characters.
     lines = textwrap.wrap(caption, max(24, int(width_in_points(ax) / (SMALL * CHARACTER_WIDTH))))
-    ax.set_title(literal_text(title), loc="left", fontweight="bold", pad=8 + 1.25 * SMALL * len(lines))
+    ax.set_title(without_formulas(title), loc="left", fontweight="bold", pad=8 + 1.25 * SMALL * len(lines))
     ax.annotate(
-        literal_text("\n".join(lines)),
+        without_formulas("\n".join(lines)),
         xy=(0, 1),
         xycoords="axes fraction",
         xytext=(0, 6),
@@ -145,10 +145,10 @@ def draw_edge_marks(ax: Axes, x: NDArray[np.float64], marker: str, label: str) -
 
 def wrap_name(name: str, width: int) -> str:
     """Return a name that the user has chosen on at most three lines of a width in characters."""
-    return literal_text("\n".join(textwrap.wrap(name, width, max_lines=3, placeholder=" …")))
+    return without_formulas("\n".join(textwrap.wrap(name, width, max_lines=3, placeholder=" …")))
 
 
-def literal_text(text: str) -> str:
+def without_formulas(text: str) -> str:
     """Return a text with names of the user's so that matplotlib, to which dollar signs begin formulas, draws it."""
     return text.replace("$", r"\$")
 

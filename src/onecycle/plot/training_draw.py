@@ -10,9 +10,9 @@ from onecycle.plot.drawing import (
     add_title_and_grid,
     axes_or_new,
     draw_target,
-    literal_text,
     run_style,
     use_epoch_axis,
+    without_formulas,
 )
 from onecycle.plot.training_info import TrainingPicture, TrainingRun
 
@@ -28,7 +28,7 @@ def draw_training(picture: TrainingPicture, ax: Axes | None = None) -> Axes:
         style = styles.setdefault(run.name, run_style(len(styles)))
         _draw_run(ax, run, style, label)
     draw_target(ax, picture.target)
-    ax.set_ylabel(literal_text(picture.metric.replace("_", " ")))
+    ax.set_ylabel(without_formulas(picture.metric.replace("_", " ")))
     use_epoch_axis(ax, max((len(run.values) for run in picture.runs), default=0))
     if picture.limits is not None:
         ax.set_ylim(picture.limits)
@@ -53,7 +53,7 @@ def _draw_run(ax: Axes, run: TrainingRun, style: tuple[str, str, str], label: st
         marker=marker,
         ms=4,
         markevery=max(1, len(epochs) // 12),
-        label=None if label is None else literal_text(label),
+        label=None if label is None else without_formulas(label),
     )
     if run.reached is not None:
         ax.plot(run.reached, run.values[run.reached - 1], marker, ms=11, mfc="none", mec=color, mew=1.6)

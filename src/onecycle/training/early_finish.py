@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import keras
+from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support.callback_list import set_before
@@ -103,5 +104,32 @@ class EarlyFinish:
             self._calls += 1
 
 
-def _value(schedule: keras.optimizers.schedules.LearningRateSchedule, step: int) -> float:
+def schedules_in_made_steps(dropped: CycleSchedules, planned: CycleSchedules, lost: int) -> CycleSchedules:
+    """Return schedules with a final drop as they are in a report: at the steps that the training made.
+
+    What a `DivergenceGuard` has lowered is as planned again, since the report is given its factors when training ends.
+
+    Args:
+        dropped: The schedules with the drop, at the optimizer's step counter.
+        planned: The schedules of the cycle before any rescue.
+        lost: The number of steps by which the counter is behind.
+    """
+    rate = _in_made_steps(dropped.learning_rate, planned.learning_rate, lost, lowered=True)
+    if dropped.momentum is None or planned.momentum is None:
+        return replace(dropped, learning_rate=rate)
+    return replace(dropped, learning_rate=rate, momentum=_in_made_steps(dropped.momentum, planned.momentum, lost))
+
+
+def _in_made_steps(
+    dropped: LearningRateSchedule, planned: LearningRateSchedule, lost: int, *, lowered: bool = False
+) -> LearningRateSchedule:
+    if not isinstance(dropped, EarlyDrop):
+        return dropped
+    begin = dropped.begin + lost
+    before = _value(planned, begin - 1)
+    factor = dropped.before / before if lowered and before > 0 and dropped.before > 0 else 1.0
+    return EarlyDrop(planned, begin, dropped.steps, dropped.before / factor, dropped.last / factor)
+
+
+def _value(schedule: LearningRateSchedule, step: int) -> float:
     return float(evaluate(schedule, step))

@@ -108,13 +108,18 @@ def check_even_batches(arguments: FitArguments, *, x: Nested, batch_size: int | 
     """
     if not training_data.is_arrays(x):
         return
-    split = (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
+    split = split_of_fit(arguments, validation_data)
     rows = training_data.count_rows(x)
     trained = int(rows * (1 - split))
     # With `steps_per_epoch`, the training may end before the last batch.
     if not arguments.get("steps_per_epoch"):
         check_all_batches("x", trained, batch_size)
     check_all_batches("validation_split", rows - trained, arguments.get("validation_batch_size") or batch_size)
+
+
+def split_of_fit(arguments: FitArguments, validation_data: Nested) -> float:
+    """Return the share of the rows that `fit` splits off for validation, which it ignores beside `validation_data`."""
+    return (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
 
 
 def checked_callbacks(callbacks: object) -> list[keras.callbacks.Callback]:

@@ -31,12 +31,12 @@ def fit_length(
     spec: CycleSpec,
     model: keras.Model,
     x: Nested,
+    split: float = 0.0,
     *,
     epochs: int,
     batch_size: int | None,
     total_steps: int | None,
     arguments: FitArguments,
-    split: float = 0.0,
 ) -> FitLength:
     """Return the length of a training.
 
@@ -44,11 +44,11 @@ def fit_length(
         spec: The specification of the cycle.
         model: The model.
         x: Training data, as `Model.fit` takes it.
+        split: Share of the rows of arrays that `fit` splits off for validation.
         epochs: As in `fit`.
         batch_size: As in `fit`.
         total_steps: The length of the cycle, if the user gave it.
         arguments: Other arguments of `fit`.
-        split: Share of the rows of arrays that `fit` splits off for validation.
 
     Raises:
         ValueError: If the length is unknown, or is no positive integer.

@@ -24,7 +24,7 @@ from onecycle.suggestions.arguments import check_seed, check_verbose
 from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
-from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks
+from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks, split_of_fit
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.guard import added_guards, check_guards
 from onecycle.training.kept_peak import KeptPeak
@@ -127,17 +127,14 @@ def fit_one_cycle(
     data = {"batch_size": batch_size, "sample_weight": sample_weight, "class_weight": class_weight}
     fit = {"epochs": epochs, "validation_data": validation_data, "verbose": verbose, **data}
     _check_arguments(model, x, y, fit_arguments, seed, **fit)
-    callbacks = checked_callbacks(callbacks)
-    check_guards(guard, callbacks)
+    callbacks = _checked_callbacks(callbacks, guard)
     spec = CycleSpec(max_learning_rate, momentum, schedule, layer_rates, decay)
     # All refusals come before the search for the peak, which may take as long as the training.
     _check_spec(spec, model, x, y, callbacks, total_steps, **data)
-    # Keras ignores the split beside `validation_data`.
-    split = (fit_arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
+    split = split_of_fit(fit_arguments, validation_data)
     length = fit_length(
-        spec, model, x, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments,
-        split=split,
-    )  # fmt: skip
+        spec, model, x, split, epochs=epochs, batch_size=batch_size, total_steps=total_steps, arguments=fit_arguments
+    )
     backup = open_backup(
         backup_dir, model, {"x": x, "y": y, **data, "validation_data": validation_data}, callbacks,
         epochs=epochs, max_learning_rate=max_learning_rate, momentum=momentum, schedule=schedule, seed=seed,
@@ -182,6 +179,12 @@ def _check_arguments(
     check_built_model(model, x, data["batch_size"])
     check_seed(seed)
     check_verbose(verbose)
+
+
+def _checked_callbacks(callbacks: object, guard: object) -> list[keras.callbacks.Callback]:
+    checked = checked_callbacks(callbacks)
+    check_guards(guard, checked)
+    return checked
 
 
 def _check_spec(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import keras
-from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.keras_support.attributes import set_untracked, unset_untracked
 
 _HOOK = "on_train_batch_end"
@@ -20,7 +18,7 @@ class ProgressBarRate:
         callbacks: All callbacks of the `fit`.
 
     Attributes:
-        first_step: The optimizer's step counter at the beginning of the epoch.
+        first_step: The steps that the optimizer had made at the beginning of the epoch.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -29,18 +27,22 @@ class ProgressBarRate:
         self.first_step = 0
         self.end()  # an exception may have ended an earlier `fit`
 
-    def begin(self, schedule: LearningRateSchedule) -> None:
-        """Show the values of this schedule from now on."""
+    def begin(self, rate_at: Callable[[int], float]) -> None:
+        """Show the learning rate of each step from now on.
+
+        Args:
+            rate_at: Returns the rate of a step.
+        """
         for bar in self._bars:
-            set_untracked(bar, **{_HOOK: self._with_rate(getattr(bar, _HOOK), schedule)})
+            set_untracked(bar, **{_HOOK: self._with_rate(getattr(bar, _HOOK), rate_at)})
 
     def end(self) -> None:
         """Stop showing the learning rate."""
         for bar in self._bars:
             unset_untracked(bar, _HOOK)
 
-    def _with_rate(self, hook: Callable[..., None], schedule: LearningRateSchedule) -> Callable[..., None]:
+    def _with_rate(self, hook: Callable[..., None], rate_at: Callable[[int], float]) -> Callable[..., None]:
         def on_train_batch_end(batch: int, logs: dict[str, float] | None = None) -> None:
-            hook(batch, {**(logs or {}), "learning_rate": evaluate(schedule, self.first_step + batch)})
+            hook(batch, {**(logs or {}), "learning_rate": rate_at(self.first_step + batch)})
 
         return on_train_batch_end

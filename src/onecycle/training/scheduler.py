@@ -9,6 +9,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
+from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support.callback_list import (
     call_before,
@@ -20,7 +21,13 @@ from onecycle.keras_support.callback_list import (
     state_of_copy,
 )
 from onecycle.keras_support.model_checks import check_training_model
-from onecycle.keras_support.optimizers import build_multi_optimizer, elapsed_steps, raw_step, skips_updates
+from onecycle.keras_support.optimizers import (
+    build_multi_optimizer,
+    elapsed_steps,
+    lost_steps,
+    raw_step,
+    skips_updates,
+)
 from onecycle.keras_support.running_fit import initial_epoch
 from onecycle.results.race import Race
 from onecycle.results.range_test import RangeTest
@@ -31,7 +38,7 @@ from onecycle.training.cycle_run import CycleRun
 from onecycle.training.cycle_span import find_span
 from onecycle.training.cycle_spec import CycleSchedules, CycleSpec
 from onecycle.training.early_end import warn_of_early_end
-from onecycle.training.early_finish import CyclePosition, EarlyFinish
+from onecycle.training.early_finish import CyclePosition, EarlyFinish, schedules_in_made_steps
 from onecycle.training.progress_bar import ProgressBarRate
 from onecycle.training.resumption import Resumption, cycle_length
 from onecycle.training.scheduler_arguments import check_scheduler_arguments, schedule_maker
@@ -289,7 +296,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # An interrupt may come while the cycle is being removed.
         on_callback_error(self, self._run.end, hooks=["on_train_end"])
         self._assignments = AssignmentCheck(optimizer)
-        self._shown.begin(schedules.learning_rate)
+        self._shown.begin(self._rate_at)
         self._resumption.remember(start)
 
     def _position(self) -> CyclePosition:
@@ -300,12 +307,17 @@ class OneCycleScheduler(keras.callbacks.Callback):
     def _replace_schedules(self, schedules: CycleSchedules, steps: int) -> None:
         """Train with other schedules from now on, for this number of steps."""
         start, _ = self._span
-        self._report = self._reporter.begun(schedules, start, elapsed_steps(self.model.optimizer) - start + steps)
+        optimizer = self.model.optimizer
+        made = schedules_in_made_steps(schedules, self._schedules, lost_steps(optimizer))
+        self._report = self._reporter.begun(made, start, elapsed_steps(optimizer) - start + steps)
         if self._run is not None:
             self._run.replace(schedules)
-        self._assignments = AssignmentCheck(self.model.optimizer)
-        self._shown.end()
-        self._shown.begin(schedules.learning_rate)
+        self._assignments = AssignmentCheck(optimizer)
+
+    def _rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted as if no rescue had set the counter back."""
+        schedules = self._schedules if self._run is None else self._run.current(self._schedules)
+        return float(evaluate(schedules.learning_rate, step - lost_steps(self.model.optimizer)))
 
     def _check_assignments(self) -> None:
         try:

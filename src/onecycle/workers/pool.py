@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from onecycle.suggestions.arguments import check_integer
 from onecycle.workers.environment import backend_variables, device_variables, thread_variables
 from onecycle.workers.process import WorkerSetup, keras_settings, run_in_subprocess, run_in_worker
 
@@ -34,24 +33,6 @@ class WorkerTask:
 
 
 Results = Iterator[tuple[Any, Any]]  # pairs (key of the task, what the function returned)
-
-
-def check_workers(jobs: object, cluster: object) -> None:
-    """Check the arguments `jobs` and `cluster`.
-
-    Raises:
-        TypeError, ValueError: If `jobs` is not a number >= 1 or `cluster` not the address of a cluster, or for both.
-    """
-    check_integer("jobs", jobs)
-    if cluster is None:
-        return
-    if jobs != 1:
-        raise ValueError(f"Pass either `jobs` or `cluster`. Received: jobs={jobs}, cluster={cluster!r}")
-    kind, _, address = cluster.partition("://") if isinstance(cluster, str) else ("", "", "")
-    if not (kind == "ray" or (kind == "dask" and address)):
-        raise ValueError(
-            f'Argument `cluster` must be "dask://host:port", "ray" or "ray://host:port". Received: cluster={cluster!r}'
-        )
 
 
 def run_tasks(
