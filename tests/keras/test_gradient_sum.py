@@ -63,7 +63,7 @@ def test_no_graph_stays(train):
     train()  # TensorFlow keeps the last graph of a range test until the next one
     before = count_graphs()
     train()
-    assert count_graphs() == before
+    assert count_graphs() <= before  # graphs of other tests may have been freed
 
 
 def test_what_keras_leaves():
