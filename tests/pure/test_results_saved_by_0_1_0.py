@@ -64,9 +64,7 @@ def test_range_test_without_a_suggestion():
 
 def test_sweep_is_named():
     """`load` says that a file holds a sweep, and which version reads it."""
-    with pytest.raises(
-        ValueError, match=r"sweep\.json holds a sweep, .*: read it with that version"
-    ):
+    with pytest.raises(ValueError, match=r"sweep\.json holds a sweep, .*: read it with that version"):
         onecycle.load(SAVED / "results" / "sweep.json")
 
 
