@@ -10,6 +10,7 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.hyperparameters.current_values import values_at
+from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.hyperparameters.installation import InstalledState, installed, remove_with_fit
 from onecycle.hyperparameters.layer_rates import LayerRates
 from onecycle.hyperparameters.scheduling import schedule_hyperparameters
@@ -19,6 +20,7 @@ from onecycle.keras_support.optimizers import (
     elapsed_steps,
     inner_optimizers,
     is_multi_optimizer,
+    lost_steps,
     raw_step,
     skips_updates,
 )
@@ -86,6 +88,16 @@ class CycleRun:
             learning_rate=rate if isinstance(rate, LearningRateSchedule) else schedules.learning_rate,
             momentum=momentum if isinstance(momentum, LearningRateSchedule) else schedules.momentum,
         )
+
+    def rate_at(self, schedules: CycleSchedules, step: int) -> float:
+        """Return the learning rate of a step, for a progress bar.
+
+        Args:
+            schedules: As for `current`.
+            step: The step, counted as if no rescue had set the counter back.
+        """
+        # Not through a callback's `model`, which takes the state from a running `fit` on JAX.
+        return float(evaluate(self.current(schedules).learning_rate, step - lost_steps(self._model.optimizer)))
 
     def replace(self, schedules: CycleSchedules) -> None:
         """Train with other schedules from the next step on, for which the step is compiled again."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
 from onecycle.hyperparameters.assignments import AssignmentCheck
-from onecycle.hyperparameters.evaluation import evaluate
 from onecycle.hyperparameters.layer_rates import LayerRates, LayerRatesArgument
 from onecycle.keras_support.callback_list import (
     call_before,
@@ -296,7 +296,7 @@ class OneCycleScheduler(keras.callbacks.Callback):
         # An interrupt may come while the cycle is being removed.
         on_callback_error(self, self._run.end, hooks=["on_train_end"])
         self._assignments = AssignmentCheck(optimizer)
-        self._shown.begin(self._rate_at)
+        self._shown.begin(partial(self._run.rate_at, schedules))
         self._resumption.remember(start)
 
     def _position(self) -> CyclePosition:
@@ -313,11 +313,6 @@ class OneCycleScheduler(keras.callbacks.Callback):
         if self._run is not None:
             self._run.replace(schedules)
         self._assignments = AssignmentCheck(optimizer)
-
-    def _rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted as if no rescue had set the counter back."""
-        schedules = self._schedules if self._run is None else self._run.current(self._schedules)
-        return float(evaluate(schedules.learning_rate, step - lost_steps(self.model.optimizer)))
 
     def _check_assignments(self) -> None:
         try:
