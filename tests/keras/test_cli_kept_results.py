@@ -1,5 +1,6 @@
 """What is left of a long command when one of its last steps fails, and what ends a command early."""
 
+import re
 import sys
 
 import keras
@@ -150,9 +151,9 @@ def test_fit_is_kept_where_its_model_is_not_written(folder, capsys, monkeypatch)
 
 
 def test_exit_in_a_data_set_is_a_failure(capsys):
-    """A `sys.exit()` in the user's code never looks like success."""
+    """A `sys.exit()` in the user's code never looks like success. TensorFlow makes an error of it."""
     assert main(["fit", "mine:ending", "--epochs", "1", "--max-learning-rate", "0.1"]) == 1
-    assert "sys.exit(0)" in capsys.readouterr().err
+    assert re.search(r"sys\.exit\(0\)|SystemExit: 0", capsys.readouterr().err)
 
 
 def test_good_model_that_stays_good_has_not_diverged(capsys):
