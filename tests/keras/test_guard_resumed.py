@@ -178,3 +178,34 @@ def test_guards_are_checked_before_the_search(guard, number, function, monkeypat
     callbacks = [onecycle.DivergenceGuard() for _ in range(number)]
     with pytest.raises((TypeError, ValueError), match=r"guard|DivergenceGuards"):
         function(compiled_model(), X, Y, epochs=1, guard=guard, callbacks=callbacks, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:DivergenceGuard")
+def test_run_with_a_skipped_batch_goes_on_after_an_interruption(tmp_path):
+    """The steps that were undone count as made, in the check of the optimizer's steps and in the cycle."""
+
+    def run(folder, interrupted_at=None):
+        data = Batches(4, (2, 1))
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
+        callbacks = [begin, *([] if interrupted_at is None else [Interrupt(interrupted_at)])]
+        model = compiled_model()
+        return onecycle.fit_one_cycle(
+            model,
+            data,
+            epochs=8,
+            max_learning_rate=0.05,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+            backup_dir=folder,
+        )
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        run(tmp_path / "run", interrupted_at=5)
+    history = run(tmp_path / "run")
+    assert history.rescues == whole.rescues
+    assert len(history.rescues) == 1
+    assert history.history["learning_rate"] == pytest.approx(whole.history["learning_rate"])
+    assert history.history["loss"] == pytest.approx(whole.history["loss"], rel=1e-5)
+    assert (history.onecycle.steps, whole.onecycle.steps) == (32, 32)
