@@ -9,7 +9,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES
 from onecycle.suggestions.argument_names import advice_on_name
-from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate
+from onecycle.suggestions.arguments import check_choice, check_integer, check_learning_rate, described
 from onecycle.training.cycle_spec import SEARCHES, checked_momentum, removed_search
 
 
@@ -57,6 +57,20 @@ def checked_values(values: Mapping[str, object]) -> dict[str, object]:
     _check_optimizer(values["optimizer"])
     _check_momentum(values["momentum"], schedule)
     return {**values, **counts, **rates}
+
+
+def checked_list_of_callbacks(made: object) -> list[keras.callbacks.Callback]:
+    """Return what the function `callbacks` of an arm has returned.
+
+    Raises:
+        TypeError: If it is no list of callbacks.
+    """
+    if not isinstance(made, list | tuple) or not all(isinstance(one, keras.callbacks.Callback) for one in made):
+        raise TypeError(
+            "Argument `callbacks` must be a function that returns a list of Keras callbacks. "
+            f"Received: callbacks() -> {described(made)}"
+        )
+    return list(made)
 
 
 def _check_schedule(schedule: object) -> None:

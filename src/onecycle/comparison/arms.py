@@ -9,7 +9,7 @@ from typing import TypeAlias, TypedDict, Unpack
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from onecycle.comparison.arm_checks import check_keys, checked_values
+from onecycle.comparison.arm_checks import check_keys, checked_list_of_callbacks, checked_values
 from onecycle.comparison.arm_schedules import PLAIN, SCHEDULES, ArmSchedule
 from onecycle.keras_support.attributes import set_untracked
 from onecycle.keras_support.gradient_sum import without_gradient_sum
@@ -17,7 +17,6 @@ from onecycle.keras_support.identity import plain_data
 from onecycle.keras_support.optimizers import all_optimizers
 from onecycle.keras_support.types import Nested
 from onecycle.schedules.description import describe_schedule
-from onecycle.suggestions.arguments import described
 from onecycle.suggestions.rules import DEFAULT_RULE
 from onecycle.training.cycle_spec import CycleSpec
 from onecycle.training.fitting import fit_one_cycle
@@ -197,22 +196,13 @@ class Arm:
             callbacks: Callbacks in addition to those of the arm.
             **options: Further arguments of `fit`.
         """
-        callbacks = [*callbacks, *self._new_callbacks()]
+        callbacks = [*callbacks, *([] if self.callbacks is None else checked_list_of_callbacks(self.callbacks()))]
         spec = self.cycle_spec
         if spec is None:
             with without_gradient_sum(*all_optimizers(model)):
                 return model.fit(x, y, callbacks=callbacks, **options)
         # Without a guard: that an arm diverges is a result, and runs in compiled programs have none either.
         return fit_one_cycle(model, x, y, **vars(spec), seed=seed, callbacks=callbacks, guard=False, **options)
-
-    def _new_callbacks(self) -> list[keras.callbacks.Callback]:
-        made = [] if self.callbacks is None else self.callbacks()
-        if not isinstance(made, list | tuple) or not all(isinstance(one, keras.callbacks.Callback) for one in made):
-            raise TypeError(
-                "Argument `callbacks` must be a function that returns a list of Keras callbacks. "
-                f"Received: callbacks() -> {described(made)}"
-            )
-        return list(made)
 
     def _check_optimizer_function(self) -> None:
         spec = self.optimizer_spec()

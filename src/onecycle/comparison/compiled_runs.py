@@ -109,7 +109,7 @@ class SeedBatch:
 
     @classmethod
     def start(cls, settings: SharedSettings, arm: Arm, seeds: Sequence[int], data: TrainingSplit) -> SeedBatch:
-        """Build the models of the first seeds, at least two and at most as many as fit into memory together.
+        """Build the models of the first seeds: as many as fit into memory together, and at least two.
 
         Args:
             settings: What all runs share.

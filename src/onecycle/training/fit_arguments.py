@@ -122,6 +122,17 @@ def split_of_fit(arguments: FitArguments, validation_data: Nested) -> float:
     return (arguments.get("validation_split") or 0.0) if validation_data is None else 0.0
 
 
+def trained_part(
+    x: Nested, y: Nested, sample_weight: Nested, batch_size: int | None, split: float, arguments: FitArguments
+) -> dict[str, Nested]:
+    """Return the data on which `fit` trains, without what it splits off, and the size of its batches, by argument."""
+    if not training_data.is_arrays(x):
+        return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+    x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), split)
+    size = training_data.batch_size_of_fit(x, batch_size, arguments.get("steps_per_epoch"))
+    return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": size}
+
+
 def checked_callbacks(callbacks: object) -> list[keras.callbacks.Callback]:
     """Return the argument `callbacks` of `fit` as a list.
 

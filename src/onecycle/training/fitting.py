@@ -24,7 +24,13 @@ from onecycle.suggestions.arguments import check_seed, check_verbose
 from onecycle.training.backups.run_backup import RunBackup, open_backup
 from onecycle.training.cycle_spec import CycleSpec, MomentumPair, ScheduleMaker
 from onecycle.training.first_batch_check import FirstBatchCheck
-from onecycle.training.fit_arguments import FitArguments, check_data_and_length, checked_callbacks, split_of_fit
+from onecycle.training.fit_arguments import (
+    FitArguments,
+    check_data_and_length,
+    checked_callbacks,
+    split_of_fit,
+    trained_part,
+)
 from onecycle.training.fit_length import FitLength, fit_length
 from onecycle.training.guard import added_guards, check_guards
 from onecycle.training.kept_peak import KeptPeak
@@ -152,7 +158,7 @@ def fit_one_cycle(
     kept_peak = KeptPeak(callbacks)
     kept = backup.evidence if backup is not None and backup.resumes else kept_peak.load(spec)
     options: dict[str, Any] = {"seed": seed, "verbose": verbose, "kept": kept, "class_weight": class_weight}
-    trained = _trained_data(x, y, sample_weight, batch_size, split, fit_arguments)
+    trained = trained_part(x, y, sample_weight, batch_size, split, fit_arguments)
     evidence = with_one_warning(faults, lambda: _found(spec, length, model, **trained, **options))
     kept_peak.keep(evidence)
     if evidence is not None:
@@ -219,17 +225,6 @@ def _layer_rates(spec: CycleSpec, model: keras.Model) -> dict[str, dict[str, flo
     rates = spec.layer_rates_of(model)
     found = {} if rates is None else rates.by_position(model)
     return {"layer_rates": found} if found else {}
-
-
-def _trained_data(
-    x: Nested, y: Nested, sample_weight: Nested, batch_size: int | None, split: float, arguments: FitArguments
-) -> dict[str, Nested]:
-    """Return the data on which `fit` trains, without what it holds out, and the size of its batches."""
-    if not training_data.is_arrays(x):
-        return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
-    parts = training_data.without_validation_split((x, y, sample_weight), split)
-    size = training_data.batch_size_of_fit(parts[0], batch_size, arguments.get("steps_per_epoch"))
-    return {"x": parts[0], "y": parts[1], "sample_weight": parts[2], "batch_size": size}
 
 
 def _found(
