@@ -125,7 +125,16 @@ def split_of_fit(arguments: FitArguments, validation_data: Nested) -> float:
 def trained_part(
     x: Nested, y: Nested, sample_weight: Nested, batch_size: int | None, split: float, arguments: FitArguments
 ) -> dict[str, Nested]:
-    """Return the data on which `fit` trains, without what it splits off, and the size of its batches, by argument."""
+    """Return the data on which `fit` trains, without what it splits off, and the size of its batches, by argument.
+
+    Args:
+        x: Training data.
+        y: Targets, or None.
+        sample_weight: Weights of the rows, or None.
+        batch_size: As in `fit`.
+        split: Share of the rows that is split off; see `split_of_fit`.
+        arguments: Other arguments of `fit`.
+    """
     if not training_data.is_arrays(x):
         return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
     x, y, sample_weight = training_data.without_validation_split((x, y, sample_weight), split)
